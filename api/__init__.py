@@ -1,0 +1,1 @@
+"""Sightglass: serve a FastAPI app in production and see into it."""

@@ -1,0 +1,1 @@
+"""What makes an ASGI application observable: metrics, logs, traces, health."""

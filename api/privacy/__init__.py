@@ -1,0 +1,1 @@
+"""The shipped service: finds and redacts personal data."""

@@ -1,0 +1,97 @@
+"""Every environment variable the API reads: its type, its default and what is allowed.
+
+The table for people is ``.env.template``; a test holds the two against each other.
+"""
+
+import re
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal, Never
+
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)]
+
+
+class Settings(BaseSettings):
+    """What the process was told by its environment; an empty variable counts as unset.
+
+    Raises:
+        pydantic.ValidationError: a value is not allowed; `load_settings` turns that into one line.
+
+    """
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    app: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")] = Field(
+        "api.main:app", description="module:attribute of the ASGI app to serve"
+    )
+    app_name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")] = Field(
+        "sightglass", description="1 to 63 letters, digits, '.', '_' or '-', a letter or digit first"
+    )
+    app_version: Annotated[str, StringConstraints(min_length=1)] = Field(
+        "0.0.0+unknown", description="set by the image"
+    )
+    app_revision: Annotated[str, StringConstraints(min_length=1)] = Field(
+        "unknown", description="any text; the image sets it"
+    )
+    environment: Literal["development", "staging", "production"] = Field(
+        "production", description="development, staging or production"
+    )
+    log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL")
+    log_format: Literal["json", "text"] = Field("json", description="json or text")
+    web_concurrency: int | None = Field(
+        None, ge=1, le=64, description="a whole number from 1 to 64; unset, what the CPU quota allows"
+    )
+    gunicorn_timeout: int = Field(60, ge=5, le=3600, description="whole seconds from 5 to 3600")
+    port: int = Field(8000, ge=1, le=65535, description="a port number from 1 to 65535")
+    metrics_port: int = Field(9464, ge=1, le=65535, description="a port number from 1 to 65535")
+    max_request_size_bytes: int = Field(
+        300 * 1024 * 1024, ge=1024, le=10 * 1024**3, description="whole bytes from 1024 to 10737418240 (10 GiB)"
+    )
+    runs_dir: Path = Field(Path("/app/runs"), description="a directory the service may write to")
+    model_path: Path | None = Field(None, description="the directory of a trained spaCy model")
+    tracing_enabled: bool = Field(False, description="true or false")
+
+
+class SettingsError(ValueError):
+    """One line for each wrong variable: its name, its value and what is allowed."""
+
+
+@cache
+def load_settings() -> Settings:
+    """Read the environment once.
+
+    Raises:
+        SettingsError: at least one variable has a value that is not allowed.
+
+    """
+    try:
+        return Settings()  # type: ignore[call-arg,unused-ignore]
+    except ValidationError as error:
+        raise SettingsError("\n".join(_lines(error))) from None
+
+
+def load_settings_or_exit() -> Settings:
+    """`load_settings` for a process's entry point: a wrong value ends it with its line on stderr and status 2."""
+    try:
+        return load_settings()
+    except SettingsError as error:
+        _exit(str(error))
+
+
+def _exit(message: str) -> Never:
+    sys.stderr.write(message + "\n")
+    sys.exit(2)
+
+
+def _lines(error: ValidationError) -> list[str]:
+    fields = Settings.model_fields
+    names = {str(item["loc"][0]).lower(): item["input"] for item in error.errors()}
+    # A line stays a line whatever the value holds.
+    return [
+        f"{name.upper()}={re.sub(r'[^ -~]', '?', str(value))[:200]}: not allowed; expected {fields[name].description}"
+        for name, value in names.items()
+    ]
