@@ -10,13 +10,12 @@ import time
 from functools import lru_cache
 
 from api.observability.context import RequestContext
-from api.observability.log_format import Encoder, Fields, clean, current_worker, encoder, timestamp
+from api.observability.log_format import PATH_LIMIT, Encoder, Fields, clean, current_worker, encoder, timestamp
 from api.observability.log_writer import LogWriter, stdout
 from api.settings import Settings
 
 LOGGER = "api.access"
 PROBES = frozenset({"/health", "/ready", "/metrics"})  # asked every few seconds: lines only at DEBUG
-_PATH_LIMIT = 1024
 _METHOD_LIMIT = 32
 
 # Made at each start, shared by the workers forked from it, never written anywhere: lines of one client can be put
@@ -98,7 +97,7 @@ def _json_fields(entry: _Entry) -> Fields:
         "message": f"{method} {route} {outcome if status is None else status}",
         "method": method,
         "route": route,
-        "path": clean(path, _PATH_LIMIT),
+        "path": clean(path, PATH_LIMIT),
     }
     if status is not None:
         fields["status"] = status

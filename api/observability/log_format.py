@@ -18,6 +18,7 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 Fields = dict[str, Any]
 Encoder = Callable[[Fields], bytes]
 
+PATH_LIMIT = 1024
 _STACK_FRAMES = 50  # the innermost ones
 _CAUSES = 5
 _LEVEL_COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
