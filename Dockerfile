@@ -20,8 +20,6 @@ COPY requirements/service.txt requirements/
 RUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     if [ -s /run/secrets/ca_bundle ]; then export PIP_CERT=/run/secrets/ca_bundle; fi; \
     pip install --require-hashes --only-binary=:all: -r requirements/service.txt
-COPY api /opt/sightglass/api
-RUN PYTHONPATH=/opt/sightglass python -m api.privacy.model /opt/model
 
 # pip has done its work, and debug symbols are a third of what it installed.
 FROM build AS venv-runtime
@@ -67,7 +65,6 @@ LABEL org.opencontainers.image.title="sightglass-runtime" \
 
 FROM base AS service
 COPY --from=venv-service /opt/venv /opt/venv
-COPY --from=build-service /opt/model /opt/model
 COPY api /opt/sightglass/api
 ARG VERSION=0.0.0+unknown
 ARG REVISION=unknown
