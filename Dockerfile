@@ -21,6 +21,11 @@ RUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=pip_conf,target=/etc
     if [ -s /run/secrets/ca_bundle ]; then export PIP_CERT=/run/secrets/ca_bundle; fi; \
     pip install --require-hashes --only-binary=:all: -r requirements/service.txt
 
+# The runtime serves your code: without ours, a module of yours may be called api.main.
+FROM build AS code-runtime
+COPY api /opt/sightglass/api
+RUN rm -r /opt/sightglass/api/main.py /opt/sightglass/api/privacy
+
 # pip has done its work, and debug symbols are a third of what it installed.
 FROM build AS venv-runtime
 RUN pip uninstall -qy pip && find /opt/venv -name '*.so*' -exec strip --strip-debug {} +
@@ -52,7 +57,7 @@ CMD ["gunicorn", "--config", "python:api.gunicorn_conf", "api.asgi:app"]
 
 FROM base AS runtime
 COPY --from=venv-runtime /opt/venv /opt/venv
-COPY api /opt/sightglass/api
+COPY --from=code-runtime /opt/sightglass /opt/sightglass
 ARG VERSION=0.0.0+unknown
 ARG REVISION=unknown
 ARG CREATED=unknown

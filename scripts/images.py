@@ -156,7 +156,7 @@ def write_env(path: Path, chosen: dict[str, str]) -> None:
         text, replaced = re.subn(rf"^{name}=.*$", line, text, count=1, flags=re.MULTILINE)
         if not replaced:
             text = f"{text.rstrip()}\n{line}\n"
-    if not path.exists() or path.read_text() != text:
+    if text != (path.read_text() if path.exists() else ""):
         path.write_text(text)
 
 

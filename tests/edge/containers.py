@@ -70,14 +70,19 @@ class Network:
 
     def start_api(self, alias: str = "api", **environment: str) -> str:
         """Start a replica of tests/edge/app.py and wait until it is ready; returns its container's name."""
-        variables = {"APP": "app:app", "WEB_CONCURRENCY": "1", "FORWARDED_ALLOW_IPS": "*"} | environment
+        variables = {"APP": "app:app", "WEB_CONCURRENCY": "1", "FORWARDED_ALLOW_IPS": "172.16.0.0/12,192.168.0.0/16"} | environment
         name = self.run(
             "--network-alias", alias, "--tmpfs", "/tmp:uid=10001,gid=10001,mode=0700",
             "--volume", f"{ROOT}/tests/edge/app.py:/srv/app/app.py:ro",
             *(f"--env={key}={value}" for key, value in variables.items()), self.api_image,
         )  # fmt: skip
-        eventually(lambda: ready(f"http://{self.address(name)}:8000/ready"), lambda: docker("logs", name))
+        eventually(lambda: ready(f"http://{self.address(name)}:8000/ready"), lambda: self.errors(name))
         return name
+
+    def errors(self, container: str) -> str:
+        """Return what a container wrote."""
+        result = subprocess.run(["docker", "logs", container], capture_output=True, text=True, check=True)
+        return result.stdout + result.stderr
 
     def address(self, container: str) -> str:
         """Return a container's address in this network."""
