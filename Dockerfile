@@ -20,8 +20,11 @@ COPY requirements/service.txt requirements/
 RUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     if [ -s /run/secrets/ca_bundle ]; then export PIP_CERT=/run/secrets/ca_bundle; fi; \
     pip install --require-hashes --only-binary=:all: -r requirements/service.txt
+
+# The runtime serves your code: without ours, a module of yours may be called api.main.
+FROM build AS code-runtime
 COPY api /opt/sightglass/api
-RUN PYTHONPATH=/opt/sightglass python -m api.privacy.model /opt/model
+RUN rm -r /opt/sightglass/api/main.py /opt/sightglass/api/privacy
 
 # pip has done its work, and debug symbols are a third of what it installed.
 FROM build AS venv-runtime
@@ -54,7 +57,7 @@ CMD ["gunicorn", "--config", "python:api.gunicorn_conf", "api.asgi:app"]
 
 FROM base AS runtime
 COPY --from=venv-runtime /opt/venv /opt/venv
-COPY api /opt/sightglass/api
+COPY --from=code-runtime /opt/sightglass /opt/sightglass
 ARG VERSION=0.0.0+unknown
 ARG REVISION=unknown
 ARG CREATED=unknown
@@ -67,7 +70,6 @@ LABEL org.opencontainers.image.title="sightglass-runtime" \
 
 FROM base AS service
 COPY --from=venv-service /opt/venv /opt/venv
-COPY --from=build-service /opt/model /opt/model
 COPY api /opt/sightglass/api
 ARG VERSION=0.0.0+unknown
 ARG REVISION=unknown

@@ -4,6 +4,7 @@ A locally built image has a name of its own (`sightglass-local/…`), which goes
 Compose file itself stays as it is. Standard library only: this runs before anything is installed.
 """
 
+import argparse
 import hashlib
 import json
 import os
@@ -20,23 +21,23 @@ UNAVAILABLE = "unavailable"  # a profile nobody asks for
 PULL_TIMEOUT = 600  # seconds, for one image
 
 
-def main(only: list[str]) -> int:
+def main() -> int:
     """Pull or build what is missing and say so, a line an image.
-
-    Args:
-        only: names of services (`python` for the API's base); none means all.
 
     Returns:
         0; what no source has is said, what fails to build ends the program.
 
     """
-    env_file = ROOT / ".env"
-    settings = read_env(env_file)
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--env-file", type=Path, default=ROOT / ".env", help="what Compose is told (default: .env)")
+    arguments.add_argument("name", nargs="*", help="a service, or `python` for the API's base (default: all)")
+    options = arguments.parse_args()
+    settings = read_env(options.env_file)
     chosen: dict[str, str] = {}
     dead_registries: set[str] = set()
     buildable = set(re.findall(r"^FROM \S+ AS (\S+)", RECIPES.read_text(), re.MULTILINE))
-    for name, image in wanted(settings).items():
-        if only and name not in only:
+    for name, image in wanted(options.env_file, settings).items():
+        if options.name and name not in options.name:
             continue
         prefix = name.replace("-", "_").upper()
         local = f"{LOCAL}/{name}:{recipe_id()}"
@@ -52,11 +53,11 @@ def main(only: list[str]) -> int:
         else:
             say(f"{name}: {image} can be neither pulled nor built here; the stack starts WITHOUT {name}")
             chosen[f"{prefix}_PROFILE"] = UNAVAILABLE
-    write_env(env_file, chosen)
+    write_env(options.env_file, chosen)
     return 0
 
 
-def wanted(settings: dict[str, str]) -> dict[str, str]:
+def wanted(env_file: Path, settings: dict[str, str]) -> dict[str, str]:
     """Name each image the stack takes from elsewhere: those of the Compose file, and the API's base.
 
     Returns:
@@ -69,7 +70,8 @@ def wanted(settings: dict[str, str]) -> dict[str, str]:
     python = os.environ.get("PYTHON_IMAGE") or settings.get("PYTHON_IMAGE") or default[1]
     # The profile that stands for "not to be had here" is left out: the question is asked anew each time.
     environment = os.environ | {"GRAFANA_PROFILE": "monitoring"}
-    config = json.loads(checked("docker", "compose", "--profile", "*", "config", "--format", "json", env=environment))
+    compose = ("docker", "compose", "--file", "docker-compose.prod.yml", "--env-file", str(env_file))
+    config = json.loads(checked(*compose, "--profile", "*", "config", "--format", "json", env=environment))
     services: dict[str, dict[str, str]] = config["services"]
     return {"python": python} | {n: s["image"] for n, s in sorted(services.items()) if "build" not in s}
 
@@ -154,7 +156,7 @@ def write_env(path: Path, chosen: dict[str, str]) -> None:
         text, replaced = re.subn(rf"^{name}=.*$", line, text, count=1, flags=re.MULTILINE)
         if not replaced:
             text = f"{text.rstrip()}\n{line}\n"
-    if not path.exists() or path.read_text() != text:
+    if text != (path.read_text() if path.exists() else ""):
         path.write_text(text)
 
 
@@ -185,4 +187,4 @@ def checked(*command: str, env: dict[str, str] | None = None) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

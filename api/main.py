@@ -1,0 +1,55 @@
+"""The shipped service: finds and removes personal data."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from api.observability import health
+from api.privacy import predict
+from api.privacy.findings import Model
+from api.privacy.inference import Inference
+from api.privacy.size_limit import RequestSizeLimit
+from api.problem import install_problem_handlers
+from api.settings import Settings, load_settings_or_exit
+
+
+def load_model(path: Path | None) -> Model:
+    """Load the model; importing what it takes is a second's work, not to be in the way of the start."""
+    from api.privacy.model import load
+
+    return load(path)
+
+
+def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_model) -> FastAPI:
+    """Build the app; the model loads in the background once it is started."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        inference.start()
+        yield
+        inference.stop()
+
+    inference = Inference(partial(load, settings.model_path), places=settings.inference_concurrency)
+    health.add_check("model", inference.check)
+    app = FastAPI(
+        title=settings.app_name,
+        description="Finds and removes personal data in texts and documents.",
+        version=settings.app_version,
+        lifespan=lifespan,
+    )
+    app.state.settings = settings
+    app.state.inference = inference
+    install_problem_handlers(app)
+    app.add_middleware(
+        RequestSizeLimit,
+        default=settings.max_request_size_bytes,
+        paths={predict.PATH: predict.body_limit(settings)},
+    )
+    app.include_router(predict.router, tags=["privacy"])
+    return app
+
+
+app = create_app(load_settings_or_exit())

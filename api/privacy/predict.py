@@ -1,0 +1,152 @@
+"""`POST /api/v1/predict`: the personal data in one text."""
+
+import asyncio
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from api.privacy.findings import Finding, redact
+from api.privacy.inference import RETRY_AFTER, Inference
+from api.privacy.metrics import MODEL_ERRORS, PII_DETECTED
+from api.privacy.scanner import Piece, scan
+from api.problem import ProblemError, error_responses, invalid
+from api.settings import Settings
+
+PATH = "/api/v1/predict"
+TEXT = "Mail anna@example.com"
+
+
+def _well_formed(text: str) -> str:
+    # JSON can spell half a surrogate pair; no encoding, hence no tokenizer, can take it.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError("unicode", "Text should have no unpaired surrogates") from None
+    return text
+
+
+class PredictRequest(BaseModel):
+    """A text and how to look at it."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", json_schema_extra={"examples": [{"text": TEXT, "min_confidence": 0.35}]}
+    )
+
+    text: Annotated[str, AfterValidator(_well_formed)] = Field(
+        description="What to search; at most `MAX_TEXT_LENGTH` characters (default 100000)."
+    )
+    language: str = Field("en", max_length=16, description="A language the model has, as an ISO 639-1 code.")
+    min_confidence: float = Field(0.35, ge=0, le=1, allow_inf_nan=False, description="Leave out findings below it.")
+    anonymize: bool = Field(True, description="Also give the text with every finding replaced by its type.")
+
+
+class Entity(BaseModel):
+    """Characters `start` up to `end` of the text are personal data. Entities are sorted and do not overlap."""
+
+    type: str = Field(description="What kind, as Presidio names it.")
+    start: int = Field(ge=0)
+    end: int = Field(ge=1)
+    score: float = Field(ge=0, le=1, description="Confidence.")
+
+
+class ModelInfo(BaseModel):
+    """Which model answered."""
+
+    name: str
+    version: str
+
+
+class PredictResponse(BaseModel):
+    """What was found."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "entities": [{"type": "EMAIL_ADDRESS", "start": 5, "end": 21, "score": 1.0}],
+                    "redacted": "Mail [EMAIL_ADDRESS]",
+                    "model": {"name": "presidio-patterns", "version": "2.2.366"},
+                }
+            ]
+        }
+    )
+
+    entities: list[Entity]
+    redacted: str | None = Field(description="The text, each entity replaced by `[TYPE]`; null without `anonymize`.")
+    model: ModelInfo
+
+
+def body_limit(settings: Settings) -> int:
+    """Give the bytes of the longest body with a text of allowed length: JSON can escape a character in 12."""
+    return min(12 * settings.max_text_length + 4096, settings.max_request_size_bytes)
+
+
+def get_settings(request: Request) -> Settings:
+    """Give the app's settings."""
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def get_inference(request: Request) -> Inference:
+    """Give the app's model."""
+    inference: Inference = request.app.state.inference
+    return inference
+
+
+router = APIRouter()
+
+
+@router.post(
+    PATH,
+    response_model=PredictResponse,
+    response_description="What was found",
+    summary="Find and redact personal data in a text",
+    responses=error_responses(400, 413, 422, 429, 500, 503),
+)
+async def predict(
+    body: PredictRequest,
+    settings: Annotated[Settings, Depends(get_settings)],
+    inference: Annotated[Inference, Depends(get_inference)],
+) -> PredictResponse:
+    """Find personal data in one text. Positions count Unicode characters (code points)."""
+    model = inference.model
+    if len(body.text) > settings.max_text_length:
+        raise invalid("/text", f"Text should have at most {settings.max_text_length} characters")
+    if body.language not in model.languages:
+        raise invalid("/language", f"Input should be one of: {', '.join(model.languages)}")
+    find = partial(model.find, language=body.language, min_confidence=body.min_confidence)
+    with inference.work() as work:
+        steps = scan(body.text, find)
+        pieces: list[Piece] = []
+        try:
+            async with asyncio.timeout(settings.inference_timeout):
+                while piece := await work.step(lambda: next(steps, None)):
+                    pieces.append(piece)
+        except TimeoutError:
+            MODEL_ERRORS.inc()
+            raise ProblemError(503, "The text took too long", headers=RETRY_AFTER) from None
+    entities = [
+        Entity(type=finding.type, start=finding.start, end=finding.end, score=finding.score)
+        for finding in located(pieces)
+    ]
+    for entity in entities:
+        PII_DETECTED.labels(entity.type).inc()
+    redacted = "".join(redact(*piece) for piece in pieces) if body.anonymize else None
+    return PredictResponse(
+        entities=entities, redacted=redacted, model=ModelInfo(name=model.name, version=model.version)
+    )
+
+
+def located(pieces: list[Piece]) -> list[Finding]:
+    """Give the findings of all pieces, placed in the whole text."""
+    findings: list[Finding] = []
+    start = 0
+    for piece in pieces:
+        findings += [
+            finding._replace(start=start + finding.start, end=start + finding.end) for finding in piece.findings
+        ]
+        start += len(piece.text)
+    return findings

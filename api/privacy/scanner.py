@@ -1,0 +1,79 @@
+"""Findings in a text of any length, piece by piece, with bounded memory and in linear time.
+
+Presidio's cost grows with the square of a text's length (findings are compared with each other and with every
+token), so it is given windows. They depend on the text alone, never on how it was cut when it arrived.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from api.privacy.findings import Finding
+
+WINDOW = 2048
+"""Characters analysed at once."""
+OVERLAP = 256
+"""Characters a window looks ahead of what it settles: findings up to this length are always seen whole."""
+CONTEXT = 64
+"""Settled characters shown again before a window: words there raise or lower a finding's score."""
+
+
+class Piece(NamedTuple):
+    """A settled part of the text, and the findings in it: sorted, apart, places counted from the piece's start."""
+
+    text: str
+    findings: list[Finding]
+
+
+class Scanner:
+    """Takes a text as it arrives and settles it window by window.
+
+    `find` gives the findings of one window, sorted and apart. A finding longer than a window is given in parts.
+    """
+
+    def __init__(self, find: Callable[[str], list[Finding]]) -> None:
+        self._find = find
+        self._context = ""
+        self._text = ""
+
+    def feed(self, text: str) -> Iterator[Piece]:
+        """Add a part of the text; give what it settles."""
+        for start in range(0, len(text), WINDOW):
+            self._text += text[start : start + WINDOW]
+            while len(self._text) >= WINDOW:
+                yield self._settle(self._text[:WINDOW], last=False)
+
+    def finish(self) -> Iterator[Piece]:
+        """End the text; give the rest, and be ready for another."""
+        if self._text:
+            yield self._settle(self._text, last=True)
+        self._context = ""
+
+    def _settle(self, fresh: str, *, last: bool) -> Piece:
+        base = len(self._context)
+        found = [
+            Finding(max(finding.start - base, 0), finding.end - base, finding.type, finding.score)
+            for finding in self._find(self._context + fresh)
+            if finding.end > base
+        ]
+        cut = len(fresh) if last else _cut(fresh, found)
+        piece = Piece(fresh[:cut], [finding for finding in found if finding.start < cut])
+        self._context = (self._context + piece.text)[-CONTEXT:]
+        self._text = self._text[cut:]
+        return piece
+
+
+def scan(text: str, find: Callable[[str], list[Finding]]) -> Iterator[Piece]:
+    """Scan a whole text; the pieces joined are the text."""
+    scanner = Scanner(find)
+    yield from scanner.feed(text)
+    yield from scanner.finish()
+
+
+def _cut(fresh: str, found: list[Finding]) -> int:
+    """Where to part the settled from what the next window sees again: after a space, never within a finding."""
+    limit = len(fresh) - OVERLAP
+    cut = next((place for place in range(limit, limit // 2, -1) if fresh[place - 1].isspace()), limit)
+    for finding in found:
+        if finding.start < cut < finding.end:
+            return finding.start or finding.end
+    return cut

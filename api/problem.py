@@ -1,0 +1,135 @@
+"""Errors as RFC 9457 problem details, without echoing anything the client sent."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from api.observability.context import current_request
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldProblem(BaseModel):
+    """One thing wrong with the request."""
+
+    pointer: str = Field(description="JSON Pointer (RFC 6901) to the field, empty for the request as a whole.")
+    detail: str = Field(description="What is wrong with it.")
+
+
+class Problem(BaseModel):
+    """The body of every error (RFC 9457, `application/problem+json`)."""
+
+    type: str = Field("about:blank", description="A URI naming the kind of problem.")
+    title: str = Field(description="The status's standard phrase.")
+    status: int = Field(ge=400, le=599, description="The HTTP status code.")
+    detail: str | None = Field(None, description="What went wrong this time.")
+    request_id: str | None = Field(None, description="The `X-Request-ID` of this request, to find it in the logs.")
+    errors: list[FieldProblem] | None = Field(None, description="What is wrong with the request, field by field.")
+
+
+class ProblemError(HTTPException):
+    """An error answer with problems by field; plain `HTTPException`s are rendered the same way, without them."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str | None = None,
+        *,
+        errors: Sequence[FieldProblem] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, detail, headers)
+        self.errors = errors
+
+
+def invalid(pointer: str, detail: str) -> ProblemError:
+    """422 for one field (`/text`) whose value a schema alone cannot refuse."""
+    return ProblemError(422, errors=[FieldProblem(pointer=pointer, detail=detail)])
+
+
+def problem_response(
+    status: int,
+    detail: str | None = None,
+    *,
+    errors: Sequence[FieldProblem] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Render a problem; members without a value are left out."""
+    context = current_request.get()
+    body = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        request_id=context.request_id if context else None,
+        errors=list(errors) if errors else None,
+    )
+    return JSONResponse(body.model_dump(exclude_none=True), status, headers, media_type=MEDIA_TYPE)
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Make every error of the app, its own 404s, 405s and 500s included, a problem; its OpenAPI says so."""
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(Exception, _server_error)
+    _describe(app)
+
+
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI `responses` of a route that may answer with these error statuses."""
+    return {status: _response(status) for status in statuses}
+
+
+def _response(status: int) -> dict[str, Any]:
+    response: dict[str, Any] = {
+        "description": HTTPStatus(status).phrase,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    if status in (429, 503):
+        response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    return response
+
+
+def _describe(app: FastAPI) -> None:
+    """Put `Problem` among the schemas: no route has it as a model, since FastAPI would list it as plain JSON."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schemas = generate().setdefault("components", {}).setdefault("schemas", {})
+            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(problem.pop("$defs"), Problem=problem)
+        return generate()
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+async def _http_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  (Starlette's handler type is wider than its calls)
+    detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
+    return problem_response(error.status_code, detail, errors=getattr(error, "errors", None), headers=error.headers)
+
+
+async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    return problem_response(422, errors=[_field_problem(item) for item in error.errors()])
+
+
+async def _server_error(_: Request, __: Exception) -> JSONResponse:
+    return problem_response(500)
+
+
+def _field_problem(item: dict[str, Any]) -> FieldProblem:
+    """Only the location and a fixed message: `input`, `ctx` and a location the client named are its own text."""
+    match item["type"]:
+        case "json_invalid":
+            return FieldProblem(pointer="", detail="The body is not valid JSON")
+        case "extra_forbidden":
+            return FieldProblem(pointer="", detail="Unknown fields are not allowed")
+    location = "".join(f"/{part}" for part in item["loc"][1:])
+    return FieldProblem(pointer=location, detail=str(item["msg"]))
