@@ -260,8 +260,8 @@ EDGE = (
         "It is valid for another {{ $value | humanizeDuration }}.",
     ),
     Alert(
-        "EdgeSamplesDropped",
-        'increase(edge_samples_dropped_total{job="nginx"}[10m]) > 0',
+        "EdgeMetricsDropped",
+        'increase(edge_metrics_dropped_total{job="nginx"}[10m]) > 0',
         "0s",
         "ticket",
         "edge",
