@@ -65,7 +65,7 @@ def _capture(record: logging.LogRecord) -> logging.LogRecord:
     """Return a copy that no later change of arguments, context or frames can alter."""
     context = current_request.get()
     captured = copy.copy(record)
-    captured.msg = dict(record.msg) if isinstance(record.msg, dict) else record.getMessage()
+    captured.msg = dict(record.msg) if isinstance(record.msg, dict) else record.getMessage().rstrip()
     captured.args = None
     if context is not None:
         captured.request = (context.request_id, context.trace_id, context.span_id)
