@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from monitoring import rules
@@ -23,9 +22,7 @@ def files(root: Path) -> dict[Path, str]:
         prometheus / "slo.yml": HEADER + _yaml(rules.slo_rules(objectives)),
         prometheus / "causes.yml": HEADER + _yaml(rules.cause_rules()),
         **{
-            root / f"grafana/dashboards/{name}.json": json.dumps(
-                build(objectives).build(), cls=JSONEncoder, indent=2, sort_keys=True
-            )
+            root / f"grafana/dashboards/{name}.json": json.dumps(build(objectives).build(), cls=JSONEncoder, indent=2)
             + "\n"
             for name, build in BUILDERS.items()
         },

@@ -60,6 +60,8 @@ class Objectives:
     window_days: int
     minimum_errors: int
     threshold_seconds: float
+    timed: str
+    """PromQL label matcher of the requests the latency objective counts."""
     availability: SLO
     latency: SLO
 
@@ -92,6 +94,7 @@ def parse(document: dict[str, Any]) -> Objectives:
         window_days=document["window_days"],
         minimum_errors=document["minimum_errors"],
         threshold_seconds=threshold,
+        timed=timed,
         availability=SLO(
             name="availability",
             objective=_objective(document, "availability"),

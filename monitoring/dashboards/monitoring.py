@@ -124,12 +124,11 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Notifications",
-                "Alertmanager's notifications per minute, by integration.",
+                "Alertmanager's notifications per minute, tried and failed.",
                 "short",
                 Query(
-                    'sum by (integration) (rate(alertmanager_notifications_total{job="alertmanager"}[$__rate_interval]))'
-                    " * 60 > 0 or sum(rate(alertmanager_notifications_total[$__rate_interval])) * 60",
-                    "{{integration}} sent",
+                    'sum(rate(alertmanager_notifications_total{job="alertmanager"}[$__rate_interval])) * 60',
+                    "tried",
                 ),
                 Query(
                     'sum(rate(alertmanager_notifications_failed_total{job="alertmanager"}[$__rate_interval])) * 60',
