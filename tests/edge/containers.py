@@ -36,7 +36,9 @@ def docker(*arguments: str) -> str:
     return result.stdout.strip()
 
 
-def eventually(condition: Callable[[], object], message: Callable[[], object] = lambda: "", deadline: float = DEADLINE) -> None:
+def eventually(
+    condition: Callable[[], object], message: Callable[[], object] = lambda: "", deadline: float = DEADLINE
+) -> None:
     """Poll until a condition holds.
 
     Raises:
@@ -70,7 +72,11 @@ class Network:
 
     def start_api(self, alias: str = "api", **environment: str) -> str:
         """Start a replica of tests/edge/app.py and wait until it is ready; returns its container's name."""
-        variables = {"APP": "app:app", "WEB_CONCURRENCY": "1", "FORWARDED_ALLOW_IPS": "172.16.0.0/12,192.168.0.0/16"} | environment
+        variables = {
+            "APP": "app:app",
+            "WEB_CONCURRENCY": "1",
+            "FORWARDED_ALLOW_IPS": "172.16.0.0/12,192.168.0.0/16",
+        } | environment
         name = self.run(
             "--network-alias", alias, "--tmpfs", "/tmp:uid=10001,gid=10001,mode=0700",
             "--volume", f"{ROOT}/tests/edge/app.py:/srv/app/app.py:ro",
@@ -220,5 +226,7 @@ class Edge:
 
     def workers(self) -> set[str]:
         """Return the process ids of workers that take new connections."""
-        listing = self.exec("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'; cd /proc; grep -l 'worker process$' */cmdline -a")
+        listing = self.exec(
+            "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'; cd /proc; grep -l 'worker process$' */cmdline -a"
+        )
         return set(re.findall(r"^(\d+)/cmdline", listing.stdout, re.MULTILINE))
