@@ -3,12 +3,15 @@
 Anything here can be overridden in gunicorn's own way, e.g. ``GUNICORN_CMD_ARGS="-k api.workers.AsgiWorker"``.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 from api.cpu_quota import usable_cpus
-from api.observability import access_log  # noqa: F401 - before the fork: the workers of one start share its salt
+from api.observability import (
+    access_log,  # noqa: F401 - before the fork: the workers of one start share its salt
+    exporter,
+)
+from api.observability.log_format import set_worker
 from api.observability.logging import gunicorn_log_config
 from api.settings import load_settings_or_exit
 
@@ -58,6 +61,16 @@ accesslog = None
 loglevel = _settings.log_level.lower()
 
 
-def post_worker_init(worker: Any) -> None:
-    """Say which settings this worker serves with, at DEBUG."""
-    worker.log.debug("serving %s as %s", _settings.app, os.getpid())
+def when_ready(server: Any) -> None:  # noqa: ARG001 - gunicorn's signature
+    """Open the door for Prometheus before the first worker is forked."""
+    exporter.start(_settings)
+
+
+def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001
+    """Give the worker its slot number, which its metrics and log lines carry."""
+    set_worker(str(exporter.after_fork()))
+
+
+def on_exit(server: Any) -> None:  # noqa: ARG001
+    """Clean up when the last worker has gone."""
+    exporter.stop()

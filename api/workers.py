@@ -52,9 +52,10 @@ class _GracefulServer(Server):
             self.should_exit = True
         return await super().on_tick(counter)
 
-    async def shutdown(self, sockets: Any = None) -> None:
+    async def shutdown(self, sockets: Any = None) -> None:  # noqa: ARG002
         health.set_shutting_down()  # a worker that has served its `max_requests` had no signal
-        await super().shutdown(sockets)
+        # The event loop's servers close their sockets; closing those once more is an error that gunicorn logs.
+        await super().shutdown()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -22,16 +22,13 @@ class StdoutHandler(logging.Handler):
     """Hands records to the writer thread, which renders them; takes from them first what only this moment knows.
 
     Args:
-        formatter: renders a prepared record.
         writer: where the lines go.
 
     """
 
-    def __init__(self, formatter: logging.Formatter, writer: log_writer.LogWriter) -> None:
+    def __init__(self, writer: log_writer.LogWriter) -> None:
         super().__init__()
-        self.setFormatter(formatter)
         self._writer = writer
-        self._format = formatter.format
         writer.describe_dropped = self._describe_dropped
 
     def handle(self, record: logging.LogRecord) -> bool:
@@ -53,7 +50,7 @@ class StdoutHandler(logging.Handler):
         self._writer.flush()
 
     def _render(self, record: logging.LogRecord) -> bytes:
-        return self._format(record).encode(errors="replace") + b"\n"
+        return self.format(record).encode(errors="replace") + b"\n"
 
     def _describe_dropped(self, count: int) -> bytes:
         record = logging.LogRecord(
@@ -68,7 +65,7 @@ def _capture(record: logging.LogRecord) -> logging.LogRecord:
     """Return a copy that no later change of arguments, context or frames can alter."""
     context = current_request.get()
     captured = copy.copy(record)
-    captured.msg = dict(record.msg) if isinstance(record.msg, dict) else record.getMessage()
+    captured.msg = dict(record.msg) if isinstance(record.msg, dict) else record.getMessage().rstrip()
     captured.args = None
     if context is not None:
         captured.request = (context.request_id, context.trace_id, context.span_id)
@@ -95,10 +92,13 @@ def gunicorn_log_config(settings: Settings) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "filters": {"no_websocket_lines": {"()": NoWebSocketLines}},
+        "formatters": {
+            "line": {"()": log_format.formatter, "log_format": settings.log_format, "descriptor": 1},
+        },
         "handlers": {
             "stdout": {
                 "()": StdoutHandler,
-                "formatter": log_format.formatter(settings.log_format, 1),
+                "formatter": "line",
                 "writer": log_writer.stdout,
                 "filters": ["no_websocket_lines"],
             }

@@ -6,8 +6,6 @@ its choice of trace id has a say: at a public edge that would let any client fil
 ``parentbased_`` samplers say that the callers can be trusted with it.
 """
 
-import asyncio
-import atexit
 import logging
 import os
 import random
@@ -62,13 +60,13 @@ class Tracing:
 
     Args:
         settings: switch, sampler and the names of the service.
-        route_of: finds the template of the route from the scope of a routed request.
+        route_of: finds the template of the route in the scope of a routed request.
 
     """
 
     def __init__(self, settings: Settings, route_of: Callable[[Scope], str]) -> None:
         self._settings = settings
-        self._route_of = route_of
+        self.route_of = route_of
         self._provider: TracerProvider | None = None
         self.trusts_callers = settings.otel_traces_sampler.startswith("parentbased_")
         match settings.otel_traces_sampler.removeprefix("parentbased_"):
@@ -106,7 +104,6 @@ class Tracing:
         )
         self._provider.add_span_processor(BatchSpanProcessor(ScrubbingExporter(OTLPSpanExporter())))
         trace.set_tracer_provider(self._provider)
-        atexit.register(self.shutdown)  # for an app that does not speak lifespan
 
     def shutdown(self) -> None:
         """Send the last spans, for at most `SHUTDOWN_SECONDS`; what the collector has not taken by then is lost."""
@@ -132,13 +129,6 @@ class Tracing:
         """The provider while tracing runs."""
         return self._provider
 
-    def name(self, span: Span, scope: Scope) -> None:
-        """Name a request's span ``METHOD route`` (HTTP semantic conventions)."""
-        route = self._route_of(scope)
-        method = _method(scope)
-        span.update_name(f"{'HTTP' if method == '_OTHER' else method} {route}")
-        span.set_attribute("http.route", route)
-
 
 class _TracedApp:
     def __init__(self, app: ASGIApp, tracing: Tracing) -> None:
@@ -151,14 +141,16 @@ class _TracedApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         headers = [header for header in scope["headers"] if header[0] in self._headers]
         parent = self._parent(headers) if headers else trace.INVALID_SPAN_CONTEXT
         # FastAPI's native telemetry steps aside for whoever got here first.
         scope["fastapi.telemetry"] = None
-        if self._instrumented is not None and self._tracing.samples(parent):
-            await self._instrumented(_without_user_text(scope, headers), receive, send)
+        provider = self._tracing.provider
+        if provider is not None and self._tracing.samples(parent):
+            instrumented = self._instrumented or self._instrument(provider)
+            await instrumented(_without_user_text(scope, headers), receive, send)
         else:
             await self._unsampled(parent, scope, receive, send)
 
@@ -178,16 +170,18 @@ class _TracedApp:
         carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
         return trace.get_current_span(self._propagator.extract(carrier, Context())).get_span_context()
 
-    def _instrument(self) -> None:
+    def _instrument(self, provider: TracerProvider) -> ASGIApp:
         # The stable HTTP conventions; contrib keeps to the ones before them unless told.
         os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
-        self._instrumented = OpenTelemetryMiddleware(
+        instrumented: ASGIApp = OpenTelemetryMiddleware(
             self._traced,
             default_span_details=lambda scope: (scope["method"], {}),
-            tracer_provider=self._tracing.provider,
+            tracer_provider=provider,
             meter_provider=NoOpMeterProvider(),
             exclude_spans=["send", "receive"],
         )
+        self._instrumented = instrumented
+        return instrumented
 
     async def _traced(self, reduced: Scope, receive: Receive, send: Send) -> None:
         scope = reduced[_SCOPE]
@@ -200,21 +194,16 @@ class _TracedApp:
 
         async def named_send(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.accept"):
-                self._tracing.name(span, scope)
+                self._name(span, scope)
             await send(message)
 
         await self.app(scope, receive, named_send)
 
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._tracing.start()
-        self._instrument()
-
-        async def send_after_spans(message: Message) -> None:
-            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"):
-                await asyncio.to_thread(self._tracing.shutdown)
-            await send(message)
-
-        await self.app(scope, receive, send_after_spans)
+    def _name(self, span: Span, scope: Scope) -> None:
+        # "{method} {http.route}" of the HTTP semantic conventions.
+        method, route = _method(scope), self._tracing.route_of(scope)
+        span.update_name(f"{'HTTP' if method == '_OTHER' else method} {route}")
+        span.set_attribute("http.route", route)
 
 
 def _without_user_text(scope: Scope, headers: list[tuple[bytes, bytes]]) -> Scope:
