@@ -123,12 +123,23 @@ def gunicorn(
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)]),
+        "APP": "served:app",
         "WEB_CONCURRENCY": str(workers),
         "METRICS_PORT": str(metrics_port),
         "GUNICORN_TIMEOUT": str(timeout),
         **(env or {}),
     }
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:conf", "-b", f"127.0.0.1:{port}", *options, "served:app"]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-c",
+        "python:conf",
+        "-b",
+        f"127.0.0.1:{port}",
+        *options,
+        "api.asgi:app",
+    ]
     process = subprocess.Popen(command, env=environment, cwd=HERE, stdout=subprocess.DEVNULL)
     server = Gunicorn(process, port, metrics_port)
     try:

@@ -220,7 +220,7 @@ def test_a_taken_metrics_port_stops_the_start_with_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = subprocess.run(
-            [sys.executable, "-m", "gunicorn", "-c", "python:conf", "-b", f"127.0.0.1:{free_port()}", "served:app"],
+            [sys.executable, "-m", "gunicorn", "-c", "python:conf", "-b", f"127.0.0.1:{free_port()}", "api.asgi:app"],
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)]),
