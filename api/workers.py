@@ -21,6 +21,7 @@ from api.observability.health import health
 from api.settings import load_settings
 
 _LAST_SECONDS = 8  # for the app's own lifespan shutdown, the last spans (3) and the last lines (2)
+_ACCEPTED_SECONDS = 0.2
 
 
 def seconds_to_finish(graceful_timeout: int, delay: int) -> int:
@@ -54,6 +55,10 @@ class _GracefulServer(Server):
 
     async def shutdown(self, sockets: Any = None) -> None:  # noqa: ARG002
         health.set_shutting_down()  # a worker that has served its `max_requests` had no signal
+        for server in self.servers:
+            server.close()
+        # uvicorn closes connections without a request next: first read the requests of those accepted just now.
+        await asyncio.sleep(_ACCEPTED_SECONDS)
         # The event loop's servers close their sockets; closing those once more is an error that gunicorn logs.
         await super().shutdown()
 
@@ -83,7 +88,8 @@ class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc]
         server = _GracefulServer(self.config, self._delay)
         # The base class leaves SIGQUIT, gunicorn's quick stop, without effect.
         asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, server.quit)
-        await server.serve(sockets=self.sockets)
+        # The bare sockets: gunicorn's wrappers log an error when uvloop closes them.
+        await server.serve(sockets=[listener.sock for listener in self.sockets])
         if not server.started:
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR)
 
