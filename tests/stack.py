@@ -6,6 +6,7 @@ It runs beside whatever else runs on the machine, and a test may change files of
 import json
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -83,15 +84,14 @@ class Stack:
             raise RuntimeError(f"{' '.join(arguments)}: {result.stderr or result.stdout}")
         return result
 
-    def logs(self, *services: str, tail: int = 40) -> str:
+    def logs(self, *services: str, tail: int = 15) -> str:
         """Return the ends of the containers' logs."""
         return self.compose("logs", "--no-color", "--tail", str(tail), *services, check=False).stdout
 
     def inspect(self, *services: str) -> list[dict[str, Any]]:
         """Return `docker inspect` of the running containers."""
         ids = self.compose("ps", "--quiet", *services).stdout.split()
-        result = subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, check=True)
-        inspected: list[dict[str, Any]] = json.loads(result.stdout)
+        inspected: list[dict[str, Any]] = json.loads(docker("inspect", *ids))
         return inspected
 
     @property
@@ -123,7 +123,8 @@ class Stack:
 
     def client(self, **arguments: Any) -> httpx.Client:
         """Return an HTTP client of the edge that verifies its certificate."""
-        defaults: dict[str, Any] = {"base_url": self.https_url, "verify": str(self.certificate), "timeout": 30}
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        defaults: dict[str, Any] = {"base_url": self.https_url, "verify": context, "timeout": 30}
         return httpx.Client(**defaults | arguments)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
@@ -157,6 +158,16 @@ class Stack:
             ),
             lambda: "no new scrape",
         )
+
+
+def docker(*arguments: str) -> str:
+    """Run `docker` for what it prints.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+
+    """
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def eventually(condition: Callable[[], bool], message: Callable[[], str], deadline: float = DEADLINE) -> None:
