@@ -38,7 +38,9 @@ class Stack:
     def __init__(self, directory: Path, *, profiles: list[str], **settings: str) -> None:
         self.directory = directory
         self.project = f"sightglass-test-{uuid.uuid4().hex[:8]}"
-        self.settings = dict(zip(PUBLISHED, map(str, free_ports(len(PUBLISHED))), strict=True)) | settings
+        ports = map(str, free_ports(len(PUBLISHED)))
+        # An image of its own too: its build must not replace what another stack runs.
+        self.settings = {"API_IMAGE": self.project, **dict(zip(PUBLISHED, ports, strict=True))} | settings
         self.profiles = profiles
         shutil.copytree(ROOT, directory, ignore=NOT_COPIED, dirs_exist_ok=True)
         self.env_file = directory / ".env"
@@ -68,8 +70,9 @@ class Stack:
         say(f"{self.project}: healthy")
 
     def down(self) -> None:
-        """Remove containers, networks and volumes."""
+        """Remove containers, networks, volumes and the image built."""
         self.containers.stop()
+        subprocess.run(["docker", "image", "rm", self.project], capture_output=True, check=False)
 
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `docker compose` on this project.
