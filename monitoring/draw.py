@@ -114,6 +114,8 @@ def _lines(axes: Axes, panel: dict[str, Any], answers: Answers, window: Window) 
     axes.set_ylim(bottom=0)
     if defaults.get("max") is not None:
         axes.set_ylim(top=defaults["max"])
+    if all(value == 0 for _, one in found for _, value in one.points):
+        axes.set_ylim(top=1)
     low, high = axes.get_ylim()
     for step in defaults.get("thresholds", {}).get("steps") or ():
         if step["value"] is not None and step["value"] <= high * 1.6:

@@ -59,6 +59,11 @@ class Prometheus:
         values: list[str] = self._ask(f"label/{label}/values", {"match[]": selector})
         return values
 
+    def rule_groups(self) -> list[dict[str, Any]]:
+        """Return the groups of rules with their last evaluations, as the API describes them."""
+        groups: list[dict[str, Any]] = self._ask("rules", {})["groups"]
+        return groups
+
     def _ask(self, what: str, parameters: dict[str, Any]) -> Any:
         answer = self._http.get(f"/api/v1/{what}", params=parameters)
         if answer.is_error:

@@ -103,7 +103,7 @@ def slo_rules(objectives: Objectives) -> dict[str, Any]:
     return {
         "groups": [
             {"name": "slo", "interval": f"{BASE_INTERVAL}s", "rules": [*base, *ratios, *burns]},
-            {"name": "slo-budget", "interval": "1m", "rules": budget},
+            {"name": "slo-budget", "interval": f"{BASE_INTERVAL}s", "rules": budget},
         ]
     }
 

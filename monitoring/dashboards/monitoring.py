@@ -81,9 +81,9 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Scrape duration",
-                "A scrape is given up after 5 s.",
+                "The slowest of each job; a scrape is given up after 5 s.",
                 "s",
-                Query(f"scrape_duration_seconds{{{JOB}}}", "{{job}} {{instance}}"),
+                Query(f"max by (job) (scrape_duration_seconds{{{JOB}}})", "{{job}}"),
             ),
             rows(
                 "Samples a scrape",
@@ -154,7 +154,8 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Per second.",
                 "short",
                 Query(
-                    'rate(prometheus_tsdb_head_samples_appended_total{job="prometheus"}[$__rate_interval])', "{{type}}"
+                    'sum(rate(prometheus_tsdb_head_samples_appended_total{job="prometheus"}[$__rate_interval]))',
+                    "samples",
                 ),
                 w=6,
             ),
