@@ -120,3 +120,10 @@ def test_worker_is_replaced_after_its_requests_and_none_is_lost(tmp_path: Path) 
         assert len(server.access_lines(route="/api/v1/items/{item_id}", status=200)) == 60
         assert server.messages().count("sample app started") > 2
         assert server.messages().count("sample app stopped") == server.messages().count("sample app started")
+
+
+def test_worker_ends_when_its_arbiter_is_gone(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        server.process.kill()
+        server.process.wait(30)
+        wait_until(lambda: "sample app stopped" in server.messages())
