@@ -175,8 +175,8 @@ def main() -> None:
             growth.append(own[RECYCLES[-1]][0] / own[0][0])
     head = ["workers", "routes", "recycles", "ours, ms", "client_python, ms", "ratio", "ours, KiB"]
     note = (
-        f"Wall-clock time, median of {SCRAPES} scrapes. Ours tells each worker apart, client_python sums them. From 0 to "
-        f"{RECYCLES[-1]} recycles ours changes to between {min(growth):.2f} and {max(growth):.2f} of what it was."
+        f"Wall-clock time, median of {SCRAPES} scrapes. Ours tells each worker apart, client_python sums them. From 0 "
+        f"to {RECYCLES[-1]} recycles ours changes to between {min(growth):.2f} and {max(growth):.2f} of what it was."
     )
     publish(SECTION, f"{note}\n\n{table(head, rows)}")
 
