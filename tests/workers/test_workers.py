@@ -76,8 +76,9 @@ def test_every_request_is_counted_once(workers: int) -> None:
         assert counted(server.scrape(server.port)) == 300
 
 
-def test_recycling_by_max_requests_loses_nothing() -> None:
-    with gunicorn(2, "--max-requests", "25", "--max-requests-jitter", "5") as server:
+@pytest.mark.parametrize("kind", ["UvicornWorker", "AsgiWorker"])
+def test_recycling_by_max_requests_loses_nothing(kind: str) -> None:
+    with gunicorn(2, "-k", f"api.workers.{kind}", "--max-requests", "25", "--max-requests-jitter", "5") as server:
         first = server.pids()
         watch = Watch(server)
         answered = sum(server.ask("/items/1", 50) for _ in range(4))
