@@ -87,7 +87,7 @@ class Fleet:
     def start(self) -> None:
         """Start a worker and wait until it is ready."""
         here, there = _fork.Pipe()
-        process = _fork.Process(target=self._target, args=(*self._arguments, there))
+        process = _fork.Process(target=self._target, args=(*self._arguments, there), daemon=True)
         process.start()
         here.recv()
         self._running.append((process, here))

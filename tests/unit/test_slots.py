@@ -243,6 +243,7 @@ def test_totals_never_go_backwards_and_add_up(before: dict[str, float], now: dic
     told = {key: number for key, number, _ in families[0][4]}
     assert told == {key: before.get(key, 0) + now.get(key, 0) for key in before | now}
     assert totals["f"][3] == told
+    assert families[1] == ("gone", "counter", "", "", [(key, number, "") for key, number in before.items()])
     assert totals["gone"][3] == before
     assert inherited["f"][3] == before
 
