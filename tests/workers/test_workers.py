@@ -51,6 +51,7 @@ class Watch(threading.Thread):
                 assert_no_fall(before, after)
                 before = after
                 self.scrapes += 1
+                self._over.wait(0.05)
         except BaseException as problem:
             self.problem = problem
 
