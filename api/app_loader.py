@@ -62,7 +62,7 @@ def _reason(error: BaseException, module_name: str) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name and f"{module_name}.".startswith(f"{error.name}."):
         places = ", ".join(path or "." for path in sys.path if not path.startswith((sys.prefix, sys.base_prefix)))
         return f"there is no module {error.name} in {places} or the installed packages"
-    message = " ".join(str(error).split())[:300]
+    message = "".join(c if c.isprintable() else " " for c in str(error)[:300]).strip()
     return f"importing it raised {type(error).__qualname__}: {message} ({_place(error)})"
 
 

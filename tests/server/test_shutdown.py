@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -57,13 +58,15 @@ def test_request_in_flight_finishes_then_the_app_ends_and_its_last_lines_are_wri
 
 @pytest.mark.parametrize("options", [(), NATIVE], ids=["uvicorn", "native"])
 def test_ready_fails_before_the_listener_closes(tmp_path: Path, options: tuple[str, ...]) -> None:
-    with Server(tmp_path, *options, SHUTDOWN_DELAY="2", GUNICORN_TIMEOUT="8") as server:
+    with Server(tmp_path, *options, SHUTDOWN_DELAY="3", GUNICORN_TIMEOUT="9") as server:
         server.process.terminate()
         answer = wait_until(lambda: (found := server.get("/ready")).status_code == 503 and found)
         assert isinstance(answer, httpx.Response)
         assert answer.json() == {"ready": False, "reasons": ["shutting down"]}
         assert server.get("/health").status_code == 200
-        assert server.get("/").status_code == 200
+        for _ in range(12):  # new connections, well beyond the moment in which a stop without delay takes them still
+            assert httpx.get(f"http://127.0.0.1:{server.port}/").status_code == 200
+            time.sleep(0.1)
         server.client.close()
         assert server.process.wait(30) == 0
         assert "sample app stopped" in server.messages()
@@ -120,3 +123,10 @@ def test_worker_is_replaced_after_its_requests_and_none_is_lost(tmp_path: Path) 
         assert len(server.access_lines(route="/api/v1/items/{item_id}", status=200)) == 60
         assert server.messages().count("sample app started") > 2
         assert server.messages().count("sample app stopped") == server.messages().count("sample app started")
+
+
+def test_worker_ends_when_its_arbiter_is_gone(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        server.process.kill()
+        server.process.wait(30)
+        wait_until(lambda: "sample app stopped" in server.messages())
