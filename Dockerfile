@@ -52,7 +52,7 @@ EXPOSE 8000 9464
 # Readiness over a bare socket: no curl in the image, no HTTP client to import every ten seconds.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python3", "-IS", "/opt/sightglass/api/healthcheck.py"]
-CMD ["gunicorn", "--config", "python:api.gunicorn_conf", "api.asgi:app"]
+CMD ["python", "-m", "api.serve"]
 
 
 FROM base AS runtime

@@ -4,11 +4,14 @@ import sys
 from pathlib import Path
 
 from monitoring.generate import files
+from monitoring.slo import load
 
 
 def main(root: Path, *, check: bool) -> int:
     """Return the exit status: 1 when ``check`` found a difference."""
-    differing = {path: text for path, text in files(root).items() if not path.exists() or path.read_text() != text}
+    differing = {
+        path: text for path, text in files(root, load()).items() if not path.exists() or path.read_text() != text
+    }
     for path, text in differing.items():
         sys.stdout.write(f"{path.relative_to(root)}\n")
         if not check:

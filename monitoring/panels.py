@@ -148,10 +148,10 @@ def rows(
     empty: str = "No data",
     sort: str = "",
 ) -> Panel:
-    """Return a table, one row a set of labels, one column a query; ``columns`` maps labels to their titles, in order."""
+    """Return a table, one row a set of labels, one column a query; ``columns`` are labels with their titles."""
     titles = {f"Value #{ref}": query.legend for ref, query in zip("ABCDEFGH", queries, strict=False) if query.legend}
     if len(queries) == 1:
-        titles = {"Value": title for title in titles.values()}
+        titles = {"Value": queries[0].legend} if queries[0].legend else {}
     shown = {**columns, **titles}
     panel = (
         table.Panel()
@@ -305,9 +305,9 @@ def board(
     return built
 
 
-def choice(name: str, label: str, query: str, *, several: bool = True) -> dashboard.QueryVariable:
+def choice(name: str, label: str, query: str) -> dashboard.QueryVariable:
     """Return a variable of a label's values, all of them chosen at first."""
-    return (
+    variable = (
         dashboard.QueryVariable(name)
         .label(label)
         .datasource(SOURCE)
@@ -315,11 +315,12 @@ def choice(name: str, label: str, query: str, *, several: bool = True) -> dashbo
         .definition(query)
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(models.VariableSort.ALPHABETICAL_ASC)
-        .multi(several)
+        .multi(True)
         .include_all(True)
-        .all_value(".*")
         .current(models.VariableOption(text="All", value="$__all", selected=True))
     )
+    # All jobs are those offered: names such as process_cpu_seconds_total exist in others too.
+    return variable if name == "job" else variable.all_value(".*")
 
 
 def quantiles(histogram: str, selector: str, by: str = "") -> tuple[Query, ...]:

@@ -7,10 +7,13 @@ to its section of docs/runbook.md and to the dashboard that shows it.
 from dataclasses import dataclass
 from typing import Any
 
-from monitoring.slo import BURNS, Objectives
+from monitoring.slo import BURNS, Burn, Objectives
 
 BASE_INTERVAL = 30
 """Seconds between two samples of slo:requests:rate5m and slo:errors:rate5m; sums of them are weighted by it."""
+
+SCRAPE_INTERVAL = 10
+"""Seconds, of every job of docker/prometheus.yml; a test holds both equal."""
 
 EXPECTED_JOBS = ("alertmanager", "blackbox", "nginx", "node", "probe", "prometheus")
 """Always scraped. The API has an alert of its own; Grafana may be left out."""
@@ -56,7 +59,7 @@ def record(name: str, expr: str, **labels: str) -> dict[str, Any]:
 
 
 def slo_rules(objectives: Objectives) -> dict[str, Any]:
-    """Recording rules and burn-rate alerts of the objectives."""
+    """Return recording rules and burn-rate alerts of the objectives."""
     base = [
         rule
         for slo in objectives.slos
@@ -80,8 +83,8 @@ def slo_rules(objectives: Objectives) -> dict[str, Any]:
         Alert(
             name="ErrorBudgetBurn",
             expr=(
-                f"slo:sli_error:ratio_rate{burn.long} > on (slo) {burn.factor:g} * slo:error_budget:ratio\n"
-                f"and on (slo) slo:sli_error:ratio_rate{burn.short} > on (slo) {burn.factor:g} * slo:error_budget:ratio\n"
+                f"{_over(burn, burn.long)}\n"
+                f"and on (slo) {_over(burn, burn.short)}\n"
                 f"and on (slo) sum_over_time(slo:errors:rate5m[{burn.long}]) * {BASE_INTERVAL}"
                 f" >= {objectives.minimum_errors}\n"
             ),
@@ -100,7 +103,7 @@ def slo_rules(objectives: Objectives) -> dict[str, Any]:
     return {
         "groups": [
             {"name": "slo", "interval": f"{BASE_INTERVAL}s", "rules": [*base, *ratios, *burns]},
-            {"name": "slo-budget", "interval": "1m", "rules": budget},
+            {"name": "slo-budget", "interval": f"{BASE_INTERVAL}s", "rules": budget},
         ]
     }
 
@@ -116,6 +119,10 @@ def _ratio(window: str) -> str:
         return "slo:errors:rate5m / (slo:requests:rate5m > 0)"
     # Sums of requests, not a mean of ratios: an hour at night weighs what its traffic weighs. No traffic, no ratio.
     return f"sum_over_time(slo:errors:rate5m[{window}]) / (sum_over_time(slo:requests:rate5m[{window}]) > 0)"
+
+
+def _over(burn: Burn, window: str) -> str:
+    return f"slo:sli_error:ratio_rate{window} > on (slo) {burn.factor:g} * slo:error_budget:ratio"
 
 
 def _exhausted(days: int, factor: float) -> str:
@@ -178,7 +185,7 @@ API = (
         "ticket",
         "workers",
         "The event loop of worker {{ $labels.worker }} of {{ $labels.instance }} is blocked",
-        "Callbacks have run at least {{ $value | humanizeDuration }} late for minutes: something blocks or overloads it.",
+        "Callbacks ran at least {{ $value | humanizeDuration }} late for minutes: it is blocked or overloaded.",
     ),
     Alert(
         "MemoryNearLimit",
@@ -253,8 +260,8 @@ EDGE = (
         "It is valid for another {{ $value | humanizeDuration }}.",
     ),
     Alert(
-        "EdgeSamplesDropped",
-        'increase(edge_samples_dropped_total{job="nginx"}[10m]) > 0',
+        "EdgeMetricsDropped",
+        'increase(edge_metrics_dropped_total{job="nginx"}[10m]) > 0',
         "0s",
         "ticket",
         "edge",
@@ -276,14 +283,15 @@ HOST = (
     ),
     Alert(
         "DiskFilling",
+        # One device may be mounted in many places.
+        "min by (instance, device) ("
         'node_filesystem_avail_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
-        ' / node_filesystem_size_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"} < 0.1\n'
-        'and node_filesystem_readonly{job="node"} == 0\n',
+        ' / node_filesystem_size_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}) < 0.1',
         "5m",
         "ticket",
         "monitoring",
-        "The disk under {{ $labels.mountpoint }} fills up",
-        "{{ $value | humanizePercentage }} of {{ $labels.device }} is free.",
+        "The disk {{ $labels.device }} fills up",
+        "{{ $value | humanizePercentage }} of it is free; Prometheus and uploads need some.",
     ),
 )
 

@@ -59,7 +59,12 @@ class Objectives:
 
     window_days: int
     minimum_errors: int
+    routes_not_counted: tuple[str, ...]
+    routes_not_timed: tuple[str, ...]
+    """By the latency objective, on top of those not counted at all."""
     threshold_seconds: float
+    timed: str
+    """PromQL label matcher of the requests the latency objective counts."""
     availability: SLO
     latency: SLO
 
@@ -82,6 +87,8 @@ def parse(document: dict[str, Any]) -> Objectives:
         raise ValueError(f"latency.threshold_seconds={threshold}: not allowed; expected one of {BUCKETS}")
     if not 1 <= document["window_days"] <= 90:
         raise ValueError(f"window_days={document['window_days']}: not allowed; expected 1 to 90")
+    if document["minimum_errors"] < 0:
+        raise ValueError(f"minimum_errors={document['minimum_errors']}: not allowed; expected 0 or more")
     counted = _not_routes(document["routes_not_counted"])
     timed = _not_routes([*document["routes_not_counted"], *latency["routes_not_counted"]])
     counter = f"edge_http_requests_total{{{EDGE},{counted},"
@@ -91,7 +98,10 @@ def parse(document: dict[str, Any]) -> Objectives:
     return Objectives(
         window_days=document["window_days"],
         minimum_errors=document["minimum_errors"],
+        routes_not_counted=tuple(document["routes_not_counted"]),
+        routes_not_timed=tuple(latency["routes_not_counted"]),
         threshold_seconds=threshold,
+        timed=timed,
         availability=SLO(
             name="availability",
             objective=_objective(document, "availability"),

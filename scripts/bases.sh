@@ -9,6 +9,6 @@ pip_conf=${PIP_CONFIG_FILE:-$(from_env PIP_CONFIG_FILE)}
 for target in build runtime; do
     docker build --quiet --target "$target" --tag "sightglass-$target" ${python:+--build-arg PYTHON_IMAGE="$python"} \
         --build-arg VERSION --build-arg REVISION --build-arg CREATED \
-        --secret id=ca_bundle,src="${bundle:-/etc/ssl/certs/ca-certificates.crt}" \
-        --secret id=pip_conf,src="${pip_conf:-/dev/null}" . >/dev/null
+        --secret id=ca_bundle,src="${bundle:-docker/build/none}" \
+        --secret id=pip_conf,src="${pip_conf:-docker/build/none}" . >/dev/null
 done

@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "docker" / "images" / "Dockerfile"
 LOCAL = "sightglass-local"
 UNAVAILABLE = "unavailable"  # a profile nobody asks for
+HOST_CA_BUNDLE = Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"))
+LENT_CA_BUNDLE = Path(".build/ca-certificates.crt")  # below the root: Compose's builder reads nothing outside
 PULL_TIMEOUT = 600  # seconds, for one image
 
 
@@ -53,6 +55,9 @@ def main() -> int:
         else:
             say(f"{name}: {image} can be neither pulled nor built here; the stack starts WITHOUT {name}")
             chosen[f"{prefix}_PROFILE"] = UNAVAILABLE
+    if HOST_CA_BUNDLE.is_file() and settings.get("CA_BUNDLE") in (None, str(LENT_CA_BUNDLE)):
+        lend_ca_bundle()
+        chosen["CA_BUNDLE"] = str(LENT_CA_BUNDLE)
     write_env(options.env_file, chosen)
     return 0
 
@@ -73,7 +78,8 @@ def wanted(env_file: Path, settings: dict[str, str]) -> dict[str, str]:
     compose = ("docker", "compose", "--file", "docker-compose.prod.yml", "--env-file", str(env_file))
     config = json.loads(checked(*compose, "--profile", "*", "config", "--format", "json", env=environment))
     services: dict[str, dict[str, str]] = config["services"]
-    return {"python": python} | {n: s["image"] for n, s in sorted(services.items()) if "build" not in s}
+    own = {service["image"] for service in services.values() if "build" in service}
+    return {"python": python} | {n: s["image"] for n, s in sorted(services.items()) if s["image"] not in own}
 
 
 def present(image: str) -> bool:
@@ -136,6 +142,14 @@ def bootstrap(tag: str) -> None:
             "--keyring=/usr/share/keyrings/debian-archive-keyring.gpg", "forky", archive, mirror,
         )  # fmt: skip
         checked("docker", "import", archive, tag)
+
+
+def lend_ca_bundle() -> None:
+    """Copy this machine's CA bundle to where image builds can borrow it: a TLS-inspecting proxy's CA is in it."""
+    lent = ROOT / LENT_CA_BUNDLE
+    lent.parent.mkdir(exist_ok=True)
+    if not lent.is_file() or lent.read_bytes() != HOST_CA_BUNDLE.read_bytes():
+        lent.write_bytes(HOST_CA_BUNDLE.read_bytes())
 
 
 def recipe_id() -> str:

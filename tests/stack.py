@@ -6,6 +6,7 @@ It runs beside whatever else runs on the machine, and a test may change files of
 import json
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,9 @@ class Stack:
     def __init__(self, directory: Path, *, profiles: list[str], **settings: str) -> None:
         self.directory = directory
         self.project = f"sightglass-test-{uuid.uuid4().hex[:8]}"
-        self.settings = dict(zip(PUBLISHED, map(str, free_ports(len(PUBLISHED))), strict=True)) | settings
+        ports = map(str, free_ports(len(PUBLISHED)))
+        # An image of its own too: its build must not replace what another stack runs.
+        self.settings = {"API_IMAGE": self.project, **dict(zip(PUBLISHED, ports, strict=True))} | settings
         self.profiles = profiles
         shutil.copytree(ROOT, directory, ignore=NOT_COPIED, dirs_exist_ok=True)
         self.env_file = directory / ".env"
@@ -67,8 +70,9 @@ class Stack:
         say(f"{self.project}: healthy")
 
     def down(self) -> None:
-        """Remove containers, networks and volumes."""
+        """Remove containers, networks, volumes and the image built."""
         self.containers.stop()
+        subprocess.run(["docker", "image", "rm", self.project], capture_output=True, check=False)
 
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `docker compose` on this project.
@@ -83,15 +87,14 @@ class Stack:
             raise RuntimeError(f"{' '.join(arguments)}: {result.stderr or result.stdout}")
         return result
 
-    def logs(self, *services: str, tail: int = 40) -> str:
+    def logs(self, *services: str, tail: int = 15) -> str:
         """Return the ends of the containers' logs."""
         return self.compose("logs", "--no-color", "--tail", str(tail), *services, check=False).stdout
 
     def inspect(self, *services: str) -> list[dict[str, Any]]:
         """Return `docker inspect` of the running containers."""
         ids = self.compose("ps", "--quiet", *services).stdout.split()
-        result = subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, check=True)
-        inspected: list[dict[str, Any]] = json.loads(result.stdout)
+        inspected: list[dict[str, Any]] = json.loads(docker("inspect", *ids))
         return inspected
 
     @property
@@ -123,7 +126,8 @@ class Stack:
 
     def client(self, **arguments: Any) -> httpx.Client:
         """Return an HTTP client of the edge that verifies its certificate."""
-        defaults: dict[str, Any] = {"base_url": self.https_url, "verify": str(self.certificate), "timeout": 30}
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        defaults: dict[str, Any] = {"base_url": self.https_url, "verify": context, "timeout": 30}
         return httpx.Client(**defaults | arguments)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
@@ -157,6 +161,16 @@ class Stack:
             ),
             lambda: "no new scrape",
         )
+
+
+def docker(*arguments: str) -> str:
+    """Run `docker` for what it prints.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+
+    """
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def eventually(condition: Callable[[], bool], message: Callable[[], str], deadline: float = DEADLINE) -> None:

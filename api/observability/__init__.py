@@ -6,6 +6,7 @@
 from starlette.types import ASGIApp
 
 from api.observability.access_log import AccessLog
+from api.observability.container import CONTAINER_MEMORY as CONTAINER_MEMORY
 from api.observability.health import Health
 from api.observability.health import health as health
 from api.observability.middleware import Middleware

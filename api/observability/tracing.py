@@ -11,7 +11,7 @@ import os
 import random
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -39,7 +39,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.observability.context import current_request
 from api.observability.log_format import PATH_LIMIT, clean
-from api.observability.routes import RouteTemplates
 from api.settings import Settings
 
 SHUTDOWN_SECONDS = 3.0
@@ -61,11 +60,13 @@ class Tracing:
 
     Args:
         settings: switch, sampler and the names of the service.
+        route_of: finds the template of the route in the scope of a routed request.
 
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, route_of: Callable[[Scope], str]) -> None:
         self._settings = settings
+        self.route_of = route_of
         self._provider: TracerProvider | None = None
         self.trusts_callers = settings.otel_traces_sampler.startswith("parentbased_")
         match settings.otel_traces_sampler.removeprefix("parentbased_"):
@@ -133,7 +134,6 @@ class _TracedApp:
     def __init__(self, app: ASGIApp, tracing: Tracing) -> None:
         self.app = app
         self._tracing = tracing
-        self._route = RouteTemplates(app).find
         self._instrumented: ASGIApp | None = None
         self._headers = _TRUSTED_TRACE_HEADERS if tracing.trusts_callers else _TRACE_HEADERS
         self._ids = RandomIdGenerator()
@@ -201,7 +201,7 @@ class _TracedApp:
 
     def _name(self, span: Span, scope: Scope) -> None:
         # "{method} {http.route}" of the HTTP semantic conventions.
-        method, route = _method(scope), self._route(scope)
+        method, route = _method(scope), self._tracing.route_of(scope)
         span.update_name(f"{'HTTP' if method == '_OTHER' else method} {route}")
         span.set_attribute("http.route", route)
 

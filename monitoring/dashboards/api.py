@@ -39,9 +39,9 @@ def build(objectives: Objectives) -> Dashboard:
             rows(
                 "Routes in this time range",
                 "Most asked first.",
-                Query(f"sum by (route, method) (increase(http_requests_total{{{API}}}[$__range]))", "Requests"),
+                Query(f"round(sum by (route, method) (increase(http_requests_total{{{API}}}[$__range])))", "Requests"),
                 Query(
-                    f'sum by (route, method) (increase(http_requests_total{{{API},status=~"5.."}}[$__range]))'
+                    f'round(sum by (route, method) (increase(http_requests_total{{{API},status=~"5.."}}[$__range])))'
                     f" or 0 * sum by (route, method) (increase(http_requests_total{{{API}}}[$__range]))",
                     "5xx",
                 ),

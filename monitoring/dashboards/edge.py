@@ -49,7 +49,7 @@ def build(objectives: Objectives) -> Dashboard:
         (
             lines(
                 "Quantiles",
-                f"From the first byte of the request to the last of the answer; the line is the objective's {seconds:g} s.",
+                f"From a request's first byte to its answer's last; the line is the objective's {seconds:g} s.",
                 "s",
                 *quantiles("edge_http_request_duration_seconds", EDGE),
                 limits=((None, "transparent"), (seconds, BAD)),
@@ -87,13 +87,15 @@ def build(objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Gateway errors",
-                "502, 503 and 504 per second: the API refused, was not there or took too long.",
+                "Per second: the API refused, was not there or took too long.",
                 "reqps",
-                Query(
-                    f'sum by (status) (rate(edge_http_requests_total{{{EDGE},status=~"502|503|504"}}[$__rate_interval]))'
-                    f" or label_replace(0 * sum(rate(edge_http_requests_total{{{EDGE}}}[$__rate_interval])),"
-                    ' "status", "any", "", "")',
-                    "{{status}}",
+                *(
+                    Query(
+                        f'sum(rate(edge_http_requests_total{{{EDGE},status="{status}"}}[$__rate_interval]))'
+                        f" or 0 * sum(rate(edge_http_requests_total{{{EDGE}}}[$__rate_interval]))",
+                        status,
+                    )
+                    for status in ("502", "503", "504")
                 ),
                 w=6,
             ),
@@ -147,9 +149,9 @@ def build(objectives: Objectives) -> Dashboard:
             rows(
                 "Requests and errors in this time range",
                 "By route; a request the edge rejected counts too.",
-                Query(f"sum by (route) (increase(edge_http_requests_total{{{EDGE}}}[$__range]))", "Requests"),
+                Query(f"round(sum by (route) (increase(edge_http_requests_total{{{EDGE}}}[$__range])))", "Requests"),
                 Query(
-                    f'sum by (route) (increase(edge_http_requests_total{{{EDGE},status=~"5.."}}[$__range]))'
+                    f'round(sum by (route) (increase(edge_http_requests_total{{{EDGE},status=~"5.."}}[$__range])))'
                     f" or 0 * sum by (route) (increase(edge_http_requests_total{{{EDGE}}}[$__range]))",
                     "5xx",
                 ),

@@ -63,7 +63,7 @@ def build(_objectives: Objectives) -> Dashboard:
             rows(
                 "Findings by type in this time range",
                 "Most found first.",
-                Query(f"sum by (entity_type) (increase(pii_detected_total{{{API}}}[$__range]))", "Findings"),
+                Query(f"round(sum by (entity_type) (increase(pii_detected_total{{{API}}}[$__range])))", "Findings"),
                 columns={"entity_type": "Type"},
                 sort="Findings",
                 empty="None yet",

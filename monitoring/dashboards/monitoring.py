@@ -81,9 +81,9 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Scrape duration",
-                "A scrape is given up after 5 s.",
+                "The slowest of each job; a scrape is given up after 5 s.",
                 "s",
-                Query(f"scrape_duration_seconds{{{JOB}}}", "{{job}} {{instance}}"),
+                Query(f"max by (job) (scrape_duration_seconds{{{JOB}}})", "{{job}}"),
             ),
             rows(
                 "Samples a scrape",
@@ -124,12 +124,11 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Notifications",
-                "Alertmanager's notifications per minute, by integration.",
+                "Alertmanager's notifications per minute, tried and failed.",
                 "short",
                 Query(
-                    'sum by (integration) (rate(alertmanager_notifications_total{job="alertmanager"}[$__rate_interval]))'
-                    " * 60 > 0 or sum(rate(alertmanager_notifications_total[$__rate_interval])) * 60",
-                    "{{integration}} sent",
+                    'sum(rate(alertmanager_notifications_total{job="alertmanager"}[$__rate_interval])) * 60',
+                    "tried",
                 ),
                 Query(
                     'sum(rate(alertmanager_notifications_failed_total{job="alertmanager"}[$__rate_interval])) * 60',
@@ -155,7 +154,8 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Per second.",
                 "short",
                 Query(
-                    'rate(prometheus_tsdb_head_samples_appended_total{job="prometheus"}[$__rate_interval])', "{{type}}"
+                    'sum(rate(prometheus_tsdb_head_samples_appended_total{job="prometheus"}[$__rate_interval]))',
+                    "samples",
                 ),
                 w=6,
             ),

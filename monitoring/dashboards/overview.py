@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.panels import BAD, GOOD, WARN, Query, Row, board, choice, lines, number, quantiles, rows
+from monitoring.panels import BAD, GOOD, WARN, Panel, Query, Row, board, choice, lines, number, quantiles, rows
 from monitoring.slo import Objectives
 
 JOB = 'job=~"$job"'
@@ -18,8 +18,9 @@ def build(objectives: Objectives) -> Dashboard:
     availability, latency = objectives.slos
     days = objectives.window_days
     seconds = objectives.threshold_seconds
+    timed = f"{JOB},{objectives.timed}"
 
-    def budget(name: str, says: str, objective: float) -> object:
+    def budget(name: str, says: str, objective: float) -> Panel:
         return number(
             f"{name} budget left",
             f"Of the error budget of the last {days} days, weighted by traffic. Objective: {objective:.4g} % {says}."
@@ -68,9 +69,10 @@ def build(objectives: Objectives) -> Dashboard:
             ),
             number(
                 "p95",
-                "95 % of the requests of the last 5 minutes were answered faster.",
+                "95 % of the requests the latency objective counts were answered faster, over 5 minutes.",
                 "s",
-                f"histogram_quantile(0.95, sum by (le) (rate(edge_http_request_duration_seconds_bucket{{{JOB}}}[5m])))",
+                "histogram_quantile(0.95, sum by (le)"
+                f" (rate(edge_http_request_duration_seconds_bucket{{{timed}}}[5m])))",
                 steps=((None, GOOD), (seconds, BAD)),
                 empty="No traffic",
             ),
@@ -105,9 +107,9 @@ def build(objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Request duration",
-                f"Measured at the edge; the line is the latency objective's {seconds:g} s.",
+                f"Of the requests the latency objective counts, measured at the edge; the line is its {seconds:g} s.",
                 "s",
-                *quantiles("edge_http_request_duration_seconds", JOB),
+                *quantiles("edge_http_request_duration_seconds", timed),
                 limits=((None, "transparent"), (seconds, BAD)),
             ),
         ),

@@ -83,9 +83,8 @@ class Network:
             "--network-alias", alias, "--tmpfs", "/tmp:uid=10001,gid=10001,mode=0700",
             "--volume", f"{ROOT}/tests/edge/app.py:/srv/app/app.py:ro",
             *(f"--env={key}={value}" for key, value in variables.items()), self.api_image,
-            "uvicorn", "app:app", "--host=0.0.0.0", "--no-server-header", "--timeout-keep-alive=75",
         )  # fmt: skip
-        eventually(lambda: ready(f"http://{self.address(name)}:8000/echo"), lambda: self.errors(name))
+        eventually(lambda: ready(f"http://{self.address(name)}:8000/ready"), lambda: self.errors(name))
         return name
 
     def errors(self, container: str) -> str:

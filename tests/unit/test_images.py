@@ -24,7 +24,7 @@ esac
 """
 CONFIG = """{"services": {
     "nginx": {"image": "nginx:1"}, "grafana": {"image": "grafana/grafana:1"},
-    "api": {"image": "sightglass", "build": {}}
+    "api": {"image": "sightglass", "build": {}}, "setup": {"image": "sightglass"}
 }}"""
 
 
@@ -47,7 +47,11 @@ class Machine:
         (self.directory / "pull-error").write_text(error)
 
     def images(self) -> str:
-        environment = os.environ | {"PATH": f"{self.directory}:{os.environ['PATH']}", "FAKE": str(self.directory)}
+        environment = (
+            os.environ
+            | {"SSL_CERT_FILE": "/nonexistent"}
+            | {"PATH": f"{self.directory}:{os.environ['PATH']}", "FAKE": str(self.directory)}
+        )
         command = [sys.executable, str(ROOT / "scripts" / "images.py"), "--env-file", str(self.env_file)]
         (self.directory / "calls").write_text("")
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout

@@ -1,19 +1,25 @@
 """What the outermost layer counts and logs, for everything a request can come to."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-from fastapi import BackgroundTasks, FastAPI, HTTPException, Request, WebSocket
+from fastapi import BackgroundTasks, FastAPI, HTTPException, Request, WebSocket, WebSocketDisconnect
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from hypothesis import given
 from hypothesis import strategies as st
 from observed import Client, Observed, ask, http, websocket
 from prometheus_client import CollectorRegistry, Counter
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from api.observability.context import current_request
+
+
+class BrokenError(Exception):
+    """What the apps here raise."""
 
 
 def make_app() -> FastAPI:
@@ -120,11 +126,11 @@ async def test_an_exception_is_counted_timed_and_passed_on(observed: Observed) -
 
 async def test_an_app_that_raises_without_answering_is_answered_for() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        raise ValueError
+        raise BrokenError
 
     observed = Observed(app)
     client = Client()
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(BrokenError):
         await observed.app(http(), client.receive, client.send)
     assert client.status == 500
     headers = dict(client.headers)
@@ -153,13 +159,13 @@ async def test_a_stream_that_fails_midway_is_not_a_success() -> None:
     async def stream() -> StreamingResponse:
         async def chunks() -> AsyncIterator[bytes]:
             yield b"12345"
-            raise RuntimeError
+            raise BrokenError
 
         return StreamingResponse(chunks())
 
     observed = Observed(app)
     client = Client()
-    with pytest.raises(BaseException, match=""):
+    with pytest.raises(BrokenError):
         await observed.app(http(path="/stream"), client.receive, client.send)
     assert client.status == 200
     assert observed.requests() == {("GET", "/stream", "500"): 1}
@@ -188,10 +194,8 @@ async def test_a_client_that_leaves_a_stream_is_neither_success_nor_failure() ->
 async def test_a_client_that_leaves_while_sending_its_body(observed: Observed) -> None:
     messages: list[Message] = [{"type": "http.request", "body": b"123", "more_body": True}, {"type": "http.disconnect"}]
     client = Client(*messages)
-    try:
+    with contextlib.suppress(ClientDisconnect):  # what the framework makes of it is its own affair
         await observed.app(http("POST", "/echo"), client.receive, client.send)
-    except Exception as error:  # what the framework makes of it is its own affair
-        assert "Disconnect" in type(error).__name__
     assert observed.requests() == {("POST", "/echo", "499"): 1}
     assert observed.value("http_request_size_bytes_sum", method="POST", route="/echo") == 3
 
@@ -200,10 +204,10 @@ async def test_a_server_that_raises_on_send_says_the_client_left(observed: Obser
     client = Client()
 
     def refuse(message: Message) -> None:
-        raise OSError
+        raise BrokenPipeError
 
     client.on_send = refuse
-    with pytest.raises(OSError, match=""):
+    with pytest.raises(BrokenPipeError):
         await observed.app(http(path="/items/1"), client.receive, client.send)
     assert observed.requests() == {("GET", "/items/{item}", "499"): 1}
     assert (observed.log.entries[0]["status"], observed.log.entries[0]["outcome"]) == (499, "disconnected")
@@ -401,17 +405,17 @@ async def test_an_accepted_connection_is_counted_at_its_end() -> None:
     @app.websocket("/talk/{room}")
     async def talk(socket: WebSocket, room: str) -> None:
         await socket.accept()
-        assert observed.requests() == {}
+        assert watched.requests() == {}
         await socket.send_text("é")
         await socket.receive_text()
 
-    observed = Observed(app)
+    watched = Observed(app)
     messages: list[Message] = [{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "abc"}]
-    client = await ask(observed, websocket("/talk/1"), *messages)
+    client = await ask(watched, websocket("/talk/1"), *messages)
     assert dict(client.headers)["x-request-id"]
-    assert observed.requests() == {("GET", "/talk/{room}", "101"): 1}
-    assert observed.durations() == 0
-    entry = observed.log.entries[0]
+    assert watched.requests() == {("GET", "/talk/{room}", "101"): 1}
+    assert watched.durations() == 0
+    entry = watched.log.entries[0]
     assert (entry["request_size"], entry["response_size"], entry["outcome"]) == (3, 2, "ok")
 
 
@@ -432,10 +436,8 @@ async def test_a_connection_whose_client_leaves_ended_as_it_should() -> None:
     observed = Observed(app)
     messages: list[Message] = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1001}]
     client = Client(*messages)
-    try:
+    with contextlib.suppress(WebSocketDisconnect):
         await observed.app(websocket("/talk"), client.receive, client.send)
-    except Exception as error:
-        assert type(error).__name__ == "WebSocketDisconnect"
     assert observed.requests() == {("GET", "/talk", "101"): 1}
     assert observed.log.entries[0]["outcome"] == "ok"
 
@@ -510,21 +512,20 @@ COMPLETE = ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
 async def test_lifespan_of_an_app_runs_and_readiness_fails_first() -> None:
-    app = FastAPI()
     seen: list[bool] = []
-    app.router.on_shutdown = []
 
     async def lifespan_app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
+        await asyncio.sleep(0)
         await receive()
-        seen.append(observed.health.shutting_down)
+        seen.append(watched.health.shutting_down)
         await send({"type": "lifespan.shutdown.complete"})
 
-    observed = Observed(lifespan_app)
-    assert await run_lifespan(observed) == COMPLETE
+    watched = Observed(lifespan_app)
+    assert await run_lifespan(watched) == COMPLETE
     assert seen == [True]
-    assert observed.value("event_loop_lag_seconds") is not None
+    assert watched.value("event_loop_lag_seconds") is not None
 
 
 @pytest.mark.parametrize("after_receive", [False, True])
