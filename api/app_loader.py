@@ -60,8 +60,9 @@ def exit_with(error: AppLoadError) -> Never:
 
 def _reason(error: BaseException, module_name: str) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name and f"{module_name}.".startswith(f"{error.name}."):
-        return f"there is no module {error.name} in {', '.join(path or '.' for path in sys.path[:2])} or the packages"
-    message = " ".join(str(error).split())[:300]
+        places = ", ".join(path or "." for path in sys.path if not path.startswith((sys.prefix, sys.base_prefix)))
+        return f"there is no module {error.name} in {places} or the installed packages"
+    message = "".join(c if c.isprintable() else " " for c in str(error)[:300]).strip()
     return f"importing it raised {type(error).__qualname__}: {message} ({_place(error)})"
 
 

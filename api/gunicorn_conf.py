@@ -6,12 +6,9 @@ Anything here can be overridden in gunicorn's own way, e.g. ``GUNICORN_CMD_ARGS=
 from pathlib import Path
 from typing import Any
 
-from api import app_loader  # noqa: F401 - before the fork: of the workers that cannot load the app, one says so
+from api import app_loader  # noqa: F401 - before the fork: what one worker finds wrong is said once
 from api.cpu_quota import usable_cpus
-from api.observability import (
-    access_log,  # noqa: F401 - before the fork: the workers of one start share its salt
-    exporter,
-)
+from api.observability import exporter
 from api.observability.log_format import set_worker
 from api.observability.logging import gunicorn_log_config
 from api.settings import load_settings_or_exit

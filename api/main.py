@@ -8,7 +8,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from api.observability import health
-from api.privacy import predict
+from api.privacy import predict, process
 from api.privacy.findings import Model
 from api.privacy.inference import Inference
 from api.privacy.size_limit import RequestSizeLimit
@@ -32,7 +32,11 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
         yield
         inference.stop()
 
-    inference = Inference(partial(load, settings.model_path), places=settings.inference_concurrency)
+    inference = Inference(
+        partial(load, settings.model_path),
+        texts=settings.inference_concurrency,
+        documents=settings.document_concurrency,
+    )
     health.add_check("model", inference.check)
     app = FastAPI(
         title=settings.app_name,
@@ -49,6 +53,7 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
         paths={predict.PATH: predict.body_limit(settings)},
     )
     app.include_router(predict.router, tags=["privacy"])
+    app.include_router(process.router, tags=["privacy"])
     return app
 
 

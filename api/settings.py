@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     model_path: Path | None = Field(None, description="the directory of a trained spaCy model")
     max_text_length: int = Field(100_000, ge=1, le=10_000_000, description="whole characters from 1 to 10000000")
     inference_concurrency: int = Field(8, ge=1, le=1000, description="a whole number from 1 to 1000")
+    document_concurrency: int = Field(2, ge=1, le=1000, description="a whole number from 1 to 1000")
     inference_timeout: int = Field(30, ge=1, le=3600, description="whole seconds from 1 to 3600")
     tracing_enabled: bool = Field(False, description="true or false")
     otel_traces_sampler: Literal[

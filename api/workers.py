@@ -6,6 +6,7 @@ ends; spans and log lines go out; the process ends, all of that within gunicorn'
 
 import asyncio
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Generator
@@ -21,6 +22,7 @@ from api.observability.health import health
 from api.settings import load_settings
 
 _LAST_SECONDS = 8  # for the app's own lifespan shutdown, the last spans (3) and the last lines (2)
+_ACCEPTED_SECONDS = 0.2
 
 
 def seconds_to_finish(graceful_timeout: int, delay: int) -> int:
@@ -30,8 +32,9 @@ def seconds_to_finish(graceful_timeout: int, delay: int) -> int:
 
 
 class _GracefulServer(Server):
-    def __init__(self, config: Config, delay: int) -> None:
+    def __init__(self, config: Config, worker: "UvicornWorker", delay: int) -> None:
         super().__init__(config)
+        self._worker = worker
         self._delay = delay
         self._exit_at: float | None = None
 
@@ -48,12 +51,18 @@ class _GracefulServer(Server):
         self.should_exit = self.force_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        if self._exit_at is not None and time.monotonic() >= self._exit_at:
+        delayed = self._exit_at is not None and time.monotonic() >= self._exit_at
+        # The reloader only sets `alive`, and without its arbiter a worker would hold the port for ever.
+        if delayed or not self._worker.alive or os.getppid() != self._worker.ppid:
             self.should_exit = True
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: Any = None) -> None:  # noqa: ARG002
         health.set_shutting_down()  # a worker that has served its `max_requests` had no signal
+        for server in self.servers:
+            server.close()
+        # uvicorn closes connections without a request next: first read the requests of those accepted just now.
+        await asyncio.sleep(_ACCEPTED_SECONDS)
         # The event loop's servers close their sockets; closing those once more is an error that gunicorn logs.
         await super().shutdown()
 
@@ -80,10 +89,11 @@ class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc]
 
     async def _serve(self) -> None:
         self.config.app = self.wsgi
-        server = _GracefulServer(self.config, self._delay)
+        server = _GracefulServer(self.config, self, self._delay)
         # The base class leaves SIGQUIT, gunicorn's quick stop, without effect.
         asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, server.quit)
-        await server.serve(sockets=self.sockets)
+        # The bare sockets: gunicorn's wrappers log an error when uvloop closes them.
+        await server.serve(sockets=[listener.sock for listener in self.sockets])
         if not server.started:
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR)
 

@@ -78,7 +78,8 @@ def wanted(env_file: Path, settings: dict[str, str]) -> dict[str, str]:
     compose = ("docker", "compose", "--file", "docker-compose.prod.yml", "--env-file", str(env_file))
     config = json.loads(checked(*compose, "--profile", "*", "config", "--format", "json", env=environment))
     services: dict[str, dict[str, str]] = config["services"]
-    return {"python": python} | {n: s["image"] for n, s in sorted(services.items()) if "build" not in s}
+    own = {service["image"] for service in services.values() if "build" in service}
+    return {"python": python} | {n: s["image"] for n, s in sorted(services.items()) if s["image"] not in own}
 
 
 def present(image: str) -> bool:

@@ -18,8 +18,8 @@ LOGGER = "api.access"
 PROBES = frozenset({"/health", "/ready", "/metrics"})  # asked every few seconds: lines only at DEBUG
 _METHOD_LIMIT = 32
 
-# Made at each start, shared by the workers forked from it, never written anywhere: lines of one client can be put
-# together, the address cannot be found by trying all of them.
+# Made at each start, in the arbiter, which imports this before it forks the workers; never written anywhere. Lines of
+# one client can be put together, but its address cannot be found by trying all of them.
 _SALT = secrets.token_bytes(32)
 
 _Entry = tuple[float, int, str, str, str, int | None, str, float, int, int, str | None, RequestContext]

@@ -76,12 +76,17 @@ def _capture(record: logging.LogRecord) -> logging.LogRecord:
     return captured
 
 
-class NoWebSocketLines(logging.Filter):
-    """Drops uvicorn's own line per WebSocket: it holds the client's address and the query string."""
+class NoClientText(logging.Filter):
+    """Drops the servers' lines that quote requests.
+
+    uvicorn's line per WebSocket (address and query string) and its debugging (headers and frames).
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether the record may pass."""
-        return not (isinstance(record.msg, str) and record.msg.startswith('%s - "WebSocket '))
+        if record.name != "uvicorn.error":
+            return True
+        return record.levelno >= logging.INFO and not str(record.msg).startswith('%s - "WebSocket ')
 
 
 def gunicorn_log_config(settings: Settings) -> dict[str, Any]:
@@ -91,7 +96,7 @@ def gunicorn_log_config(settings: Settings) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"no_websocket_lines": {"()": NoWebSocketLines}},
+        "filters": {"no_client_text": {"()": NoClientText}},
         "formatters": {
             "line": {"()": log_format.formatter, "log_format": settings.log_format, "descriptor": 1},
         },
@@ -100,7 +105,7 @@ def gunicorn_log_config(settings: Settings) -> dict[str, Any]:
                 "()": StdoutHandler,
                 "formatter": "line",
                 "writer": log_writer.stdout,
-                "filters": ["no_websocket_lines"],
+                "filters": ["no_client_text"],
             }
         },
         "root": {"handlers": ["stdout"], "level": settings.log_level},

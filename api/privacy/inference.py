@@ -27,10 +27,11 @@ logger = logging.getLogger(__name__)
 class Inference:
     """Loads the model and lets a bounded number of texts share it; those admitted take turns window by window."""
 
-    def __init__(self, load: Callable[[], Model], *, places: int) -> None:
-        """Let at most `places` texts share the model at once."""
+    def __init__(self, load: Callable[[], Model], *, texts: int, documents: int) -> None:
+        """Let at most so many texts, and apart from them so many documents, share the model at once."""
+        self.texts = Places(texts)
+        self.documents = Places(documents)
         self._load = load
-        self._free = places
         self._executor = ThreadPoolExecutor(THREADS, "inference")
         self._model: Model | None = None
         self._reason = "the model is loading"
@@ -63,22 +64,22 @@ class Inference:
         return self._model
 
     @contextmanager
-    def work(self) -> Iterator["Work"]:
-        """Hold one of the places; on the way out without an error the work counts as done.
+    def work(self, places: "Places") -> Iterator["Work"]:
+        """Hold a place of `texts` or `documents`; on the way out without an error the work counts as done.
 
         Raises:
             ProblemError: 503, every place is taken.
 
         """
-        if self._free < 1:
+        if places.free < 1:
             MODEL_REJECTIONS.inc()
             raise ProblemError(503, "The model is busy", headers=RETRY_AFTER)
-        self._free -= 1
+        places.free -= 1
         work = Work(self._executor)
         try:
             yield work
         finally:
-            self._free += 1
+            places.free += 1
         PREDICTIONS.inc()
         INFERENCE_DURATION.observe(work.seconds)
 
@@ -95,6 +96,13 @@ class Inference:
         else:
             MODEL_READY.set(1)
             logger.info("model loaded in %.1f s", time.perf_counter() - started)
+
+
+class Places:
+    """How many more may come in; only the event loop counts."""
+
+    def __init__(self, free: int) -> None:
+        self.free = free
 
 
 class Work:

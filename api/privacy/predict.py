@@ -4,14 +4,15 @@ import asyncio
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from api.privacy.findings import Finding, redact
-from api.privacy.inference import RETRY_AFTER, Inference
+from api.privacy.dependencies import InferenceOf, SettingsOf
+from api.privacy.findings import redact
+from api.privacy.inference import RETRY_AFTER
 from api.privacy.metrics import MODEL_ERRORS, PII_DETECTED
-from api.privacy.scanner import Piece, scan
+from api.privacy.scanner import Piece, locate, scan
 from api.problem import ProblemError, error_responses, invalid
 from api.settings import Settings
 
@@ -84,18 +85,6 @@ def body_limit(settings: Settings) -> int:
     return min(12 * settings.max_text_length + 4096, settings.max_request_size_bytes)
 
 
-def get_settings(request: Request) -> Settings:
-    """Give the app's settings."""
-    settings: Settings = request.app.state.settings
-    return settings
-
-
-def get_inference(request: Request) -> Inference:
-    """Give the app's model."""
-    inference: Inference = request.app.state.inference
-    return inference
-
-
 router = APIRouter()
 
 
@@ -108,8 +97,8 @@ router = APIRouter()
 )
 async def predict(
     body: PredictRequest,
-    settings: Annotated[Settings, Depends(get_settings)],
-    inference: Annotated[Inference, Depends(get_inference)],
+    settings: SettingsOf,
+    inference: InferenceOf,
 ) -> PredictResponse:
     """Find personal data in one text. Positions count Unicode characters (code points)."""
     model = inference.model
@@ -118,7 +107,7 @@ async def predict(
     if body.language not in model.languages:
         raise invalid("/language", f"Input should be one of: {', '.join(model.languages)}")
     find = partial(model.find, language=body.language, min_confidence=body.min_confidence)
-    with inference.work() as work:
+    with inference.work(inference.texts) as work:
         steps = scan(body.text, find)
         pieces: list[Piece] = []
         try:
@@ -130,7 +119,7 @@ async def predict(
             raise ProblemError(503, "The text took too long", headers=RETRY_AFTER) from None
     entities = [
         Entity(type=finding.type, start=finding.start, end=finding.end, score=finding.score)
-        for finding in located(pieces)
+        for finding in locate(pieces)
     ]
     for entity in entities:
         PII_DETECTED.labels(entity.type).inc()
@@ -138,15 +127,3 @@ async def predict(
     return PredictResponse(
         entities=entities, redacted=redacted, model=ModelInfo(name=model.name, version=model.version)
     )
-
-
-def located(pieces: list[Piece]) -> list[Finding]:
-    """Give the findings of all pieces, placed in the whole text."""
-    findings: list[Finding] = []
-    start = 0
-    for piece in pieces:
-        findings += [
-            finding._replace(start=start + finding.start, end=start + finding.end) for finding in piece.findings
-        ]
-        start += len(piece.text)
-    return findings

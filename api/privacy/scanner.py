@@ -69,6 +69,18 @@ def scan(text: str, find: Callable[[str], list[Finding]]) -> Iterator[Piece]:
     yield from scanner.finish()
 
 
+def locate(pieces: list[Piece]) -> list[Finding]:
+    """Give the findings of all pieces, placed in the whole text."""
+    findings: list[Finding] = []
+    start = 0
+    for piece in pieces:
+        findings += [
+            finding._replace(start=start + finding.start, end=start + finding.end) for finding in piece.findings
+        ]
+        start += len(piece.text)
+    return findings
+
+
 def _cut(fresh: str, found: list[Finding]) -> int:
     """Where to part the settled from what the next window sees again: after a space, never within a finding."""
     limit = len(fresh) - OVERLAP

@@ -24,7 +24,7 @@ esac
 """
 CONFIG = """{"services": {
     "nginx": {"image": "nginx:1"}, "grafana": {"image": "grafana/grafana:1"},
-    "api": {"image": "sightglass", "build": {}}
+    "api": {"image": "sightglass", "build": {}}, "setup": {"image": "sightglass"}
 }}"""
 
 

@@ -25,7 +25,7 @@ from api.observability.log_format import (
     timestamp,
 )
 from api.observability.log_writer import LogWriter
-from api.observability.logging import NoWebSocketLines, StdoutHandler, configure_logging, gunicorn_log_config
+from api.observability.logging import NoClientText, StdoutHandler, configure_logging, gunicorn_log_config
 from api.settings import Settings
 
 
@@ -436,6 +436,8 @@ def test_websocket_line_of_uvicorn_is_left_out() -> None:
         ("192.0.2.1:1", "/ws?text=private"),
         None,
     )
-    assert not NoWebSocketLines().filter(record)
+    assert not NoClientText().filter(record)
     record.msg = "Application startup complete."
-    assert NoWebSocketLines().filter(record)
+    assert NoClientText().filter(record)
+    record.levelno = logging.DEBUG
+    assert not NoClientText().filter(record)

@@ -405,17 +405,17 @@ async def test_an_accepted_connection_is_counted_at_its_end() -> None:
     @app.websocket("/talk/{room}")
     async def talk(socket: WebSocket, room: str) -> None:
         await socket.accept()
-        assert observed.requests() == {}
+        assert watched.requests() == {}
         await socket.send_text("é")
         await socket.receive_text()
 
-    observed = Observed(app)
+    watched = Observed(app)
     messages: list[Message] = [{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "abc"}]
-    client = await ask(observed, websocket("/talk/1"), *messages)
+    client = await ask(watched, websocket("/talk/1"), *messages)
     assert dict(client.headers)["x-request-id"]
-    assert observed.requests() == {("GET", "/talk/{room}", "101"): 1}
-    assert observed.durations() == 0
-    entry = observed.log.entries[0]
+    assert watched.requests() == {("GET", "/talk/{room}", "101"): 1}
+    assert watched.durations() == 0
+    entry = watched.log.entries[0]
     assert (entry["request_size"], entry["response_size"], entry["outcome"]) == (3, 2, "ok")
 
 
@@ -519,13 +519,13 @@ async def test_lifespan_of_an_app_runs_and_readiness_fails_first() -> None:
         await send({"type": "lifespan.startup.complete"})
         await asyncio.sleep(0)
         await receive()
-        seen.append(observed.health.shutting_down)
+        seen.append(watched.health.shutting_down)
         await send({"type": "lifespan.shutdown.complete"})
 
-    observed = Observed(lifespan_app)
-    assert await run_lifespan(observed) == COMPLETE
+    watched = Observed(lifespan_app)
+    assert await run_lifespan(watched) == COMPLETE
     assert seen == [True]
-    assert observed.value("event_loop_lag_seconds") is not None
+    assert watched.value("event_loop_lag_seconds") is not None
 
 
 @pytest.mark.parametrize("after_receive", [False, True])

@@ -69,7 +69,7 @@ def nested() -> FastAPI:
     app = FastAPI()
     app.include_router(branch, prefix="/api")
     app.mount("/sub/{tenant}", sub)
-    app.add_route("/page/{number}", Page)
+    app.router.routes.append(Route("/page/{number}", Page))
     return app
 
 

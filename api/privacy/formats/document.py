@@ -1,0 +1,75 @@
+"""What the formats have in common."""
+
+import codecs
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+from api.problem import ProblemError
+
+MAX_UNIT = 1024 * 1024
+"""Characters of the longest line, record, text node or tag: what bounds the memory, whatever the document."""
+
+CHARSETS = frozenset({"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252", "utf-16", "utf-16-le", "utf-16-be"})
+
+
+class DocumentError(ProblemError):
+    """422: the document is not what its media type says, or has what is refused; nothing of it is quoted."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(422, detail)
+
+
+class Segment(NamedTuple):
+    """A text in a document: what it says, how it stands there, and how another would stand in its place."""
+
+    text: str
+    raw: str
+    encode: Callable[[str], str]
+
+
+Token = str | Segment
+"""A part of a document: text to search, or whatever is between (as it stands)."""
+
+
+class Parser(Protocol):
+    """Takes a document apart as it arrives; the tokens do not depend on how it was cut."""
+
+    def feed(self, data: bytes) -> Iterator[Token]:
+        """Add a part of the document; give the tokens that are whole.
+
+        Raises:
+            DocumentError: the document is broken, refused, or has too large a part.
+
+        """
+
+    def finish(self) -> Iterator[Token]:
+        """End the document; give the rest. Raises what `feed` does."""
+
+
+class Decoder:
+    """Characters from bytes that arrive in any parts."""
+
+    def __init__(self, charset: str) -> None:
+        self._charset = charset
+        self._decoder = codecs.getincrementaldecoder(charset)()
+
+    def __call__(self, data: bytes, *, last: bool = False) -> str:
+        """Decode; a character's missing bytes come with the next call.
+
+        Raises:
+            DocumentError: the bytes are not of that charset.
+
+        """
+        try:
+            return self._decoder.decode(data, last)
+        except UnicodeError:
+            raise DocumentError(f"The document is not valid {self._charset}") from None
+
+
+def find_charset(name: str) -> str | None:
+    """Give Python's name of a charset, None when it is not one of `CHARSETS`."""
+    try:
+        found = codecs.lookup(name).name
+    except LookupError:
+        return None
+    return found if found in CHARSETS else None

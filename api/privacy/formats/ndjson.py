@@ -1,0 +1,59 @@
+"""NDJSON: one JSON value a line (RFC 8259), line by line; what is not redacted stays as it is, to the character.
+
+Names of members are searched like values, and numbers too: a card number needs no quotes. A redacted number becomes
+a string.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+
+from api.privacy.formats.document import MAX_UNIT, Decoder, DocumentError, Segment, Token
+
+# In a line known to be valid JSON these are exactly the strings and the numbers.
+SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*')
+
+
+class NdjsonParser:
+    """Strings and numbers are segments."""
+
+    def __init__(self, charset: str) -> None:
+        self._decode = Decoder(charset)
+        self._text = ""
+
+    def feed(self, data: bytes) -> Iterator[Token]:
+        """Give the tokens of the lines that are whole."""
+        *lines, rest = (self._text + self._decode(data)).split("\n")
+        for line in lines:
+            yield from _tokens(line)
+            yield "\n"
+        if len(rest) > MAX_UNIT:
+            raise DocumentError(f"A line has more than {MAX_UNIT} characters")
+        self._text = rest
+
+    def finish(self) -> Iterator[Token]:
+        """Give the tokens of a last line without an end."""
+        yield from _tokens(self._text + self._decode(b"", last=True))
+        self._text = ""
+
+
+def _tokens(line: str) -> Iterator[Token]:
+    if not line.strip():
+        yield line
+        return
+    try:
+        json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise DocumentError("A line is not valid JSON") from None
+    position = 0
+    for scalar in SCALAR.finditer(line):
+        yield line[position : scalar.start()]
+        raw = scalar[0]
+        yield Segment(json.loads(raw) if raw[0] == '"' else raw, raw, json.dumps)
+        position = scalar.end()
+    yield line[position:]
+
+
+def _refuse(_: str) -> None:
+    """NaN and Infinity are Python's, not JSON's."""
+    raise ValueError

@@ -1,0 +1,108 @@
+"""XML 1.0: the same tree, in UTF-8. Text, attribute values, comments and instructions are searched, names are not.
+
+Document type declarations are refused, and with them entities of every kind, external and exponential ones included.
+"""
+
+from collections.abc import Iterator
+from xml.parsers import expat
+from xml.sax.saxutils import escape, quoteattr
+
+from api.privacy.formats.document import MAX_UNIT, DocumentError, Segment, Token
+
+MAX_DEPTH = 1000
+MAX_NAMES = 10_000
+"""Different names of elements and attributes: the parser remembers each for the whole document."""
+
+
+class XmlParser:
+    """Expat's events as tokens. `charset`, when the transport gives one, goes before the document's own."""
+
+    def __init__(self, charset: str | None) -> None:
+        self._tokens: list[Token] = []
+        self._text: list[str] = []
+        self._text_size = 0
+        self._depth = 0
+        self._fed = 0
+        self._seen = 0
+        self._names: dict[str, str] = {}
+        parser = expat.ParserCreate(charset, intern=self._names)
+        parser.buffer_text = True
+        parser.ordered_attributes = True
+        parser.XmlDeclHandler = self._declaration
+        parser.StartDoctypeDeclHandler = self._doctype
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._characters
+        parser.CommentHandler = self._comment
+        parser.ProcessingInstructionHandler = self._instruction
+        self._parser = parser
+
+    def feed(self, data: bytes) -> Iterator[Token]:
+        """Give the tokens of which the end is known."""
+        self._fed += len(data)
+        yield from self._parse(data, last=False)
+        # Expat keeps a tag or comment until it is whole, and says nothing of its size.
+        if self._fed - self._seen > MAX_UNIT:
+            raise DocumentError(f"A tag has more than {MAX_UNIT} bytes")
+
+    def finish(self) -> Iterator[Token]:
+        """Give the rest; the document must be complete."""
+        yield from self._parse(b"", last=True)
+
+    def _parse(self, data: bytes, *, last: bool) -> Iterator[Token]:
+        try:
+            self._parser.Parse(data, last)
+        except (expat.ExpatError, LookupError, ValueError):
+            raise DocumentError("The document is not well-formed XML") from None
+        tokens, self._tokens = self._tokens, []
+        yield from tokens
+
+    def _add(self, *tokens: Token) -> None:
+        """Take an event's tokens, after the text that went before it."""
+        if self._text:
+            text = "".join(self._text)
+            self._tokens.append(Segment(text, _escape(text), _escape))
+            self._text.clear()
+            self._text_size = 0
+        self._tokens += tokens
+        self._seen = self._parser.CurrentByteIndex
+
+    def _declaration(self, version: str, _: str | None, standalone: int) -> None:
+        alone = "" if standalone < 0 else f' standalone="{"yes" if standalone else "no"}"'
+        self._add(f'<?xml version="{version}" encoding="utf-8"{alone}?>\n')
+
+    def _doctype(self, *_: object) -> None:
+        raise DocumentError("Document type declarations are not allowed")
+
+    def _start(self, name: str, attributes: list[str]) -> None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise DocumentError(f"Elements are nested more than {MAX_DEPTH} deep")
+        if len(self._names) > MAX_NAMES:
+            raise DocumentError(f"There are more than {MAX_NAMES} different names")
+        self._add(f"<{name}")
+        for attribute, value in zip(attributes[::2], attributes[1::2], strict=True):
+            self._add(f" {attribute}=", Segment(value, quoteattr(value), quoteattr))
+        self._add(">")
+
+    def _end(self, name: str) -> None:
+        self._depth -= 1
+        self._add(f"</{name}>")
+
+    def _characters(self, text: str) -> None:
+        self._text.append(text)
+        self._text_size += len(text)
+        self._seen = self._parser.CurrentByteIndex
+        if self._text_size > MAX_UNIT:
+            raise DocumentError(f"A text has more than {MAX_UNIT} characters")
+
+    def _comment(self, text: str) -> None:
+        self._add("<!--", Segment(text, text, str), "-->")
+
+    def _instruction(self, target: str, text: str) -> None:
+        self._add(f"<?{target} ", Segment(text, text, str), "?>")
+
+
+def _escape(text: str) -> str:
+    # A bare carriage return would be read back as a line feed.
+    return escape(text, {"\r": "&#13;"})

@@ -1,0 +1,250 @@
+import codecs
+import csv
+import io
+import itertools
+import json
+from collections.abc import Callable, Iterable
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from service import words
+
+from api.privacy.findings import Finding
+from api.privacy.formats import csv as csv_format
+from api.privacy.formats import document, ndjson
+from api.privacy.formats import xml as xml_format
+from api.privacy.formats.document import DocumentError, find_charset
+from api.privacy.redactor import CSV, MEDIA_TYPES, NDJSON, TEXT, XML, Find, make_redactor
+
+WORD = "Zaphod"
+HIDDEN = "[WORD]"
+ZAPHOD = words(WORD)
+
+
+def run(kind: str, data: bytes, cuts: Iterable[int] = (), charset: str | None = None, find: Find = ZAPHOD) -> bytes:
+    redactor = make_redactor(kind, charset, find)
+    edges = sorted({0, len(data), *(cut for cut in cuts if 0 < cut < len(data))})
+    parts = [part for start, end in itertools.pairwise(edges) for part in redactor.feed(data[start:end])]
+    parts += redactor.finish()
+    return b"".join(parts)
+
+
+def outcome(kind: str, data: bytes, cuts: Iterable[int] = ()) -> bytes | None:
+    try:
+        return run(kind, data, cuts)
+    except DocumentError:  # which of several faults is met first may differ
+        return None
+
+
+def hidden(text: str) -> str:
+    return text.replace(WORD, HIDDEN)
+
+
+# What a format has to escape, what could be mistaken for its syntax, and what is to be found.
+pieces = st.sampled_from(
+    [WORD, "a", " ", '"', "'", ",", ";", "\n", "\r\n", "&", "<", ">", "]]>", "é", "\U0001f600", "\\", "{"]
+)
+cells = st.lists(st.one_of(pieces, st.text(max_size=5), st.just("lorem ipsum " * 60)), max_size=6).map("".join)
+cuts = st.lists(st.integers(1, 4000), max_size=20)
+blobs = st.one_of(cells.map(lambda text: text.encode("utf-8", "replace")), st.binary(max_size=9))
+tables = st.lists(st.lists(cells, min_size=2, max_size=4), max_size=5)
+delimiters = st.sampled_from(csv_format.DELIMITERS)
+
+
+@given(
+    st.sampled_from([TEXT, CSV, NDJSON, XML]),
+    st.lists(blobs),
+    cuts,
+)
+def test_how_any_document_is_cut_changes_nothing(kind: str, parts: list[bytes], cuts: list[int]) -> None:
+    data = b"".join(parts)
+    assert outcome(kind, data, cuts) == outcome(kind, data) == outcome(kind, data, range(len(data)))
+
+
+def encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+@given(cells, cuts, st.sampled_from(sorted(document.CHARSETS)))
+def test_text_keeps_all_but_the_findings(text: str, cuts: list[int], charset: str) -> None:
+    text = encodable(text).encode(charset, "replace").decode(charset)
+    assert run(TEXT, text.encode(charset), cuts, charset).decode(charset) == hidden(text)
+
+
+@given(
+    st.lists(st.lists(cells, min_size=2, max_size=4), max_size=5),
+    cuts,
+    st.sampled_from(csv_format.DELIMITERS),
+    st.booleans(),
+)
+def test_csv_stays_the_same_table(rows: list[list[str]], cuts: list[int], delimiter: str, quote_all: bool) -> None:
+    table = [["head", "tail"], *([encodable(c).replace("\0", "") for c in row] for row in rows)]
+    out = io.StringIO(newline="")
+    csv.writer(out, delimiter=delimiter, quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL).writerows(table)
+    redacted = run(CSV, out.getvalue().encode(), cuts).decode()
+    read = list(csv.reader(io.StringIO(redacted, newline=""), delimiter=delimiter, strict=True))
+    assert read == [[hidden(cell) for cell in row] for row in table]
+
+
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), cells),
+    lambda children: st.one_of(st.lists(children, max_size=3), st.dictionaries(cells, children, max_size=3)),
+    max_leaves=8,
+)
+
+
+def hidden_value(value: object) -> object:
+    match value:
+        case str():
+            return hidden(value)
+        case list():
+            return [hidden_value(item) for item in value]
+        case dict():
+            return {hidden(key): hidden_value(item) for key, item in value.items()}
+    return value
+
+
+@given(st.lists(st.one_of(values, st.just("")), max_size=5), cuts, st.booleans())
+def test_ndjson_stays_the_same_line_by_line(lines: list[object], cuts: list[int], ascii_only: bool) -> None:
+    lines = json.loads(encodable(json.dumps(lines)))
+    text = "".join(json.dumps(line, ensure_ascii=ascii_only) + "\n" for line in lines)
+    redacted = run(NDJSON, text.encode(), cuts).decode()
+    assert [json.loads(line) for line in redacted.split("\n")[:-1]] == [hidden_value(line) for line in lines]
+
+
+def xml_text(text: str) -> str:
+    allowed = (c for c in encodable(text) if c in "\t\n\r" or 0x20 <= ord(c) < 0xFFFE or ord(c) >= 0x10000)
+    return "".join(allowed)
+
+
+@st.composite
+def trees(draw: st.DrawFn, depth: int = 3) -> ET.Element:
+    element = ET.Element(draw(st.sampled_from(["a", "b", "été"])))
+    element.attrib = draw(st.dictionaries(st.sampled_from(["x", "y"]), cells.map(xml_text), max_size=2))
+    element.text = draw(cells.map(xml_text))
+    for _ in range(draw(st.integers(0, 2)) if depth else 0):
+        child = draw(trees(depth - 1))
+        child.tail = draw(cells.map(xml_text))
+        element.append(child)
+    return element
+
+
+def flat(element: ET.Element, change: Callable[[str], str] = str) -> list[object]:
+    return [
+        (
+            node.tag,
+            {key: change(value) for key, value in node.attrib.items()},
+            change(node.text or ""),
+            change(node.tail or ""),
+        )
+        for node in element.iter()
+    ]
+
+
+@given(trees(), cuts, st.sampled_from(["utf-8", "utf-16", "iso-8859-1"]))
+def test_xml_stays_the_same_tree(tree: ET.Element, cuts: list[int], charset: str) -> None:
+    source = ET.tostring(tree, encoding=charset, xml_declaration=True)
+    read = ET.fromstring(source)  # line ends are normalised by any parser
+    assert flat(ET.fromstring(run(XML, source, cuts))) == flat(read, hidden)
+
+
+def test_xml_comments_instructions_and_cdata_are_searched() -> None:
+    source = f"<?xml version='1.0' standalone='yes'?><a><!-- {WORD} --><?do {WORD} ?><![CDATA[<{WORD}>]]></a>"
+    assert run(XML, source.encode()).decode() == (
+        '<?xml version="1.0" encoding="utf-8" standalone="yes"?>\n'
+        f"<a><!-- {HIDDEN} --><?do {HIDDEN} ?>&lt;{HIDDEN}&gt;</a>"
+    )
+
+
+def test_what_is_not_redacted_stays_to_the_character() -> None:
+    assert run(CSV, b'a;"b ""c""" ;d\r\n5" pipe;\r'.replace(b'" ;', b'";')) == b'a;"b ""c""";d\r\n5" pipe;\r'
+    line = b' {"a" :1.50, "b":"caf\\u00e9\\/", "c":1e400}\r\n\n [] '
+    assert run(NDJSON, line) == line
+
+
+def test_a_number_that_is_a_finding_becomes_a_string() -> None:
+    line = b'{"card": 4111, "n": 4112, "4111": -4111}\n'
+    assert run(NDJSON, line, find=words("4111")) == b'{"card": "[WORD]", "n": 4112, "[WORD]": "-[WORD]"}\n'
+
+
+def test_half_a_surrogate_pair_reaches_no_model() -> None:
+    def find(text: str) -> list[Finding]:
+        text.encode()
+        return words(WORD)(text)
+
+    assert run(NDJSON, b'["\\ud800", "\\ud800 Zaphod"]', find=find) == b'["\\ud800", "\\ud800 [WORD]"]'
+
+
+def test_a_finding_over_two_cells_is_redacted_in_both() -> None:
+    def find(text: str) -> list[Finding]:
+        start = text.find("11\n22")
+        return [Finding(start, start + 5, "CARD", 1.0)] if start >= 0 else []
+
+    assert run(CSV, b"x11,22y\n", find=find) == b"x[CARD],[CARD]y\n"
+
+
+BOMB = b'<!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;">]><a>&y;</a>'
+BROKEN = [
+    (XML, BOMB, "Document type"),
+    (XML, b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>', "Document type"),
+    (XML, b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>', "Document type"),
+    (XML, b"<a>&x;</a>", "well-formed"),
+    (XML, b"<a><b></a>", "well-formed"),
+    (XML, b"<a>", "well-formed"),
+    (XML, b"", "well-formed"),
+    (XML, b"<a/><b/>", "well-formed"),
+    (XML, b"<a>\xff</a>", "well-formed"),
+    (XML, b'<?xml version="1.0" encoding="klingon"?><a/>', "well-formed"),
+    (XML, b"<a>" * 1001, "nested"),
+    (XML, b"<a>" + b"".join(b"<n%d/>" % n for n in range(10_100)) + b"</a>", "names"),
+    (XML, b"<a x='" + b"y" * (2 * document.MAX_UNIT) + b"'/>", "tag has more"),
+    (XML, b"<a>" + b"y" * (2 * document.MAX_UNIT) + b"</a>", "text has more"),
+    (CSV, b'a,"b', "quote is not closed"),
+    (CSV, b'a,"b""', "quote is not closed"),
+    (CSV, b'a,"b"c', "after a closing quote"),
+    (CSV, b'a,"' + b"y" * (document.MAX_UNIT + 1), "cell has more"),
+    (NDJSON, b"{\n", "not valid JSON"),
+    (NDJSON, b"[NaN]\n", "not valid JSON"),
+    (NDJSON, b"[" * 100_000, "not valid JSON"),
+    (NDJSON, b"1" * 5000, "not valid JSON"),
+    (NDJSON, b'"' + b"y" * (document.MAX_UNIT + 1), "line has more"),
+    (TEXT, b"\xff", "not valid utf-8"),
+    (TEXT, b"\xc3", "not valid utf-8"),
+]
+
+
+@pytest.mark.parametrize(("kind", "data", "reason"), BROKEN)
+def test_what_is_broken_or_too_large_is_refused(kind: str, data: bytes, reason: str) -> None:
+    with pytest.raises(DocumentError) as refused:
+        run(kind, data, range(0, len(data), 65536))
+    assert reason in str(refused.value.detail)
+
+
+def test_nothing_in_an_error_is_from_the_document() -> None:
+    for kind, data in [(XML, b"<a>Marker"), (CSV, b'"Marker'), (NDJSON, b"Marker"), (TEXT, b"Marker\xff")]:
+        with pytest.raises(DocumentError) as refused:
+            run(kind, data)
+        assert "Marker" not in f"{refused.value!r} {refused.value.__cause__!r}"
+
+
+def test_every_format_is_searched_by_windows_not_by_cell() -> None:
+    calls: list[int] = []
+
+    def find(text: str) -> list[Finding]:
+        calls.append(len(text))
+        return []
+
+    run(CSV, b"abc,def\n" * 5000, find=find)
+    assert max(calls) <= 2048 + 64
+    assert len(calls) <= 25
+
+
+def test_only_charsets_every_byte_of_which_is_text() -> None:
+    assert [find_charset(name) for name in ("UTF8", "latin1", "windows-1252")] == ["utf-8", "iso8859-1", "cp1252"]
+    assert [find_charset(name) for name in ("klingon", "base64", "utf-7", "idna", "rot13")] == [None] * 5
+    assert all(codecs.lookup(name).name == name for name in document.CHARSETS)
+    assert set(MEDIA_TYPES.values()) == {TEXT, CSV, NDJSON, XML}
+    assert ndjson.SCALAR.findall('{"a":-1.5e3}') == ['"a"', "-1.5e3"]
+    assert xml_format.MAX_DEPTH == 1000

@@ -1,0 +1,250 @@
+import asyncio
+import gzip
+import json
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from service import StubModel, eventually, metric, serving, words
+
+from api.main import create_app
+from api.privacy.coding import Decompressor
+from api.privacy.findings import Finding
+from api.privacy.formats.document import DocumentError
+from api.privacy.process import EXAMPLES, PATH
+from api.problem import MEDIA_TYPE, ProblemError
+from api.settings import Settings
+
+MARKER = "Marker4711"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with serving(runs_dir=tmp_path_factory.mktemp("runs")) as client:
+        yield client
+
+
+@pytest.fixture
+def stub(tmp_path: Path) -> Iterator[TestClient]:
+    with serving(lambda _: StubModel(words("Zaphod")), runs_dir=tmp_path, max_request_size_bytes=3_000_000) as client:
+        yield client
+
+
+@pytest.mark.parametrize(("media_type", "example"), EXAMPLES.items())
+def test_the_examples_are_true(client: TestClient, media_type: str, example: tuple[str, str]) -> None:
+    answer = client.post(PATH, content=example[0], headers={"Content-Type": media_type})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == f"{media_type}; charset=utf-8"
+    prolog = '<?xml version="1.0"?>' if media_type == "application/xml" else ""
+    assert answer.text == example[1]
+    assert client.post(PATH, content=prolog + example[0], headers={"Content-Type": media_type}).status_code == 200
+
+
+def test_every_address_is_found_wherever_windows_and_chunks_end(client: TestClient) -> None:
+    text = "".join(f"{'lorem ipsum ' * (n % 23)}user{n}@example.com " for n in range(300))
+    data = text.encode()
+    chunks = (data[start : start + 1009] for start in range(0, len(data), 1009))
+    before = metric("pii_detected_total", entity_type="EMAIL_ADDRESS"), metric("model_predictions_total")
+    answer = client.post(PATH, content=chunks, headers={"Content-Type": "text/plain"})
+    assert answer.text == "".join(f"{'lorem ipsum ' * (n % 23)}[EMAIL_ADDRESS] " for n in range(300))
+    after = metric("pii_detected_total", entity_type="EMAIL_ADDRESS"), metric("model_predictions_total")
+    assert (after[0] - before[0], after[1] - before[1]) == (300, 1)
+
+
+def test_confidence_and_language_are_obeyed(client: TestClient) -> None:
+    headers = {"Content-Type": "text/plain"}
+    text = "Call +1 212 555 0123"
+    assert client.post(f"{PATH}?min_confidence=0.9", content=text, headers=headers).text == text
+    assert client.post(f"{PATH}?language=en", content=text, headers=headers).text == "Call [PHONE_NUMBER]"
+    for query, pointer in [("language=xx", "/language"), (f"min_confidence={MARKER}", "/min_confidence")]:
+        answer = client.post(f"{PATH}?{query}", content=text, headers=headers)
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
+        assert MARKER not in answer.text
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "GZIP", "identity"])
+def test_content_codings_are_undone(stub: TestClient, coding: str) -> None:
+    data = b"Zaphod " * 1000
+    packed = {"gzip": gzip.compress(data), "deflate": zlib.compress(data), "identity": data}[coding.lower()]
+    answer = stub.post(PATH, content=packed, headers={"Content-Type": "text/plain", "Content-Encoding": coding})
+    assert answer.text == "[WORD] " * 1000
+
+
+def test_charsets_come_back_as_they_came(stub: TestClient) -> None:
+    for charset in ("iso-8859-1", "utf-16"):
+        headers = {"Content-Type": f"text/csv; charset={charset}"}
+        answer = stub.post(PATH, content="né,Zaphod\n".encode(charset), headers=headers)
+        assert answer.content.decode(charset) == "né,[WORD]\n"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({}, b"a", 415),
+        ({"Content-Type": "application/json"}, b"{}", 415),
+        ({"Content-Type": MARKER}, b"{}", 415),
+        ({"Content-Type": f"text/plain; charset={MARKER}"}, b"a", 415),
+        ({"Content-Type": "text/plain; charset=base64"}, b"a", 415),
+        ({"Content-Type": "text/plain", "Content-Encoding": "br"}, b"a", 415),
+        ({"Content-Type": "text/plain", "Content-Encoding": MARKER}, b"a", 415),
+        ({"Content-Type": "text/plain", "Content-Encoding": "gzip"}, b"not gzip", 422),
+        ({"Content-Type": "text/plain", "Content-Encoding": "gzip"}, gzip.compress(b"a" * 99)[:-5], 422),
+        ({"Content-Type": "text/plain"}, MARKER.encode() + b"\xff", 422),
+        ({"Content-Type": "application/xml"}, b"<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>", 422),
+        ({"Content-Type": "text/xml"}, f"<{MARKER}>".encode(), 422),
+        ({"Content-Type": "application/x-ndjson"}, f'"ok"\n{MARKER}'.encode(), 422),
+        ({"Content-Type": "text/plain"}, b"a" * 3_000_001, 413),
+        ({"Content-Type": "text/plain", "Content-Encoding": "gzip"}, gzip.compress(b"a" * 3_000_001), 413),
+    ],
+)
+def test_what_is_refused_is_a_problem_and_not_echoed(
+    stub: TestClient, headers: dict[str, str], body: bytes, status: int
+) -> None:
+    answer = stub.post(PATH, content=body, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, MEDIA_TYPE)
+    assert MARKER not in answer.text
+
+
+def test_an_error_at_the_end_of_a_long_document_is_still_a_problem(stub: TestClient) -> None:
+    lines = b'"fine"\n' * 200_000 + b"{"
+    answer = stub.post(PATH, content=lines, headers={"Content-Type": "application/x-ndjson"})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, MEDIA_TYPE)
+
+
+def test_a_body_over_the_limit_is_refused_though_its_length_was_not_announced(stub: TestClient) -> None:
+    chunks = (b"a" * 100_000 for _ in range(31))
+    assert stub.post(PATH, content=chunks, headers={"Content-Type": "text/plain"}).status_code == 413
+
+
+def test_a_result_on_disk_leaves_nothing_behind(stub: TestClient, tmp_path: Path) -> None:
+    data = b"Zaphod lorem ipsum\n" * 100_000
+    answer = stub.post(PATH, content=data, headers={"Content-Type": "text/plain"})
+    assert answer.content == data.replace(b"Zaphod", b"[WORD]")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_room_is_said(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    with serving(lambda _: StubModel(), runs_dir=tmp_path / "nowhere") as client:
+        small = client.post(PATH, content=b"a", headers={"Content-Type": "text/plain"})
+        large = client.post(PATH, content=b"a" * 2_000_000, headers={"Content-Type": "text/plain"})
+    assert (small.status_code, large.status_code) == (200, 507)
+    assert "no room for a result" in caplog.text
+
+
+def test_a_failing_model_is_a_500_counted_and_says_nothing_of_the_text(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fail(text: str) -> list[Finding]:
+        raise ValueError(text)
+
+    errors = metric("model_errors_total")
+    with serving(lambda _: StubModel(fail), runs_dir=tmp_path) as client:
+        answers = [
+            client.post(PATH, content=example[0].replace("anna", MARKER), headers={"Content-Type": kind})
+            for kind, example in EXAMPLES.items()
+        ]
+    assert {answer.status_code for answer in answers} == {500}
+    assert metric("model_errors_total") == errors + 4
+    assert MARKER not in "".join(a.text for a in answers) + caplog.text + "".join(capfd.readouterr())
+
+
+def test_documents_have_places_of_their_own(tmp_path: Path) -> None:
+    started, go = threading.Event(), threading.Event()
+
+    def block(text: str) -> list[Finding]:
+        if "block" in text:
+            started.set()
+            assert go.wait(30)
+        return []
+
+    with serving(lambda _: StubModel(block), runs_dir=tmp_path, document_concurrency=1) as client:
+        first: list[int] = []
+
+        def send() -> None:
+            first.append(client.post(PATH, content=b"block", headers={"Content-Type": "text/plain"}).status_code)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        assert started.wait(30)
+        busy = client.post(PATH, content=b"a", headers={"Content-Type": "text/plain"})
+        assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
+        go.set()
+        thread.join(30)
+        assert first == [200]
+        assert client.post("/api/v1/predict", json={"text": "a"}).status_code == 200
+
+
+async def test_a_client_that_leaves_stops_the_work(tmp_path: Path) -> None:
+    seen = 0
+
+    def find(_: str) -> list[Finding]:
+        nonlocal seen
+        seen += 1
+        return []
+
+    app = create_app(Settings(runs_dir=tmp_path, document_concurrency=1), lambda _: StubModel(find))
+    messages: list[dict[str, Any]] = [{"type": "http.request", "body": b"a " * 30_000, "more_body": True}] * 2
+    messages.append({"type": "http.disconnect"})
+    statuses: list[int] = []
+
+    async def receive() -> Any:
+        return messages.pop(0) if messages else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": PATH,
+        "query_string": b"",
+        "headers": [(b"content-type", b"text/plain")],
+    }
+    done = metric("model_predictions_total")
+    async with app.router.lifespan_context(app):
+        await asyncio.to_thread(eventually, lambda: app.state.inference.check() is None)
+        await asyncio.wait_for(app(scope, receive, send), 30)
+        assert app.state.inference.documents.free == 1
+    assert statuses == [499]
+    assert 0 < seen < 2 * 60_000 / 1500
+    assert metric("model_predictions_total") == done
+
+
+def test_a_packed_bomb_is_unpacked_in_bounded_parts() -> None:
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    decompressor = Decompressor("gzip", 1_000_000)
+    parts: list[int] = []
+    with pytest.raises(ProblemError) as refused:
+        parts.extend(len(part) for part in decompressor.feed(bomb))
+    assert refused.value.status_code == 413
+    assert max(parts) <= 65536
+    assert 900_000 < sum(parts) <= 1_000_000
+
+
+def test_packed_bodies_in_any_parts_and_members() -> None:
+    packed = gzip.compress(b"first ") + gzip.compress(b"second")
+    for size in range(1, len(packed) + 1):
+        decompressor = Decompressor("gzip", 100)
+        parts = [
+            part for start in range(0, len(packed), size) for part in decompressor.feed(packed[start : start + size])
+        ]
+        decompressor.finish()
+        assert b"".join(parts) == b"first second"
+    decompressor = Decompressor("gzip", 100)
+    list(decompressor.feed(packed[:-1]))
+    with pytest.raises(DocumentError):
+        decompressor.finish()
+
+
+def test_the_description_has_every_format_both_ways(client: TestClient) -> None:
+    operation = client.get("/openapi.json").json()["paths"][PATH]["post"]
+    assert set(operation["requestBody"]["content"]) == set(operation["responses"]["200"]["content"]) == set(EXAMPLES)
+    assert set(operation["responses"]) == {"200", "400", "413", "415", "422", "429", "500", "503", "507"}
+    assert json.dumps(operation).count("$ref") == 8
