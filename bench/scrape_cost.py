@@ -10,7 +10,6 @@ import gc
 import multiprocessing
 import os
 import shutil
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ from api.observability.slots import SlotDirectory
 from api.observability.worker import Worker
 from bench.report import publish, table
 
-SCRAPES = 11
+SCRAPES, ENOUGH = 40, 4.0  # at most so many, for about so many seconds
 SECTION = "Cost of a scrape"
 CASES = (  # workers, routes, and the numbers of recycles at which to scrape
     (1, 50, (0, 100)),
@@ -113,14 +112,14 @@ def _tmpfs() -> Iterator[Path]:
 
 
 def _time(scrape: Callable[[], bytes]) -> tuple[float, int]:
-    """Return the median milliseconds of a scrape, and its bytes."""
+    """Return the milliseconds of the quickest scrape, and its bytes: what else the machine does can only add."""
     gc.collect()
-    times = []
-    for _ in range(SCRAPES):
+    times: list[float] = []
+    while len(times) < SCRAPES and sum(times) < ENOUGH * 1000:
         before = time.perf_counter()
         text = scrape()
         times.append((time.perf_counter() - before) * 1000)
-    return statistics.median(times), len(text)
+    return min(times), len(text)
 
 
 def _run(
@@ -180,8 +179,8 @@ def main() -> None:
         growth.append(own[-1][0] / own[0][0])
     head = ["workers", "routes", "recycles", "ours, ms", "client_python, ms", "ratio", "ours, KiB"]
     note = (
-        f"Wall-clock time, median of {SCRAPES} scrapes. Ours tells each worker apart, client_python sums them. From no "
-        f"recycle to the most, ours changes to between {min(growth):.2f} and {max(growth):.2f} of what it was."
+        f"Wall-clock time, the quickest of up to {SCRAPES}. Ours tells each worker apart, client_python sums them. "
+        f"From no recycle to the most, ours changes to between {min(growth):.2f} and {max(growth):.2f} of what it was."
     )
     publish(SECTION, f"{note}\n\n{table(head, rows)}")
 

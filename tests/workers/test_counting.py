@@ -81,7 +81,7 @@ def test_every_request_is_counted_once(workers: int) -> None:
 def test_recycling_by_max_requests_loses_nothing(kind: str) -> None:
     with gunicorn(2, "-k", f"api.workers.{kind}", "--max-requests", "25", "--max-requests-jitter", "5") as server:
         first = server.pids()
-        watch = Watch(server)
+        # No scrape meanwhile: what a worker has counted must be kept by its end alone.
         answered = sum(server.ask("/items/1", 50) for _ in range(4))
         eventually(server.pids, lambda pids: len(pids) == 2 and not pids & first)
         server.wait_for_workers(2)
@@ -89,7 +89,6 @@ def test_recycling_by_max_requests_loses_nothing(kind: str) -> None:
         assert answered >= 150
         assert scrape.total("jobs_total") == answered
         assert set(scrape.by_worker(**REQUESTS)) <= {"0", "1"}
-        assert watch.end() > 3
 
 
 def test_reload_under_load_loses_nothing() -> None:
