@@ -2,8 +2,8 @@
 
 Workers are processes that hold the same series and wait. A recycle ends one and starts its successor: with
 client_python, which names files after processes, that is one more set of files (marked dead as its documentation
-says, which removes those of gauges only); with ours it is the same slot again. The time of a scrape is that of whoever
-is scraped, from the request for the text to the text, gathering included.
+says, which removes those of gauges only); with ours it is the same slot again. The time of a scrape is the CPU time of
+all processes that take part, from the request for the text to the text; ours is spread over the workers.
 """
 
 import gc
@@ -98,6 +98,10 @@ class Fleet:
         process.join()
         return int(process.pid)
 
+    def pids(self) -> list[int]:
+        """Return the process ids of those running."""
+        return [process.pid for process, _ in self._running]
+
     def __len__(self) -> int:
         return len(self._running)
 
@@ -111,14 +115,16 @@ def _tmpfs() -> Iterator[Path]:
         shutil.rmtree(path)
 
 
-def _time(scrape: Callable[[], bytes]) -> tuple[float, int]:
-    """Return the milliseconds of the quickest scrape, and its bytes: what else the machine does can only add."""
+def _time(scrape: Callable[[], bytes], pids: list[int]) -> tuple[float, int]:
+    """Return the CPU milliseconds of the cheapest scrape, here and in the workers, and its bytes."""
     gc.collect()
+    # The clocks of other processes, as clock_getcpuclockid(3) names them.
+    clocks = [time.CLOCK_PROCESS_CPUTIME_ID, *((~pid << 3) | 2 for pid in pids)]
     times: list[float] = []
     while len(times) < SCRAPES and sum(times) < ENOUGH * 1000:
-        before = time.perf_counter()
+        before = sum(map(time.clock_gettime_ns, clocks))
         text = scrape()
-        times.append((time.perf_counter() - before) * 1000)
+        times.append((sum(map(time.clock_gettime_ns, clocks)) - before) / 1e6)
     return min(times), len(text)
 
 
@@ -135,7 +141,7 @@ def _run(
             buried(fleet.end())
             fleet.start()
         done = recycles
-        results.append(_time(scrape))
+        results.append(_time(scrape, fleet.pids()))
     while fleet:
         fleet.end()
     return results
@@ -179,7 +185,7 @@ def main() -> None:
         growth.append(own[-1][0] / own[0][0])
     head = ["workers", "routes", "recycles", "ours, ms", "client_python, ms", "ratio", "ours, KiB"]
     note = (
-        f"Wall-clock time, the quickest of up to {SCRAPES}. Ours tells each worker apart, client_python sums them. "
+        f"CPU time, the least of up to {SCRAPES}. Ours tells each worker apart, client_python sums them. "
         f"From no recycle to the most, ours changes to between {min(growth):.2f} and {max(growth):.2f} of what it was."
     )
     publish(SECTION, f"{note}\n\n{table(head, rows)}")
