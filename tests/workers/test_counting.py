@@ -169,9 +169,9 @@ def test_a_worker_that_hangs_is_told_and_its_successor_goes_on() -> None:
 def test_scrapes_arrive_while_the_workers_are_overloaded() -> None:
     with gunicorn(2) as server:
         watch = Watch(server)
-        assert server.ask("/work/0.02", 200, at_once=48) == 200
+        assert server.ask("/burn/0.02", 200, at_once=48) == 200
         assert watch.end() > 3
-        eventually(server.scrape, lambda scrape: scrape.total("http_requests_total", route="/work/{seconds}") == 200)
+        eventually(server.scrape, lambda scrape: scrape.total("http_requests_total", route="/burn/{seconds}") == 200)
 
 
 def test_exemplars_name_sampled_traces() -> None:
