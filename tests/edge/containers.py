@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import shutil
 import socket
@@ -62,11 +63,12 @@ class Network:
         self.nginx_image = nginx_image
         self.api_image = api_image
         self.containers: list[str] = []
+        self._numbers = itertools.count()
         docker("network", "create", self.name)
 
     def run(self, *arguments: str) -> str:
         """Start a container with the hardening of the Compose file; returns its name."""
-        name = f"{self.name}-{len(self.containers)}"
+        name = f"{self.name}-{next(self._numbers)}"
         self.containers.append(name)
         hardened = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
         docker("run", "--detach", "--name", name, "--network", self.name, *hardened, *arguments)
