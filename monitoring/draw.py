@@ -270,7 +270,7 @@ def text(value: float, unit: str, decimals: int | None = None) -> str:
     if math.isinf(value) or math.isnan(value):
         return "∞" if value > 0 else "-"
     if unit == "percentunit":
-        return f"{value * 100:.{decimals}f} %" if decimals is not None else f"{value * 100:.3g} %"
+        return f"{value * 100:.{decimals}f} %" if decimals is not None else f"{value * 100:.4g} %"
     if unit == "s":
         steps = ((86400 * 7, 86400, "d"), (3600, 3600, "h"), (60, 60, "min"), (1, 1, "s"), (1e-3, 1e-3, "ms"))
         for least, one, name in steps:
