@@ -328,7 +328,7 @@ def _dates(times: Any) -> list[float]:
 
 
 def _time(axes: Axes, window: Window) -> None:
-    locator = AutoDateLocator(maxticks=5)  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator(minticks=2, maxticks=5)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
     axes.set_xlim(_date(window.start), _date(window.end))
