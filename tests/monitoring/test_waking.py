@@ -65,7 +65,7 @@ def receiver(stack: Stack) -> Iterator[Receiver]:
 @pytest.fixture(scope="module")
 def outage(stack: Stack, receiver: Receiver) -> Iterator[list[Notification]]:
     """What was received of APIDown when the API was stopped; it is started again afterwards."""
-    stack.compose("stop", "--timeout", "5", "api")
+    stack.compose("stop", "--timeout", "1", "api")
     try:
         eventually(
             lambda: bool(receiver.webhooks("APIDown", "firing")),
