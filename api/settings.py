@@ -6,10 +6,11 @@ The table for people is ``.env.template``; a test holds the two against each oth
 import re
 import sys
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Never
 
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)]
@@ -46,6 +47,18 @@ class Settings(BaseSettings):
         None, ge=1, le=64, description="a whole number from 1 to 64; unset, what the CPU quota allows"
     )
     gunicorn_timeout: int = Field(60, ge=5, le=3600, description="whole seconds from 5 to 3600")
+    gunicorn_max_requests: int = Field(
+        0, ge=0, le=10**9, description="requests after which a worker is replaced, 0 (never) to 1000000000"
+    )
+    shutdown_delay: int = Field(
+        0,
+        ge=0,
+        le=300,
+        description="whole seconds from 0 to 300, at most a third of GUNICORN_TIMEOUT, in which /ready already fails",
+    )
+    forwarded_allow_ips: str = Field(
+        "127.0.0.1,::1", description="addresses and networks of the proxies, separated by commas, or *"
+    )
     port: int = Field(8000, ge=1, le=65535, description="a port number from 1 to 65535")
     metrics_port: int = Field(9464, ge=1, le=65535, description="a port number from 1 to 65535")
     max_request_size_bytes: int = Field(
@@ -65,6 +78,35 @@ class Settings(BaseSettings):
     job_retention_bytes: int = Field(10 * 1024**3, ge=0, description="whole bytes")
     api_keys_file: Path | None = Field(None, description="a file of owner:key lines")
     tracing_enabled: bool = Field(False, description="true or false")
+    otel_traces_sampler: Literal[
+        "always_on",
+        "always_off",
+        "traceidratio",
+        "parentbased_always_on",
+        "parentbased_always_off",
+        "parentbased_traceidratio",
+    ] = Field(
+        "always_on",
+        description="always_on, always_off or traceidratio; with parentbased_ in front the caller's flag decides",
+    )
+    otel_traces_sampler_arg: float = Field(1.0, ge=0, le=1, description="a share from 0 to 1")
+    otel_exporter_otlp_protocol: Literal["http/protobuf"] = Field("http/protobuf", description="http/protobuf")
+
+    @field_validator("shutdown_delay")
+    @classmethod
+    def _leave_time_to_finish(cls, delay: int, info: ValidationInfo) -> int:
+        if delay * 3 > info.data.get("gunicorn_timeout", 60):
+            raise ValueError(cls.model_fields["shutdown_delay"].description)
+        return delay
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        parts = [part.strip() for part in value.split(",")]
+        if parts != ["*"]:
+            for part in parts:
+                ip_network(part)  # raises ValueError
+        return ",".join(parts)
 
 
 class SettingsError(ValueError):

@@ -1,0 +1,81 @@
+# build ─▶ runtime: a lean image that any ASGI app can be put into   (docker build --target runtime)
+#       └▶ service: the shipped privacy service                      (docker build --target service, the default)
+ARG PYTHON_IMAGE=python:3.13.15-slim-trixie
+
+
+# ── build: a virtual environment from hashed wheels; this stage is thrown away ──────────────────────────────────────
+FROM ${PYTHON_IMAGE} AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PATH=/opt/venv/bin:$PATH
+RUN apt-get update -q && apt-get install -qy --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
+RUN python3 -m venv /opt/venv
+COPY requirements/runtime.txt requirements/
+# The host's CA bundle and pip configuration are lent to the command, not copied: a TLS-inspecting proxy or a private
+# index works, and neither ends up in a layer. Wheels only: nothing is compiled, so nothing needs a compiler.
+RUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
+    if [ -s /run/secrets/ca_bundle ]; then export PIP_CERT=/run/secrets/ca_bundle; fi; \
+    pip install --require-hashes --only-binary=:all: -r requirements/runtime.txt
+
+FROM build AS build-service
+COPY requirements/service.txt requirements/
+RUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
+    if [ -s /run/secrets/ca_bundle ]; then export PIP_CERT=/run/secrets/ca_bundle; fi; \
+    pip install --require-hashes --only-binary=:all: -r requirements/service.txt
+
+# The runtime serves your code: without ours, a module of yours may be called api.main.
+FROM build AS code-runtime
+COPY api /opt/sightglass/api
+RUN rm -r /opt/sightglass/api/main.py /opt/sightglass/api/privacy
+
+# pip has done its work, and debug symbols are a third of what it installed.
+FROM build AS venv-runtime
+RUN pip uninstall -qy pip && find /opt/venv -name '*.so*' -exec strip --strip-debug {} +
+
+FROM build-service AS venv-service
+RUN pip uninstall -qy pip && find /opt/venv -name '*.so*' -exec strip --strip-debug {} +
+
+
+# ── base: everything the two final images share but their packages ──────────────────────────────────────────────────
+FROM ${PYTHON_IMAGE} AS base
+# The base image's own pip: what cannot install cannot be made to.
+RUN rm -rf /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/ensurepip /usr/local/bin/pip* \
+        /usr/share/python-wheels /usr/lib/python3*/ensurepip \
+    && groupadd --gid 10001 app && useradd --uid 10001 --gid app --home-dir /app --no-create-home app \
+    # A named volume takes the owner of the directory it is first mounted over.
+    && install -d -o app -g app /app /app/runs /run/tls /run/credentials
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/srv/app:/app:/opt/sightglass \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /app
+USER 10001:10001
+EXPOSE 8000 9464
+# Readiness over a bare socket: no curl in the image, no HTTP client to import every ten seconds.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python3", "-IS", "/opt/sightglass/api/healthcheck.py"]
+CMD ["python", "-m", "api.serve"]
+
+
+FROM base AS runtime
+COPY --from=venv-runtime /opt/venv /opt/venv
+COPY --from=code-runtime /opt/sightglass /opt/sightglass
+ARG VERSION=0.0.0+unknown
+ARG REVISION=unknown
+ARG CREATED=unknown
+ENV APP_VERSION=${VERSION} APP_REVISION=${REVISION}
+LABEL org.opencontainers.image.title="sightglass-runtime" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}"
+
+
+FROM base AS service
+COPY --from=venv-service /opt/venv /opt/venv
+COPY api /opt/sightglass/api
+ARG VERSION=0.0.0+unknown
+ARG REVISION=unknown
+ARG CREATED=unknown
+ENV APP_VERSION=${VERSION} APP_REVISION=${REVISION}
+LABEL org.opencontainers.image.title="sightglass" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}"

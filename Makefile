@@ -1,0 +1,52 @@
+# The commands of every day. Each is a line or two that can be typed by hand; `make help` lists them.
+SHELL := /bin/bash
+COMPOSE := docker compose --profile monitoring
+VENV := .venv/bin
+
+.PHONY: help up down logs ps credentials dev images bases test lint format lock
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up:  ## install what is missing, start the stack, wait until it is healthy
+	@scripts/up.sh
+
+down:  ## stop and remove the containers; data stays in its volumes
+	@$(COMPOSE) down
+
+logs:  ## follow every container's log
+	@$(COMPOSE) logs --follow --tail 100
+
+ps:  ## the containers and how they are
+	@$(COMPOSE) ps
+
+credentials:  ## show Grafana's user and password
+	@$(COMPOSE) run --rm --no-deps -T --quiet-pull setup sh -c 'printf "Grafana: "; cat /run/credentials/grafana_admin_password; echo'
+
+dev:  ## the API alone on http://localhost:8000, reloading as you type
+	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/images.py python \
+		&& docker compose -f docker-compose.dev.yml up --build
+
+images:  ## pull every image, or build its stand-in from OS packages
+	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/images.py
+
+bases: images  ## the images an application's own Dockerfile stands on
+	@scripts/bases.sh
+
+test: $(VENV)/.installed  ## every test, end to end included
+	@scripts/engine.sh
+	@$(VENV)/pytest
+
+lint: $(VENV)/.installed  ## ruff, mypy, shellcheck
+	@$(VENV)/pytest tests/unit/test_lint.py
+
+format: $(VENV)/.installed  ## let ruff put the code in order
+	@$(VENV)/ruff check --fix . && $(VENV)/ruff format .
+
+lock: $(VENV)/.installed  ## renew requirements/*.txt from *.in, hashes included
+	@for set in runtime service test bench; do $(VENV)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" requirements/$$set.in -o requirements/$$set.txt; done
+
+# Debian's python3 comes without venv and pip; then they are installed first.
+$(VENV)/.installed: requirements/test.txt
+	@scripts/venv.sh

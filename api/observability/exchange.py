@@ -1,0 +1,203 @@
+"""One HTTP request or WebSocket connection, watched from outside the app: its sizes, its end, its one record."""
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+from typing import Literal
+
+from starlette.types import Message, Receive, Scope, Send
+
+from api.observability.context import RequestContext
+
+Outcome = Literal["ok", "error", "disconnected", "cancelled"]
+"""How a request ended: an answer, an exception or half an answer, the client gone, the server's own cancellation."""
+
+CLIENT_CLOSED_REQUEST = 499
+"""The status counted for a request whose client left or that was cancelled before its answer was complete (NGINX)."""
+
+_REQUEST_ID = b"x-request-id"
+
+
+class Exchange:
+    """An HTTP request; `finished` is called exactly once, when the response is complete or cannot be any more.
+
+    That is before background tasks run. Only a response of 500 or more waits for the app to return, because the
+    exception that caused it comes after it (Starlette answers 500 first and raises then).
+    """
+
+    __slots__ = (
+        "_disconnected",
+        "_finished",
+        "_receive",
+        "_send",
+        "context",
+        "duration",
+        "outcome",
+        "recorded",
+        "request_size",
+        "response_size",
+        "scope",
+        "sent",
+        "started",
+        "status",
+    )
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        context: RequestContext,
+        finished: "Callable[[Exchange], None]",
+    ) -> None:
+        self.started = perf_counter()
+        self.scope = scope
+        self.context = context
+        self.request_size = 0
+        self.response_size = 0
+        self.sent: int | None = None
+        self.status = 0
+        self.duration: float | None = None
+        self.outcome: Outcome = "ok"
+        self.recorded = False
+        self._receive = receive
+        self._send = send
+        self._finished = finished
+        self._disconnected = False
+
+    async def receive(self) -> Message:
+        """Pass a message on to the app and count its bytes."""
+        message = await self._receive()
+        kind = message["type"]
+        if kind == "http.request":
+            self.request_size += len(message.get("body", b""))
+        elif kind == "http.disconnect" and self.duration is None:
+            self._disconnected = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on to the server, count its bytes and give the response its id."""
+        kind = message["type"]
+        if kind == "http.response.body":
+            if self.scope["method"] != "HEAD":
+                self.response_size += len(message.get("body", b""))
+            last = not message.get("more_body", False)
+        elif kind == "http.response.start":
+            self.sent = message["status"]
+            message = with_request_id(message, self.context)
+            last = False
+        else:
+            last = kind == "http.response.pathsend"
+        try:
+            await self._send(message)
+        except OSError:  # what ASGI 2.4 has servers raise when the client is gone
+            self._disconnected = True
+            raise
+        if last:
+            self._complete()
+
+    def returned(self) -> None:
+        """Record what is not recorded yet, when the app has returned."""
+        if self.duration is not None:
+            self._record(self.sent or 500, "ok")
+        elif self._client_left():
+            self._record(CLIENT_CLOSED_REQUEST, "disconnected")
+        else:
+            self._record(500, "error")  # no answer, or half of one
+
+    def failed(self, error: BaseException) -> None:
+        """Record what is not recorded yet, when the app has raised."""
+        if self.duration is not None:
+            self._record(self.sent or 500, "error")
+        elif self._client_left():
+            self._record(CLIENT_CLOSED_REQUEST, "disconnected")
+        elif isinstance(error, asyncio.CancelledError):
+            self._record(CLIENT_CLOSED_REQUEST, "cancelled")
+        else:
+            self._record(500, "error")
+
+    def _complete(self) -> None:
+        if self.duration is None:
+            self.duration = perf_counter() - self.started
+            status = self.sent or 500
+            if self._client_left():
+                self._record(CLIENT_CLOSED_REQUEST, "disconnected")
+            elif status < 500:
+                self._record(status, "ok")
+
+    def _client_left(self) -> bool:
+        # An app that never asks is not told; uvicorn's request cycle, whose method `receive` is, knows.
+        return self._disconnected or getattr(getattr(self._receive, "__self__", None), "disconnected", False)
+
+    def _record(self, status: int, outcome: Outcome) -> None:
+        if self.recorded:
+            return
+        self.recorded = True
+        self.status = status
+        self.outcome = outcome
+        if self.duration is None:
+            self.duration = perf_counter() - self.started
+        self._finished(self)
+
+
+class Connection:
+    """A WebSocket connection; its status is 101 once accepted, else that of the refusal."""
+
+    __slots__ = ("_disconnected", "_receive", "_send", "context", "received", "sent", "started", "status")
+
+    def __init__(self, receive: Receive, send: Send, context: RequestContext) -> None:
+        self.started = perf_counter()
+        self.context = context
+        self.status: int | None = None
+        self.received = 0
+        self.sent = 0
+        self._receive = receive
+        self._send = send
+        self._disconnected = False
+
+    async def receive(self) -> Message:
+        """Pass a message on to the app and count its bytes."""
+        message = await self._receive()
+        kind = message["type"]
+        if kind == "websocket.receive":
+            self.received += _size(message)
+        elif kind == "websocket.disconnect":
+            self._disconnected = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on to the server, count its bytes and give the handshake's answer its id."""
+        kind = message["type"]
+        if kind == "websocket.send":
+            self.sent += _size(message)
+        elif kind == "websocket.accept":
+            self.status = 101
+            message = with_request_id(message, self.context)
+        elif kind == "websocket.http.response.start":
+            self.status = message["status"]
+            message = with_request_id(message, self.context)
+        elif kind == "websocket.close" and self.status is None:
+            self.status = 403  # what ASGI has servers answer
+        await self._send(message)
+
+    def end(self, error: BaseException | None) -> tuple[int, Outcome]:
+        """Return the status to count and how the connection ended; a client that leaves ends it as it should."""
+        if isinstance(error, asyncio.CancelledError):
+            return self.status or CLIENT_CLOSED_REQUEST, "cancelled"
+        if self.status is None and self._disconnected:
+            return CLIENT_CLOSED_REQUEST, "disconnected"
+        if self.status is None or (error is not None and not self._disconnected):
+            return self.status or 500, "error"
+        return self.status, "ok"
+
+
+def with_request_id(message: Message, context: RequestContext) -> Message:
+    """Return the message that starts a response with our id as its only X-Request-ID."""
+    # The app may keep its list of headers and send it again.
+    headers = [header for header in message.get("headers", ()) if header[0] != _REQUEST_ID]
+    headers.append((_REQUEST_ID, context.request_id.encode("ascii")))
+    return {**message, "headers": headers}
+
+
+def _size(message: Message) -> int:
+    return len(message.get("bytes") or (message.get("text") or "").encode())

@@ -1,0 +1,103 @@
+"""Metric families as plain data: what a worker ships and keeps, before it becomes text.
+
+Plain tuples, because `marshal` moves them between processes about ten times faster than JSON and takes nothing else.
+A series is known by its exposition text, ``name{label="value"}``: the one key under which values are added up, kept
+for a successor and written out.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client.metrics import Counter, Histogram, Summary
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.exposition import UNDERSCORES, escape_label_name, escape_metric_name
+from prometheus_client.registry import CollectorRegistry
+from prometheus_client.samples import Exemplar
+from prometheus_client.utils import floatToGoString
+
+Sample = tuple[str, float, str]
+"""Series, value, and its OpenMetrics exemplar as text or ''."""
+
+Family = tuple[str, str, str, str, list[Sample]]
+"""Name (without `_total` or `_info`), OpenMetrics type, help, unit or '', samples in their order."""
+
+Totals = dict[str, tuple[str, str, str, dict[str, float]]]
+"""Type, help, unit and the value of each series, by family: what must never go backwards."""
+
+
+def series(name: str, labels: Iterable[tuple[str, str]], worker: str) -> str:
+    """Return the text that identifies a series; an app's own label `worker` becomes `exported_worker`."""
+    pairs = [("exported_worker" if label == "worker" else label, value) for label, value in labels]
+    pairs.append(("worker", worker))
+    text = ",".join(f'{label}="{_escape(value)}"' for label, value in pairs)
+    return f"{name}{{{text}}}"
+
+
+def exemplar_text(trace_id: str, value: float, timestamp: float) -> str:
+    """Return an exemplar as OpenMetrics writes it; the timestamp is in seconds since the epoch."""
+    return f' # {{trace_id="{trace_id}"}} {number(value)} {timestamp:.3f}'
+
+
+def number(value: float) -> str:
+    """Return a sample's value, or a bucket's bound, as both text formats write it."""
+    return str(value) if type(value) is int else str(floatToGoString(value))  # type: ignore[no-untyped-call]
+
+
+def from_registry(registry: CollectorRegistry, worker: str, without: frozenset[str]) -> Iterator[tuple[Family, bool]]:
+    """Yield each family of an ordinary registry, and whether its values are totals that this process has counted.
+
+    A custom collector's counters are not: they may come from anywhere, a database say, and are already complete.
+    Families named in `without` are left out.
+    """
+    collectors = registry._names_to_collectors
+    for metric in registry.collect():
+        name = escape_metric_name(metric.name, UNDERSCORES)
+        if name not in without:
+            counted = isinstance(collectors.get(metric.name), Counter | Histogram | Summary)
+            samples = list(_samples(metric, worker))
+            yield (name, metric.type, metric.documentation, metric.unit, samples), counted
+
+
+def continued(families: Iterable[Family], inherited: Totals) -> tuple[list[Family], Totals]:
+    """Return the families with a predecessor's totals added, and the totals to hand on."""
+    result: list[Family] = []
+    totals: Totals = dict(inherited)
+    for name, kind, documentation, unit, samples in families:
+        old_kind, *_, old = inherited.get(name, (kind, "", "", {}))
+        left = dict(old) if old_kind == kind else {}
+        if left:
+            samples = [(key, value + left.pop(key, 0), exemplar) for key, value, exemplar in samples]
+            samples += [(key, value, "") for key, value in left.items()]
+        result.append((name, kind, documentation, unit, samples))
+        totals[name] = (kind, documentation, unit, {key: value for key, value, _ in samples})
+    counted = {family[0] for family in result}
+    result += as_families({name: total for name, total in inherited.items() if name not in counted})
+    return result, totals
+
+
+def as_families(totals: Totals) -> list[Family]:
+    """Return kept totals as families again."""
+    return [
+        (name, kind, documentation, unit, [(key, value, "") for key, value in values.items()])
+        for name, (kind, documentation, unit, values) in totals.items()
+    ]
+
+
+def _samples(metric: Metric, worker: str) -> Iterator[Sample]:
+    created = metric.name + "_created"
+    for sample in metric.samples:
+        # Text formats cannot carry native histograms, and a creation time is not kept across workers.
+        if sample.name == created or sample.native_histogram is not None:
+            continue
+        labels = [(escape_label_name(label, UNDERSCORES), value) for label, value in sample.labels.items()]
+        key = series(escape_metric_name(sample.name, UNDERSCORES), labels, worker)
+        yield key, sample.value, _exemplar(sample.exemplar) if sample.exemplar else ""
+
+
+def _exemplar(exemplar: Exemplar) -> str:
+    labels = ",".join(f'{name}="{_escape(value)}"' for name, value in exemplar.labels.items())
+    timestamp = "" if exemplar.timestamp is None else f" {exemplar.timestamp}"
+    return f" # {{{labels}}} {number(exemplar.value)}{timestamp}"
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

@@ -1,0 +1,126 @@
+"""Logging set up: every logger of the process, gunicorn's and uvicorn's included, in one format on stdout.
+
+An exception's own message is left out of a line written for a request, and out of the servers' and asyncio's report of
+an exception nobody handled: it may quote what a client sent. Its type and stack stay.
+"""
+
+import copy
+import logging
+import logging.config
+import time
+from typing import Any
+
+from api.observability import log_format, log_writer
+from api.observability.context import current_request
+from api.settings import Settings
+
+# They report exceptions of requests after the request's context is gone.
+_SPEAK_FOR_REQUESTS = frozenset({"uvicorn.error", "gunicorn.error", "asyncio"})
+
+
+class StdoutHandler(logging.Handler):
+    """Hands records to the writer thread, which renders them; takes from them first what only this moment knows.
+
+    Args:
+        writer: where the lines go.
+
+    """
+
+    def __init__(self, writer: log_writer.LogWriter) -> None:
+        super().__init__()
+        self._writer = writer
+        writer.describe_dropped = self._describe_dropped
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Queue a record; without the base class's lock, the queue has no need of it."""
+        if not self.filter(record):
+            return False
+        self.emit(record)
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a record."""
+        try:
+            self._writer.put(self._render, _capture(record))
+        except Exception:  # arguments that do not fit the message: said on stderr, as the standard library does
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Wait for the lines queued so far, for at most two seconds; the end of the process calls this."""
+        self._writer.flush()
+
+    def _render(self, record: logging.LogRecord) -> bytes:
+        return self.format(record).encode(errors="replace") + b"\n"
+
+    def _describe_dropped(self, count: int) -> bytes:
+        record = logging.LogRecord(
+            __name__, logging.WARNING, "", 0, "log lines dropped, stdout was blocked", None, None
+        )
+        record.created = time.time()
+        record.dropped = count
+        return self._render(record)
+
+
+def _capture(record: logging.LogRecord) -> logging.LogRecord:
+    """Return a copy that no later change of arguments, context or frames can alter."""
+    context = current_request.get()
+    captured = copy.copy(record)
+    captured.msg = dict(record.msg) if isinstance(record.msg, dict) else record.getMessage().rstrip()
+    captured.args = None
+    if context is not None:
+        captured.request = (context.request_id, context.trace_id, context.span_id)
+    if record.exc_info and record.exc_info[1] is not None:
+        with_message = context is None and record.name not in _SPEAK_FOR_REQUESTS
+        captured.exception = log_format.describe_exception(record.exc_info[1], with_message=with_message)
+    captured.exc_info = captured.exc_text = None
+    return captured
+
+
+class NoClientText(logging.Filter):
+    """Drops the servers' lines that quote requests.
+
+    uvicorn's line per WebSocket (address and query string) and its debugging (headers and frames).
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether the record may pass."""
+        if record.name != "uvicorn.error":
+            return True
+        return record.levelno >= logging.INFO and not str(record.msg).startswith('%s - "WebSocket ')
+
+
+def gunicorn_log_config(settings: Settings) -> dict[str, Any]:
+    """Return the `logging.config.dictConfig` dictionary for this process, which gunicorn takes as it is."""
+    to_stdout = {"handlers": ["stdout"], "level": settings.log_level, "propagate": False}
+    silent = {"handlers": [], "level": "CRITICAL", "propagate": False}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"no_client_text": {"()": NoClientText}},
+        "formatters": {
+            "line": {"()": log_format.formatter, "log_format": settings.log_format, "descriptor": 1},
+        },
+        "handlers": {
+            "stdout": {
+                "()": StdoutHandler,
+                "formatter": "line",
+                "writer": log_writer.stdout,
+                "filters": ["no_client_text"],
+            }
+        },
+        "root": {"handlers": ["stdout"], "level": settings.log_level},
+        "loggers": {
+            # uvicorn's worker class takes gunicorn's handler lists over: they must be here, not only at the root.
+            "gunicorn.error": to_stdout,
+            "uvicorn.error": to_stdout,
+            # The request's line is ours (access_log.py).
+            "gunicorn.access": silent,
+            "uvicorn.access": silent,
+        },
+    }
+
+
+def configure_logging(settings: Settings) -> None:
+    """Set up every logger of this process as ``LOG_LEVEL`` and ``LOG_FORMAT`` say."""
+    logging.config.dictConfig(gunicorn_log_config(settings))
+    logging.captureWarnings(capture=True)

@@ -1,0 +1,84 @@
+"""A worker's side of a scrape: it keeps its own registry, and answers whoever gathers with its families as data."""
+
+import contextlib
+import marshal
+import socket
+import threading
+
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from api.observability.families import Family, Totals, continued, from_registry
+from api.observability.metrics import NAMES, RequestMetrics
+from api.observability.slots import SlotDirectory
+
+_SEND_TIMEOUT = 2.0  # seconds; longer than any gatherer waits
+
+
+class Worker:
+    """The process as one of a server's workers; slot 0 of its own when it serves alone."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.slot = 0
+        self.directory: SlotDirectory | None = None
+        self.metrics = RequestMetrics()
+        self._registry = registry
+        self._inherited: Totals = {}
+        self._lock = threading.Lock()
+        self._listening = False
+
+    def join(self, directory: SlotDirectory) -> None:
+        """Lease a slot and continue its totals; once, after the fork.
+
+        Raises:
+            OSError: the directory cannot be used, or has no free slot.
+
+        """
+        self.slot = directory.lease()
+        self.directory = directory
+        self.metrics.worker = str(self.slot)
+        self._inherited = directory.read_totals(self.slot)
+
+    def listen(self) -> None:
+        """Answer gatherers from a daemon thread for the rest of this process's life."""
+        if self.directory is None or self._listening:
+            return
+        self._listening = True
+        path = self.directory.socket(self.slot)
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(path))
+        listener.listen()
+        threading.Thread(target=self._answer, args=(listener,), name="metrics", daemon=True).start()
+
+    def families(self) -> list[Family]:
+        """Everything this worker has to tell, its predecessors' totals included.
+
+        What is told is kept first: a scrape never sees a value that a successor could fall behind.
+        """
+        worker = str(self.slot)
+        with self._lock:
+            counted, state = self.metrics.families()
+            for family, own in from_registry(self._registry, worker, NAMES):
+                (counted if own else state).append(family)
+            counted, totals = continued(counted, self._inherited)
+            if self.directory is not None:
+                self.directory.write_totals(self.slot, totals)
+        return counted + state
+
+    def keep(self) -> None:
+        """Hand on everything counted so far, without a scrape."""
+        if self.directory is not None:
+            self.families()
+
+    def _answer(self, listener: socket.socket) -> None:
+        while True:
+            connection, _ = listener.accept()
+            # A gatherer may give up at any time; the next one is served all the same.
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(_SEND_TIMEOUT)
+                connection.sendall(marshal.dumps(self.families()))
+                # A child forked meanwhile may hold this connection too: closing alone would not end it.
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+this_worker = Worker()

@@ -1,0 +1,1 @@
+"""What observing costs, measured against what others charge for it."""

@@ -1,0 +1,185 @@
+"""What a scrape costs with many workers: ours, and client_python's multiprocess mode.
+
+Workers are processes that hold the same series and wait. A recycle ends one and starts its successor: with
+client_python, which names files after processes, that is one more set of files (marked dead as its documentation
+says, which removes those of gauges only); with ours it is the same slot again. The time of a scrape is that of whoever
+is scraped, from the request for the text to the text, gathering included.
+"""
+
+import gc
+import multiprocessing
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, values
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from api.observability.exposition import expose
+from api.observability.gather import gather
+from api.observability.metrics import DURATION_BUCKETS, SIZE_BUCKETS
+from api.observability.slots import SlotDirectory
+from api.observability.worker import Worker
+from bench.report import publish, table
+
+SCRAPES = 15
+SECTION = "Cost of a scrape"
+WORKERS, ROUTES, RECYCLES = (1, 2, 8), (10, 50), (0, 100, 1000)
+Spawn = Callable[[int], Any]
+_fork = multiprocessing.get_context("fork")
+
+
+def ours(slots: SlotDirectory, routes: int, ready: Connection) -> None:
+    """Be one of our workers."""
+    worker = Worker(CollectorRegistry())
+    worker.join(slots)
+    worker.listen()
+    for route in range(routes):
+        worker.metrics.observe("GET", f"/route/{route}/{{item}}", 200, 0.02, 100, 2000, None)
+    worker.keep()
+    ready.send(None)
+    ready.recv()
+
+
+def client_python(routes: int, ready: Connection) -> None:
+    """Be a worker in client_python's multiprocess mode with the same series."""
+    # It chooses its value class when it is imported, here in a parent that serves both: choose again.
+    values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
+    registry = CollectorRegistry()
+    requests = Counter("http_requests", "Requests.", ["method", "route", "status"], registry=registry)
+    histograms = [
+        Histogram(name, name, ["method", "route"], buckets=buckets, registry=registry)
+        for name, buckets in (
+            ("http_request_duration_seconds", DURATION_BUCKETS),
+            ("http_request_size_bytes", SIZE_BUCKETS),
+            ("http_response_size_bytes", SIZE_BUCKETS),
+        )
+    ]
+    for route in range(routes):
+        path = f"/route/{route}/{{item}}"
+        requests.labels("GET", path, "200").inc()
+        for histogram in histograms:
+            histogram.labels("GET", path).observe(0.02)
+    ready.send(None)
+    ready.recv()
+
+
+class Fleet:
+    """Worker processes of one kind."""
+
+    def __init__(self, target: Callable[..., None], *arguments: object) -> None:
+        self._target = target
+        self._arguments = arguments
+        self._running: list[tuple[Any, Connection]] = []
+
+    def start(self) -> None:
+        """Start a worker and wait until it is ready."""
+        here, there = _fork.Pipe()
+        process = _fork.Process(target=self._target, args=(*self._arguments, there))
+        process.start()
+        here.recv()
+        self._running.append((process, here))
+
+    def end(self) -> int:
+        """End the oldest worker; returns its process id."""
+        process, pipe = self._running.pop(0)
+        pipe.send(None)
+        process.join()
+        return int(process.pid)
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+
+@contextmanager
+def _tmpfs() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="bench-", dir="/dev/shm"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+def _time(scrape: Callable[[], bytes]) -> tuple[float, int]:
+    """Return the median milliseconds of a scrape, and its bytes."""
+    gc.collect()
+    times = []
+    for _ in range(SCRAPES):
+        before = time.perf_counter()
+        text = scrape()
+        times.append((time.perf_counter() - before) * 1000)
+    return statistics.median(times), len(text)
+
+
+def _run(fleet: Fleet, workers: int, scrape: Callable[[], bytes], buried: Callable[[int], None]) -> dict[int, Any]:
+    results: dict[int, tuple[float, int]] = {}
+    for _ in range(workers):
+        fleet.start()
+    done = 0
+    for recycles in RECYCLES:
+        for _ in range(recycles - done):
+            buried(fleet.end())
+            fleet.start()
+        done = recycles
+        results[recycles] = _time(scrape)
+    while fleet:
+        fleet.end()
+    return results
+
+
+def measure_ours(workers: int, routes: int) -> dict[int, Any]:
+    """Return milliseconds and bytes by number of recycles, for ours."""
+    with _tmpfs() as path:
+        slots = SlotDirectory(path)
+        return _run(Fleet(ours, slots, routes), workers, lambda: expose(gather(slots)).body, lambda _: None)
+
+
+def measure_client_python(workers: int, routes: int) -> dict[int, Any]:
+    """Return milliseconds and bytes by number of recycles, for client_python."""
+    with _tmpfs() as path:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(path)
+
+        def scrape() -> bytes:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            return bytes(generate_latest(registry))
+
+        def buried(pid: int) -> None:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+        try:
+            return _run(Fleet(client_python, routes), workers, scrape, buried)
+        finally:
+            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+
+
+def main() -> None:
+    """Measure, print and write down."""
+    rows, growth = [], []
+    for routes in ROUTES:
+        for workers in WORKERS:
+            own, theirs = measure_ours(workers, routes), measure_client_python(workers, routes)
+            for recycles in RECYCLES:
+                (mine, size), (other, _) = own[recycles], theirs[recycles]
+                rows.append(
+                    [str(workers), str(routes), str(recycles), f"{mine:.1f}", f"{other:.1f}", f"{mine / other:.2f}",
+                     f"{size / 1024:.0f}"]
+                )  # fmt: skip
+            growth.append(own[RECYCLES[-1]][0] / own[0][0])
+    head = ["workers", "routes", "recycles", "ours, ms", "client_python, ms", "ratio", "ours, KiB"]
+    note = (
+        f"Wall-clock time, median of {SCRAPES} scrapes. Ours tells each worker apart, client_python sums them. From 0 to "
+        f"{RECYCLES[-1]} recycles ours changes to between {min(growth):.2f} and {max(growth):.2f} of what it was."
+    )
+    publish(SECTION, f"{note}\n\n{table(head, rows)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+// The edge's metrics: `count` adds a finished request to the counters in shared memory, `render` writes them as
+// Prometheus text (exposition format 0.0.4). A counter's key is its kind and label values, joined by "|".
+
+// Upper bounds in seconds, the API's own (api/observability).
+const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+const CACHE_RESULTS = ['BYPASS', 'EXPIRED', 'HIT', 'MISS', 'REVALIDATED', 'STALE', 'UPDATING'];
+const CONNECTION_STATES = ['active', 'reading', 'waiting', 'writing'];
+const EVERYTHING = 1000000; // items() stops at 1024 unless told otherwise
+
+// For js_set: the access log's condition asks for it once per request, when the response is over.
+// Returns "1": every request is logged.
+function count(r) {
+    const counters = ngx.shared.metrics;
+    const v = r.variables;
+    const route = v.edge_route;
+    const status = v.status;
+    try {
+        counters.incr(`requests|${route}|${v.edge_method}|${status}`, 1, 0);
+        if (status !== '101') { // how long a WebSocket stays open is not a latency
+            const seconds = Number(v.request_time);
+            counters.incr(`bucket|${route}|${bucketOf(seconds)}`, 1, 0);
+            counters.incr(`seconds|${route}`, seconds, 0);
+        }
+        const cache = v.upstream_cache_status;
+        if (cache) {
+            counters.incr(`cache|${cache}`, 1, 0);
+        }
+        if (isOver(v.limit_req_status) || isOver(v.limit_conn_status)) {
+            counters.incr('limited', 1, 0);
+        }
+    } catch (_) { // the zone is full
+        counters.incr('dropped', 1, 0);
+    }
+    return '1';
+}
+
+function bucketOf(seconds) {
+    let i = 0;
+    while (i < BUCKETS.length && seconds > BUCKETS[i]) {
+        i++;
+    }
+    return i;
+}
+
+function isOver(limitStatus) { // REJECTED or REJECTED_DRY_RUN
+    return limitStatus !== undefined && limitStatus.startsWith('REJECTED');
+}
+
+// For js_periodic, in worker 0: a reload replaces the worker, not the shared memory. Makes the keys that must exist
+// before the zone can fill up.
+function watchReloads() {
+    const counters = ngx.shared.metrics;
+    counters.add('dropped', 0);
+    counters.add('limited', 0);
+    const before = counters.get('worker');
+    if (before !== process.pid) {
+        counters.set('worker', process.pid);
+        counters.incr('reloads', before === undefined ? 0 : 1, 0);
+    }
+}
+
+// For js_content.
+function render(r) {
+    const counters = {};
+    for (const [key, value] of ngx.shared.metrics.items(EVERYTHING)) {
+        const [kind, ...labels] = key.split('|');
+        (counters[kind] ??= []).push([labels, value]);
+    }
+    r.headersOut['Content-Type'] = 'text/plain; version=0.0.4; charset=utf-8';
+    r.return(200, [
+        family('edge_http_requests_total', 'counter', 'Requests answered, refused or broken off.',
+            (counters.requests ?? []).map(([[route, method, status], n]) => [{ route, method, status }, n])),
+        latency(counters),
+        family('edge_cache_requests_total', 'counter', 'Requests that asked the response cache, by its answer.',
+            CACHE_RESULTS.map((cache) => [{ cache: cache.toLowerCase() }, labelled(counters.cache, cache)])),
+        family('rate_limit_exceeded_total', 'counter', 'Requests over a limit of their client: 429, or only counted in a dry run.',
+            [[{}, single(counters.limited)]]),
+        family('edge_connections', 'gauge', 'Client connections by state.',
+            CONNECTION_STATES.map((state) => [{ state }, r.variables[`connections_${state}`]])),
+        family('edge_reloads_total', 'counter', 'Times worker 0 was replaced: reloads, and its crashes.',
+            [[{}, single(counters.reloads)]]),
+        family('edge_metrics_dropped_total', 'counter', 'Requests not counted in full because the counters\' memory was full.',
+            [[{}, single(counters.dropped)]]),
+    ].join(''));
+}
+
+function latency(counters) {
+    const perRoute = {};
+    for (const [[route, bucket], n] of counters.bucket ?? []) {
+        (perRoute[route] ??= new Array(BUCKETS.length + 1).fill(0))[Number(bucket)] = n;
+    }
+    const name = 'edge_http_request_duration_seconds';
+    const lines = [];
+    for (const route of Object.keys(perRoute)) {
+        let total = 0;
+        perRoute[route].forEach((n, i) => {
+            total += n;
+            lines.push(sample(`${name}_bucket`, { route, le: i < BUCKETS.length ? BUCKETS[i] : '+Inf' }, total));
+        });
+        lines.push(sample(`${name}_sum`, { route }, labelled(counters.seconds, route)));
+        lines.push(sample(`${name}_count`, { route }, total));
+    }
+    return header(name, 'histogram', 'From a request\'s first byte to its answer\'s last, in seconds.') + lines.join('');
+}
+
+function family(name, type, help, samples) {
+    return header(name, type, help) + samples.map(([labels, value]) => sample(name, labels, value)).join('');
+}
+
+function header(name, type, help) {
+    return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
+}
+
+function sample(name, labels, value) {
+    const pairs = Object.keys(labels).map((label) => `${label}="${labels[label]}"`);
+    return `${name}${pairs.length ? `{${pairs.join(',')}}` : ''} ${value}\n`;
+}
+
+function labelled(pairs, label) {
+    const found = (pairs ?? []).find(([labels]) => labels[0] === label);
+    return found === undefined ? 0 : found[1];
+}
+
+function single(pairs) {
+    return pairs === undefined ? 0 : pairs[0][1];
+}
+
+export default { count, render, watchReloads };

@@ -1,0 +1,148 @@
+#!/bin/sh
+# The container's entry point: checks the environment, writes what depends on it below /tmp/nginx, watches the
+# certificate, and becomes NGINX. A wrong value ends it with one line and status 2.
+set -eu
+
+here=$(dirname "$0")
+out=/tmp/nginx
+mkdir -p "$out"
+
+refuse() { # name value expected
+    printf '%s=%s: not allowed; expected %s\n' "$1" "$(printf %.200s "$2" | tr -c ' -~' '?')" "$3" >&2
+    exit 2
+}
+
+number() { # name value least most
+    case $2 in
+    '' | *[!0-9]* | 0?* | ???????????*) refuse "$1" "$2" "a whole number from $3 to $4" ;;
+    esac
+    if [ "$2" -lt "$3" ] || [ "$2" -gt "$4" ]; then refuse "$1" "$2" "a whole number from $3 to $4"; fi
+}
+
+matching() { # name value pattern expected: every word of value matches the extended regular expression
+    case $2 in *[!\ -~]*) refuse "$1" "$2" "$4" ;; esac
+    set -f
+    for word in $2; do
+        printf '%s\n' "$word" | grep -Eqx "$3" || refuse "$1" "$2" "$4"
+    done
+}
+
+RATE_LIMIT=${RATE_LIMIT:-10}
+RATE_BURST=${RATE_BURST:-20}
+RATE_LIMIT_EXEMPT=${RATE_LIMIT_EXEMPT:-}
+RATE_LIMIT_DRY_RUN=${RATE_LIMIT_DRY_RUN:-false}
+CONNECTION_LIMIT=${CONNECTION_LIMIT:-100}
+MAX_REQUEST_SIZE_BYTES=${MAX_REQUEST_SIZE_BYTES:-314572800}
+HTTPS_PORT=${HTTPS_PORT:-443}
+SERVER_NAME=${SERVER_NAME:-}
+TRUSTED_PROXIES=${TRUSTED_PROXIES:-}
+CACHED_PATHS=${CACHED_PATHS:-}
+UPSTREAM_TIMEOUT=${UPSTREAM_TIMEOUT:-300}
+HSTS_SECONDS=${HSTS_SECONDS:-31536000}
+TLS_CHECK_SECONDS=${TLS_CHECK_SECONDS:-10}
+NGINX_WORKERS=${NGINX_WORKERS:-2}
+
+ranges='[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(/[0-9]{1,3})?'
+number RATE_LIMIT "$RATE_LIMIT" 1 1000000
+number RATE_BURST "$RATE_BURST" 0 1000000
+matching RATE_LIMIT_EXEMPT "$RATE_LIMIT_EXEMPT" "$ranges" "addresses or CIDR ranges, separated by spaces"
+case $RATE_LIMIT_DRY_RUN in
+true) dry_run=on ;;
+false) dry_run=off ;;
+*) refuse RATE_LIMIT_DRY_RUN "$RATE_LIMIT_DRY_RUN" "true or false" ;;
+esac
+number CONNECTION_LIMIT "$CONNECTION_LIMIT" 1 65535
+number MAX_REQUEST_SIZE_BYTES "$MAX_REQUEST_SIZE_BYTES" 1024 9999999999
+number HTTPS_PORT "$HTTPS_PORT" 1 65535
+matching SERVER_NAME "$SERVER_NAME" '[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*' \
+    "host names in lower case, separated by spaces"
+matching TRUSTED_PROXIES "$TRUSTED_PROXIES" "$ranges" "addresses or CIDR ranges, separated by spaces"
+matching CACHED_PATHS "$CACHED_PATHS" '(/[A-Za-z0-9._~-]+)+/?' "paths, separated by spaces"
+number UPSTREAM_TIMEOUT "$UPSTREAM_TIMEOUT" 1 86400
+number HSTS_SECONDS "$HSTS_SECONDS" 0 999999999
+number TLS_CHECK_SECONDS "$TLS_CHECK_SECONDS" 1 3600
+number NGINX_WORKERS "$NGINX_WORKERS" 1 64
+
+for file in /run/tls/tls.crt /run/tls/tls.key; do
+    if [ ! -r "$file" ]; then
+        printf '%s: not readable; expected a PEM file readable by uid %s\n' "$file" "$(id -u)" >&2
+        exit 2
+    fi
+done
+
+set -f # the lists below are words, never file names
+
+echo "worker_processes $NGINX_WORKERS;" >"$out/main.conf"
+
+for range in $TRUSTED_PROXIES; do echo "set_real_ip_from $range;"; done >"$out/real-ip.conf"
+for range in $TRUSTED_PROXIES; do echo "$range 1;"; done >"$out/trusted-proxies.conf"
+for range in $RATE_LIMIT_EXEMPT; do echo "$range 1;"; done >"$out/exempt.conf"
+echo "limit_req_zone \$limit_key zone=rate:10m rate=${RATE_LIMIT}r/s;" >"$out/rate.conf"
+
+if [ "$HTTPS_PORT" = 443 ]; then port=; else port=":$HTTPS_PORT"; fi
+if [ "$HSTS_SECONDS" = 0 ]; then policy=; else policy="max-age=$HSTS_SECONDS"; fi
+echo "map '' \$public_port { default '$port'; } map '' \$hsts_policy { default '$policy'; }" >"$out/public.conf"
+
+listens() { # parameters
+    echo "listen 8080 $1;"
+    echo "listen 8443 ssl $1;"
+    if [ -e /proc/net/if_inet6 ]; then
+        echo "listen [::]:8080 $1;"
+        echo "listen [::]:8443 ssl $1;"
+    fi
+}
+
+{
+    if [ -n "$SERVER_NAME" ]; then
+        listens ''
+        echo "server_name $SERVER_NAME;"
+    else
+        listens default_server
+        echo 'server_name _;'
+    fi
+    echo 'http2 on;'
+    echo "limit_req zone=rate burst=$RATE_BURST nodelay;"
+    echo "limit_req_dry_run $dry_run;"
+    echo "limit_conn connections $CONNECTION_LIMIT;"
+    echo "limit_conn_dry_run $dry_run;"
+    echo "client_max_body_size $MAX_REQUEST_SIZE_BYTES;"
+} >"$out/server.conf"
+
+if [ -n "$SERVER_NAME" ]; then
+    {
+        echo 'server {'
+        listens default_server
+        echo 'http2 on;'
+        echo 'ssl_reject_handshake on;'
+        echo 'include nginx/problem-pages.conf;'
+        echo 'include nginx/response-headers.conf;'
+        echo 'location / { return 421; }'
+        echo '}'
+    } >"$out/unknown-names.conf"
+else
+    : >"$out/unknown-names.conf"
+fi
+
+echo "proxy_read_timeout ${UPSTREAM_TIMEOUT}s; proxy_send_timeout ${UPSTREAM_TIMEOUT}s;" >"$out/proxy-timeouts.conf"
+
+for path in $CACHED_PATHS; do
+    echo "location $path { proxy_pass http://api; include nginx/proxy-cached.conf; }"
+done >"$out/cached-paths.conf"
+
+sh "$here/pin.sh" --no-reload
+
+fingerprint() { cat /run/tls/tls.crt /run/tls/tls.key 2>/dev/null | cksum; }
+
+watch_certificate() {
+    seen=$(fingerprint)
+    while sleep "$TLS_CHECK_SECONDS"; do
+        now=$(fingerprint)
+        if [ "$now" != "$seen" ]; then
+            seen=$now
+            sh "$here/reload.sh" || true # its own message says why; the old certificate stays in use
+        fi
+    done
+}
+watch_certificate &
+
+exec nginx -c /etc/sightglass/nginx.conf -g 'daemon off;'

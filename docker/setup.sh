@@ -1,0 +1,39 @@
+#!/bin/sh
+# Writes the certificate and the passwords that the other services read, into the volumes they read them from.
+# What is there already stays, so a second start changes nothing.
+set -eu
+umask 022  # each volume is mounted only where its content is needed; within it another user must be able to read
+
+refuse() { printf '%s\n' "$1" >&2; exit 2; }
+
+tls=/run/tls
+if [ -s /run/secrets/tls_cert ] || [ -s /run/secrets/tls_key ]; then
+    # Checked here, because NGINX would say less and only after a restart loop.
+    [ -r /run/secrets/tls_key ] && [ -r /run/secrets/tls_cert ] ||
+        refuse "TLS_CERT, TLS_KEY: not readable by user $(id -u); expected files that user may read"
+    certificate=$(openssl x509 -in /run/secrets/tls_cert -noout -pubkey 2>/dev/null) ||
+        refuse "TLS_CERT: not a certificate; expected a PEM file, the server's own certificate first"
+    key=$(openssl pkey -in /run/secrets/tls_key -pubout 2>/dev/null) ||
+        refuse "TLS_KEY: not a private key; expected a PEM file without a passphrase"
+    [ "$certificate" = "$key" ] || refuse "TLS_KEY: not the key of TLS_CERT; expected the two to belong together"
+    cp /run/secrets/tls_key $tls/new.key && mv $tls/new.key $tls/tls.key
+    cp /run/secrets/tls_cert $tls/new.crt && mv $tls/new.crt $tls/tls.crt
+    echo "certificate: yours ($(openssl x509 -in $tls/tls.crt -noout -enddate))"
+elif [ ! -s $tls/tls.crt ] || [ ! -s $tls/tls.key ]; then
+    name=${SERVER_NAME:-localhost}
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -sha256 -days 825 \
+        -subj "/CN=$name" -addext "subjectAltName=DNS:$name,DNS:localhost,IP:127.0.0.1" \
+        -addext "extendedKeyUsage=serverAuth" -keyout $tls/tls.key -out $tls/tls.crt 2>/dev/null
+    chmod 644 $tls/tls.key
+    echo "certificate: self-signed for $name, generated"
+else
+    echo "certificate: kept ($(openssl x509 -in $tls/tls.crt -noout -enddate))"
+fi
+
+credentials=/run/credentials
+if [ ! -s $credentials/grafana_admin_password ]; then
+    openssl rand -base64 24 | tr -d '\n' > $credentials/new && mv $credentials/new $credentials/grafana_admin_password
+    echo "Grafana's admin password: generated"
+else
+    echo "Grafana's admin password: kept"
+fi

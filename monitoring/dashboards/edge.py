@@ -1,0 +1,173 @@
+"""What NGINX sees: every request, its own errors and rejections included."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from monitoring.panels import BAD, GOOD, WARN, Query, Row, board, choice, density, lines, number, quantiles, rows
+from monitoring.slo import Objectives
+
+JOB = 'job=~"$job"'
+EDGE = 'job=~"$job",route=~"$route"'
+
+
+def build(objectives: Objectives) -> Dashboard:
+    """Return the dashboard."""
+    seconds = objectives.threshold_seconds
+    requests = f"sum by (%s) (rate(edge_http_requests_total{{{EDGE}}}[$__rate_interval]))"
+    traffic = Row(
+        "Traffic",
+        (
+            lines(
+                "Requests by route",
+                "Answered requests per second.",
+                "reqps",
+                Query(requests % "route", "{{route}}"),
+                stacked=True,
+            ),
+            lines(
+                "Requests by status",
+                "Answered requests per second.",
+                "reqps",
+                Query(requests % "status", "{{status}}"),
+                stacked=True,
+            ),
+            lines(
+                "Errors by route",
+                "Share of requests answered with 5xx.",
+                "percentunit",
+                Query(
+                    f'sum by (route) (rate(edge_http_requests_total{{{EDGE},status=~"5.."}}[$__rate_interval]))'
+                    f" / sum by (route) (rate(edge_http_requests_total{{{EDGE}}}[$__rate_interval]))"
+                    f" or 0 * ({requests % 'route'})",
+                    "{{route}}",
+                ),
+                limits=((None, "transparent"), (objectives.availability.budget, WARN)),
+            ),
+        ),
+    )
+    duration = Row(
+        "Duration",
+        (
+            lines(
+                "Quantiles",
+                f"From a request's first byte to its answer's last; the line is the objective's {seconds:g} s.",
+                "s",
+                *quantiles("edge_http_request_duration_seconds", EDGE),
+                limits=((None, "transparent"), (seconds, BAD)),
+            ),
+            lines(
+                "p95 by route",
+                "95 % of the route's requests were answered faster.",
+                "s",
+                Query(
+                    "histogram_quantile(0.95, sum by (le, route)"
+                    f" (rate(edge_http_request_duration_seconds_bucket{{{EDGE}}}[$__rate_interval])))",
+                    "{{route}}",
+                ),
+                limits=((None, "transparent"), (seconds, BAD)),
+            ),
+            density(
+                "Distribution",
+                "Requests per second by bucket of duration.",
+                "s",
+                f"sum by (le) (rate(edge_http_request_duration_seconds_bucket{{{EDGE}}}[$__rate_interval]))",
+                w=8,
+            ),
+        ),
+    )
+    protection = Row(
+        "Limits, cache, connections",
+        (
+            lines(
+                "Over the rate limit",
+                "Requests rejected with 429, per second.",
+                "reqps",
+                Query(f"sum(rate(rate_limit_exceeded_total{{{JOB}}}[$__rate_interval]))", "rejected"),
+                colours={"rejected": "orange"},
+                w=6,
+            ),
+            lines(
+                "Gateway errors",
+                "Per second: the API refused, was not there or took too long.",
+                "reqps",
+                *(
+                    Query(
+                        f'sum(rate(edge_http_requests_total{{{EDGE},status="{status}"}}[$__rate_interval]))'
+                        f" or 0 * sum(rate(edge_http_requests_total{{{EDGE}}}[$__rate_interval]))",
+                        status,
+                    )
+                    for status in ("502", "503", "504")
+                ),
+                w=6,
+            ),
+            lines(
+                "Response cache",
+                "Answers by what the cache did, per second.",
+                "reqps",
+                Query(f"sum by (cache) (rate(edge_cache_requests_total{{{JOB}}}[$__rate_interval]))", "{{cache}}"),
+                stacked=True,
+                w=6,
+            ),
+            lines(
+                "Connections",
+                "Client connections by what they do.",
+                "short",
+                Query(f"sum by (state) (edge_connections{{{JOB}}})", "{{state}}"),
+                w=6,
+            ),
+        ),
+    )
+    outside = Row(
+        "From outside",
+        (
+            number(
+                "Certificate valid for",
+                "Time until the first certificate of the chain expires.",
+                "s",
+                'min(probe_ssl_earliest_cert_expiry{job="probe"}) - time()',
+                steps=((None, BAD), (2 * 86400, WARN), (14 * 86400, GOOD)),
+                history=False,
+                w=4,
+                h=8,
+            ),
+            number(
+                "Configuration reloads",
+                "Since the edge started, a renewed certificate's included.",
+                "short",
+                f"sum(edge_reloads_total{{{JOB}}})",
+                steps=((None, "blue"),),
+                history=False,
+                w=4,
+                h=8,
+            ),
+            lines(
+                "Probe by phase",
+                "Where the time of a probe of /ready goes.",
+                "s",
+                Query('avg by (phase) (probe_http_duration_seconds{job="probe"})', "{{phase}}"),
+                stacked=True,
+            ),
+            rows(
+                "Requests and errors in this time range",
+                "By route; a request the edge rejected counts too.",
+                Query(f"round(sum by (route) (increase(edge_http_requests_total{{{EDGE}}}[$__range])))", "Requests"),
+                Query(
+                    f'round(sum by (route) (increase(edge_http_requests_total{{{EDGE},status=~"5.."}}[$__range])))'
+                    f" or 0 * sum by (route) (increase(edge_http_requests_total{{{EDGE}}}[$__range]))",
+                    "5xx",
+                ),
+                columns={"route": "Route"},
+                sort="Requests",
+                w=8,
+            ),
+        ),
+    )
+    return board(
+        "edge",
+        "Edge",
+        "What NGINX sees: every request, its own errors and rejections included.",
+        (traffic, duration, protection, outside),
+        (
+            choice("job", "Job", "label_values(edge_connections, job)"),
+            choice("route", "Route", 'label_values(edge_http_requests_total{job=~"$job"}, route)'),
+        ),
+    )

@@ -1,0 +1,83 @@
+"""The model of the privacy service and what it finds."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from monitoring.panels import GOOD, Query, Row, board, choice, lines, number, quantiles, rows, states
+from monitoring.slo import Objectives
+
+API = 'job=~"$job",instance=~"$instance"'
+
+
+def build(_objectives: Objectives) -> Dashboard:
+    """Return the dashboard."""
+    model = Row(
+        "Model",
+        (
+            states(
+                "Ready",
+                "Whether each worker's model is loaded and warmed up.",
+                Query(f"max by (instance, worker) (model_ready{{{API}}})", "{{instance}} #{{worker}}"),
+                names={"0": "not ready", "1": "ready"},
+                w=8,
+            ),
+            lines(
+                "Texts",
+                "Texts and documents the model finished, failed on, or had no room for, per second.",
+                "short",
+                Query(f"sum(rate(model_predictions_total{{{API}}}[$__rate_interval]))", "finished"),
+                Query(f"sum(rate(model_errors_total{{{API}}}[$__rate_interval]))", "failed"),
+                Query(f"sum(rate(model_rejections_total{{{API}}}[$__rate_interval]))", "no room"),
+                colours={"finished": "green", "failed": "red", "no room": "orange"},
+            ),
+            lines(
+                "Inference duration",
+                "Time in the model alone, without waiting for it.",
+                "s",
+                *quantiles("model_inference_duration_seconds", API),
+            ),
+        ),
+    )
+    privacy = Row(
+        "Privacy",
+        (
+            number(
+                "Findings in this time range",
+                "Personal data found, of all types.",
+                "short",
+                f"sum(increase(pii_detected_total{{{API}}}[$__range]))",
+                steps=((None, GOOD),),
+                history=False,
+                decimals=0,
+                empty="None yet",
+                w=4,
+                h=8,
+            ),
+            lines(
+                "Findings by type",
+                "Per second.",
+                "short",
+                Query(f"sum by (entity_type) (rate(pii_detected_total{{{API}}}[$__rate_interval]))", "{{entity_type}}"),
+                stacked=True,
+                w=12,
+            ),
+            rows(
+                "Findings by type in this time range",
+                "Most found first.",
+                Query(f"round(sum by (entity_type) (increase(pii_detected_total{{{API}}}[$__range])))", "Findings"),
+                columns={"entity_type": "Type"},
+                sort="Findings",
+                empty="None yet",
+                w=8,
+            ),
+        ),
+    )
+    return board(
+        "model",
+        "Model and privacy",
+        "The model of the privacy service and what it finds.",
+        (model, privacy),
+        (
+            choice("job", "Job", "label_values(model_ready, job)"),
+            choice("instance", "Instance", 'label_values(model_ready{job=~"$job"}, instance)'),
+        ),
+    )

@@ -1,0 +1,204 @@
+"""Whether what watches can be trusted: targets, rules, notifications, storage."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from monitoring.panels import BAD, GOOD, WARN, Query, Row, board, choice, lines, number, rows, states
+from monitoring.slo import Objectives
+
+JOB = 'job=~"$job"'
+
+
+def build(_objectives: Objectives) -> Dashboard:
+    """Return the dashboard."""
+    now = Row(
+        "Now",
+        (
+            number(
+                "Watchdog",
+                "The alert that always fires: rules are evaluated.",
+                "short",
+                'count(ALERTS{alertname="Watchdog",alertstate="firing"}) or vector(0)',
+                steps=((None, BAD), (1, GOOD)),
+                mappings={"0": "Silent", "1": "Firing"},
+                history=False,
+                w=4,
+            ),
+            number(
+                "Receivers",
+                "Integrations Alertmanager notifies; none means alerts are shown here and sent to nobody.",
+                "short",
+                'sum(alertmanager_integrations{job="alertmanager"})',
+                steps=((None, WARN), (1, GOOD)),
+                mappings={"0": "Nobody is notified"},
+                history=False,
+                w=4,
+            ),
+            number(
+                "Targets down",
+                "Targets Prometheus cannot scrape.",
+                "short",
+                "sum(up == bool 0)",
+                steps=((None, GOOD), (1, BAD)),
+                w=4,
+            ),
+            number(
+                "Series",
+                "Time series in memory.",
+                "short",
+                'prometheus_tsdb_head_series{job="prometheus"}',
+                steps=((None, "blue"),),
+                w=4,
+            ),
+            number(
+                "Storage used",
+                "Blocks on disk.",
+                "bytes",
+                'prometheus_tsdb_storage_blocks_bytes{job="prometheus"}'
+                ' + on (instance) prometheus_tsdb_wal_storage_size_bytes{job="prometheus"}',
+                steps=((None, "blue"),),
+                w=4,
+            ),
+            number(
+                "Oldest sample",
+                "How far back queries reach.",
+                "s",
+                'time() - prometheus_tsdb_lowest_timestamp_seconds{job="prometheus"}',
+                steps=((None, "blue"),),
+                history=False,
+                w=4,
+            ),
+        ),
+    )
+    targets = Row(
+        "Targets",
+        (
+            states(
+                "Up",
+                "Whether Prometheus could scrape each target.",
+                Query(f"up{{{JOB}}}", "{{job}} {{instance}}"),
+                names={"0": "down", "1": "up"},
+                w=8,
+            ),
+            lines(
+                "Scrape duration",
+                "The slowest of each job; a scrape is given up after 5 s.",
+                "s",
+                Query(f"max by (job) (scrape_duration_seconds{{{JOB}}})", "{{job}}"),
+            ),
+            rows(
+                "Samples a scrape",
+                "What each target costs: series times retention is storage.",
+                Query(f"scrape_samples_post_metric_relabeling{{{JOB}}}", "Samples"),
+                columns={"job": "Job", "instance": "Instance"},
+                sort="Samples",
+                w=8,
+            ),
+        ),
+    )
+    rules = Row(
+        "Rules and notifications",
+        (
+            lines(
+                "Rule evaluation",
+                "Duration of the last evaluation of each group.",
+                "s",
+                Query(
+                    "max by (group) (label_replace("
+                    'prometheus_rule_group_last_duration_seconds{job="prometheus"},'
+                    ' "group", "$1", "rule_group", ".*;(.*)"))',
+                    "{{group}}",
+                ),
+                w=6,
+            ),
+            lines(
+                "Rule evaluations failed",
+                "Within 5 minutes, by group.",
+                "short",
+                Query(
+                    "sum by (group) (label_replace("
+                    'increase(prometheus_rule_evaluation_failures_total{job="prometheus"}[5m]),'
+                    ' "group", "$1", "rule_group", ".*;(.*)"))',
+                    "{{group}}",
+                ),
+                w=6,
+            ),
+            lines(
+                "Notifications",
+                "Alertmanager's notifications per minute, tried and failed.",
+                "short",
+                Query(
+                    'sum(rate(alertmanager_notifications_total{job="alertmanager"}[$__rate_interval])) * 60',
+                    "tried",
+                ),
+                Query(
+                    'sum(rate(alertmanager_notifications_failed_total{job="alertmanager"}[$__rate_interval])) * 60',
+                    "failed",
+                ),
+                colours={"failed": "red"},
+                w=6,
+            ),
+            lines(
+                "Alerts in Alertmanager",
+                "Active ones by state; suppressed ones are silenced or inhibited.",
+                "short",
+                Query('sum by (state) (alertmanager_alerts{job="alertmanager"})', "{{state}}"),
+                w=6,
+            ),
+        ),
+    )
+    cost = Row(
+        "Cost",
+        (
+            lines(
+                "Samples taken in",
+                "Per second.",
+                "short",
+                Query(
+                    'sum(rate(prometheus_tsdb_head_samples_appended_total{job="prometheus"}[$__rate_interval]))',
+                    "samples",
+                ),
+                w=6,
+            ),
+            lines(
+                "Memory of the monitoring",
+                "Resident memory, by process.",
+                "bytes",
+                Query(
+                    'process_resident_memory_bytes{job=~"alertmanager|blackbox|grafana|node|prometheus"}',
+                    "{{job}}",
+                ),
+                w=6,
+            ),
+            lines(
+                "CPU of the monitoring",
+                "CPU seconds per second; 1 is one core.",
+                "short",
+                Query(
+                    'rate(process_cpu_seconds_total{job=~"alertmanager|blackbox|grafana|node|prometheus"}'
+                    "[$__rate_interval])",
+                    "{{job}}",
+                ),
+                w=6,
+            ),
+            lines(
+                "Disk free",
+                "Share of each file system that is free; the line is the alert's threshold.",
+                "percentunit",
+                Query(
+                    'min by (device) (node_filesystem_avail_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
+                    ' / node_filesystem_size_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"})',
+                    "{{device}}",
+                ),
+                limits=((None, BAD), (0.1, "transparent")),
+                top=1,
+                w=6,
+            ),
+        ),
+    )
+    return board(
+        "monitoring",
+        "Monitoring",
+        "Whether what watches can be trusted: targets, rules, notifications, storage.",
+        (now, targets, rules, cost),
+        (choice("job", "Job", "label_values(up, job)"),),
+    )

@@ -1,0 +1,375 @@
+"""Prometheus recording and alerting rules, as data.
+
+Names of recorded series follow ``level:metric:operation``. Every alert says what is wrong with its values, and links
+to its section of docs/runbook.md and to the dashboard that shows it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from monitoring.slo import BURNS, Burn, Objectives
+
+BASE_INTERVAL = 30
+"""Seconds between two samples of slo:requests:rate5m and slo:errors:rate5m; sums of them are weighted by it."""
+
+SCRAPE_INTERVAL = 10
+"""Seconds, of every job of docker/prometheus.yml; a test holds both equal."""
+
+EXPECTED_JOBS = ("alertmanager", "blackbox", "nginx", "node", "probe", "prometheus")
+"""Always scraped. The API has an alert of its own; Grafana may be left out."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One alerting rule. ``summary`` and ``description`` are Prometheus templates."""
+
+    name: str
+    expr: str
+    hold: str
+    severity: str
+    dashboard: str
+    summary: str
+    description: str
+    keep: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def rule(self) -> dict[str, Any]:
+        """Return the rule as Prometheus reads it."""
+        optional = {"keep_firing_for": self.keep} if self.keep else {}
+        return {
+            "alert": self.name,
+            "expr": self.expr,
+            "for": self.hold,
+            **optional,
+            "labels": {"severity": self.severity, **dict(self.labels)},
+            "annotations": {
+                "summary": self.summary,
+                "description": self.description,
+                # Absolute where DOCS_URL and GRAFANA_URL are set, else the path inside repository and Grafana.
+                "runbook_url": "{{ with $externalLabels.docs_url }}{{ . }}{{ else }}docs{{ end }}"
+                f"/runbook.md#{self.name.lower()}",
+                "dashboard_url": f"{{{{ $externalLabels.grafana_url }}}}/d/sightglass-{self.dashboard}",
+            },
+        }
+
+
+def record(name: str, expr: str, **labels: str) -> dict[str, Any]:
+    """Return one recording rule."""
+    return {"record": name, "expr": expr} | ({"labels": labels} if labels else {})
+
+
+def slo_rules(objectives: Objectives) -> dict[str, Any]:
+    """Return recording rules and burn-rate alerts of the objectives."""
+    base = [
+        rule
+        for slo in objectives.slos
+        for rule in (
+            record("slo:error_budget:ratio", f"vector({slo.budget})", slo=slo.name),
+            record("slo:requests:rate5m", slo.requests, slo=slo.name),
+            record("slo:errors:rate5m", slo.errors, slo=slo.name),
+        )
+    ]
+    windows = dict.fromkeys(window for burn in BURNS for window in (burn.short, burn.long))
+    ratios = [record(f"slo:sli_error:ratio_rate{window}", _ratio(window)) for window in windows]
+    days = f"{objectives.window_days}d"
+    budget = [
+        record(f"slo:sli_error:ratio_rate{days}", _ratio(days)),
+        record(
+            "slo:error_budget_remaining:ratio",
+            f"1 - slo:sli_error:ratio_rate{days} / on (slo) group_left () slo:error_budget:ratio",
+        ),
+    ]
+    burns = [
+        Alert(
+            name="ErrorBudgetBurn",
+            expr=(
+                f"{_over(burn, burn.long)}\n"
+                f"and on (slo) {_over(burn, burn.short)}\n"
+                f"and on (slo) sum_over_time(slo:errors:rate5m[{burn.long}]) * {BASE_INTERVAL}"
+                f" >= {objectives.minimum_errors}\n"
+            ),
+            hold=burn.hold,
+            keep="5m" if burn.severity == "page" else "",
+            severity=burn.severity,
+            labels=(("window", burn.long),),
+            dashboard="overview",
+            summary=f"The {{{{ $labels.slo }}}} objective's error budget burns at least {burn.factor:g} times too fast",
+            description="{{ $value | humanizePercentage }} of the requests of the last "
+            f"{burn.long} were bad for the {{{{ $labels.slo }}}} objective; at this rate the "
+            f"{objectives.window_days} day budget is gone in {_exhausted(objectives.window_days, burn.factor)}.",
+        ).rule()
+        for burn in BURNS
+    ]
+    return {
+        "groups": [
+            {"name": "slo", "interval": f"{BASE_INTERVAL}s", "rules": [*base, *ratios, *burns]},
+            {"name": "slo-budget", "interval": f"{BASE_INTERVAL}s", "rules": budget},
+        ]
+    }
+
+
+def cause_rules() -> dict[str, Any]:
+    """Alerts on causes, few, each with something to do."""
+    groups = {"api": API, "edge": EDGE, "host": HOST, "monitoring": MONITORING}
+    return {"groups": [{"name": name, "rules": [alert.rule() for alert in group]} for name, group in groups.items()]}
+
+
+def _ratio(window: str) -> str:
+    if window == "5m":
+        return "slo:errors:rate5m / (slo:requests:rate5m > 0)"
+    # Sums of requests, not a mean of ratios: an hour at night weighs what its traffic weighs. No traffic, no ratio.
+    return f"sum_over_time(slo:errors:rate5m[{window}]) / (sum_over_time(slo:requests:rate5m[{window}]) > 0)"
+
+
+def _over(burn: Burn, window: str) -> str:
+    return f"slo:sli_error:ratio_rate{window} > on (slo) {burn.factor:g} * slo:error_budget:ratio"
+
+
+def _exhausted(days: int, factor: float) -> str:
+    hours = days * 24 / factor
+    return f"{hours:.0f} hours" if hours < 72 else f"{hours / 24:.0f} days"
+
+
+API = (
+    Alert(
+        "APIDown",
+        'absent(up{job="api"} == 1)',
+        "30s",
+        "page",
+        "overview",
+        "No instance of the API answers",
+        "Prometheus reaches the metrics listener of no API instance: users get 502 or 503.",
+    ),
+    Alert(
+        "APIRestarting",
+        'max by (instance) (changes(process_start_time_seconds{job="api"}[15m])) > 3',
+        "0s",
+        "ticket",
+        "workers",
+        "Workers of {{ $labels.instance }} keep restarting",
+        "One worker slot was started {{ $value }} times again within 15 minutes.",
+        keep="5m",
+    ),
+    Alert(
+        "WorkerHung",
+        'worker_up{job="api"} == 0',
+        "30s",
+        "ticket",
+        "workers",
+        "Worker {{ $labels.worker }} of {{ $labels.instance }} hangs",
+        "The process exists and does not answer; its last counters are still shown.",
+    ),
+    Alert(
+        "ModelNotReady",
+        'min by (instance, worker) (model_ready{job="api"}) == 0',
+        "2m",
+        "ticket",
+        "model",
+        "The model of worker {{ $labels.worker }} of {{ $labels.instance }} is not ready",
+        "It is neither loaded nor warmed up after 2 minutes; /ready says why.",
+    ),
+    Alert(
+        "ModelErrors",
+        'sum by (instance) (increase(model_errors_total{job="api"}[10m])) > 5',
+        "0s",
+        "ticket",
+        "model",
+        "The model of {{ $labels.instance }} fails on texts",
+        "It failed on about {{ $value | humanize }} texts within 10 minutes.",
+        keep="5m",
+    ),
+    Alert(
+        "EventLoopLag",
+        'min_over_time(event_loop_lag_seconds{job="api"}[2m]) > 0.25',
+        "1m",
+        "ticket",
+        "workers",
+        "The event loop of worker {{ $labels.worker }} of {{ $labels.instance }} is blocked",
+        "Callbacks ran at least {{ $value | humanizeDuration }} late for minutes: it is blocked or overloaded.",
+    ),
+    Alert(
+        "MemoryNearLimit",
+        'max by (instance) (container_memory_working_set_bytes{job="api"})'
+        ' / max by (instance) (container_spec_memory_limit_bytes{job="api"}) > 0.9',
+        "5m",
+        "ticket",
+        "workers",
+        "{{ $labels.instance }} is near its memory limit",
+        "{{ $value | humanizePercentage }} of the container's limit is used; at 100 % the kernel kills a worker.",
+    ),
+    Alert(
+        "LogLinesDropped",
+        'sum by (instance) (increase(log_lines_dropped_total{job="api"}[5m])) > 0',
+        "0s",
+        "ticket",
+        "workers",
+        "{{ $labels.instance }} drops log lines",
+        "About {{ $value | humanize }} lines were dropped within 5 minutes because standard output took no more.",
+        keep="5m",
+    ),
+)
+
+EDGE = (
+    Alert(
+        "EdgeProbeFailing",
+        'probe_success{job="probe"} == 0',
+        "1m",
+        "page",
+        "edge",
+        "{{ $labels.instance }} does not answer as ready",
+        "TLS, the edge or every replica behind it fails the probe.",
+    ),
+    Alert(
+        "EdgeGatewayErrors",
+        'sum(rate(edge_http_requests_total{job="nginx",status=~"502|504"}[5m]))'
+        ' / sum(rate(edge_http_requests_total{job="nginx"}[5m])) > 0.05\n'
+        'and sum(increase(edge_http_requests_total{job="nginx",status=~"502|504"}[5m])) > 10\n',
+        "1m",
+        "ticket",
+        "edge",
+        "The edge cannot get answers from the API",
+        "{{ $value | humanizePercentage }} of all requests of the last 5 minutes ended in 502 or 504.",
+    ),
+    Alert(
+        "RateLimiterRejecting",
+        'sum(rate(rate_limit_exceeded_total{job="nginx"}[10m]))'
+        ' / sum(rate(edge_http_requests_total{job="nginx"}[10m])) > 0.2\n'
+        'and sum(rate(rate_limit_exceeded_total{job="nginx"}[10m])) > 1\n',
+        "10m",
+        "ticket",
+        "edge",
+        "The rate limiter rejects many requests",
+        "{{ $value | humanizePercentage }} of all requests of the last 10 minutes were over the limit.",
+    ),
+    Alert(
+        "CertificateExpiring",
+        'probe_ssl_earliest_cert_expiry{job="probe"} - time() < 14 * 86400',
+        "10m",
+        "ticket",
+        "edge",
+        "The certificate of {{ $labels.instance }} expires soon",
+        "It is valid for another {{ $value | humanizeDuration }}.",
+    ),
+    Alert(
+        "CertificateExpiring",
+        'probe_ssl_earliest_cert_expiry{job="probe"} - time() < 2 * 86400',
+        "10m",
+        "page",
+        "edge",
+        "The certificate of {{ $labels.instance }} expires now",
+        "It is valid for another {{ $value | humanizeDuration }}.",
+    ),
+    Alert(
+        "EdgeMetricsDropped",
+        'increase(edge_metrics_dropped_total{job="nginx"}[10m]) > 0',
+        "0s",
+        "ticket",
+        "edge",
+        "The edge could not count requests",
+        "About {{ $value | humanize }} requests are missing in its metrics: its shared memory zone is full.",
+        keep="5m",
+    ),
+)
+
+HOST = (
+    Alert(
+        "HostMemoryLow",
+        'node_memory_MemAvailable_bytes{job="node"} / node_memory_MemTotal_bytes{job="node"} < 0.05',
+        "5m",
+        "ticket",
+        "workers",
+        "The host runs out of memory",
+        "{{ $value | humanizePercentage }} of its memory is available.",
+    ),
+    Alert(
+        "DiskFilling",
+        # One device may be mounted in many places.
+        "min by (instance, device) ("
+        'node_filesystem_avail_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
+        ' / node_filesystem_size_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}) < 0.1',
+        "5m",
+        "ticket",
+        "monitoring",
+        "The disk {{ $labels.device }} fills up",
+        "{{ $value | humanizePercentage }} of it is free; Prometheus and uploads need some.",
+    ),
+)
+
+MONITORING = (
+    Alert(
+        "Watchdog",
+        "vector(1)",
+        "0s",
+        "none",
+        "monitoring",
+        "Alerting works",
+        "Always firing: what receives it should raise an alarm when it stops.",
+    ),
+    Alert(
+        "TargetDown",
+        "up == 0",
+        "1m",
+        "ticket",
+        "monitoring",
+        "{{ $labels.job }} at {{ $labels.instance }} cannot be scraped",
+        "Nothing is known of it, so alerts that need its metrics are blind.",
+    ),
+    Alert(
+        "TargetMissing",
+        "\nor ".join(f'absent(up{{job="{job}"}})' for job in EXPECTED_JOBS),
+        "5m",
+        "ticket",
+        "monitoring",
+        "{{ $labels.job }} is not scraped at all",
+        "The scrape configuration or service discovery yields no target for this job.",
+    ),
+    Alert(
+        "RuleEvaluationFailing",
+        'sum by (rule_group) (increase(prometheus_rule_evaluation_failures_total{job="prometheus"}[5m])) > 0',
+        "0s",
+        "ticket",
+        "monitoring",
+        "Rules of {{ $labels.rule_group }} cannot be evaluated",
+        "About {{ $value | humanize }} evaluations failed within 5 minutes.",
+        keep="5m",
+    ),
+    Alert(
+        "ConfigReloadFailed",
+        'prometheus_config_last_reload_successful{job="prometheus"} == 0\n'
+        'or alertmanager_config_last_reload_successful{job="alertmanager"} == 0\n',
+        "1m",
+        "ticket",
+        "monitoring",
+        "{{ $labels.job }} runs on an old configuration",
+        "Its last reload failed.",
+    ),
+    Alert(
+        "AlertsNotDelivered",
+        'sum by (alertmanager) (increase(prometheus_notifications_errors_total{job="prometheus"}[5m])) > 0',
+        "1m",
+        "ticket",
+        "monitoring",
+        "Prometheus cannot hand its alerts to {{ $labels.alertmanager }}",
+        "About {{ $value | humanize }} alerts were not taken within 5 minutes.",
+        keep="5m",
+    ),
+    Alert(
+        "NotificationsFailing",
+        'sum by (integration) (increase(alertmanager_notifications_failed_total{job="alertmanager"}[5m])) > 0',
+        "1m",
+        "ticket",
+        "monitoring",
+        "Notifications by {{ $labels.integration }} fail",
+        "About {{ $value | humanize }} notifications failed within 5 minutes.",
+        keep="5m",
+    ),
+    Alert(
+        "NobodyNotified",
+        'sum(alertmanager_integrations{job="alertmanager"}) == 0',
+        "0s",
+        "none",
+        "monitoring",
+        "No receiver is configured",
+        "Alerts are shown here and sent to nobody; set one of the ALERT_* variables.",
+    ),
+)

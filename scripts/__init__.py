@@ -1,0 +1,1 @@
+"""Commands of the Makefile that need more than a shell line."""

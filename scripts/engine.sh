@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Makes sure that a Docker Engine with Compose v2 and BuildKit answers. What is there already is left as it is.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+say() { printf '==> %s\n' "$*"; }
+fail() { printf '%s\n' "$@" >&2; exit 1; }
+
+has_engine() { docker info >/dev/null 2>&1; }
+has_compose() { docker compose version >/dev/null 2>&1; }
+has_buildx() { docker buildx version >/dev/null 2>&1; }
+has_systemd() { [ -d /run/systemd/system ]; }
+if has_engine && has_compose && has_buildx; then exit 0; fi
+
+if [ "$(id -u)" != 0 ]; then
+    fail "Docker is missing, not running, not yours to use, or without its Compose or Buildx plugin. As root, run:" \
+        "    $here/engine.sh" \
+        "    usermod -aG docker $(id -un)    # then log in again; members of this group are as powerful as root"
+fi
+command -v apt-get >/dev/null ||
+    fail "Docker is missing and this is no Debian or Ubuntu: install Docker Engine and run this again."
+
+apt_install() { DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends "$@" >/dev/null; }
+# A package as this system names it, if its own sources have one that is new enough.
+candidate() { apt-cache policy "$1" | awk '/Candidate:/ && $2 != "(none)" {print $2}'; }
+
+# Debian 12 has no Compose v2 and no Buildx. Those of Debian forky are static Go programs that need only its libc.
+install_from_forky() {
+    local work; work=$(mktemp -d)
+    # shellcheck disable=SC2064  # expanded now: the variable is local
+    trap "rm -rf '$work'" RETURN
+    local mirror; mirror=$("$here/debian-mirror.sh")
+    local apt=(-o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
+        -o "Dir::State::Lists=$work/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
+        -o Acquire::Check-Valid-Until=false -o APT::Sandbox::User=root)  # a mirror may be past its date
+    mkdir -p "$work/lists/partial"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror forky main" >"$work/sources.list"
+    apt-get -qq "${apt[@]}" update
+    (cd "$work" && apt-get -qq "${apt[@]}" download "$@")
+    apt_install "$work"/*.deb
+}
+
+say "package lists"
+apt-get -qq update
+
+if ! has_engine && ! command -v dockerd >/dev/null; then
+    say "Docker Engine, from this system's packages"
+    apt_install docker.io iptables ca-certificates
+fi
+compose=docker-compose
+[ -z "$(candidate docker-compose-v2)" ] || compose=docker-compose-v2  # Ubuntu's name for it
+plugins=()
+has_compose || plugins+=("$compose")
+has_buildx || plugins+=(docker-buildx)
+if [ ${#plugins[@]} -gt 0 ]; then
+    say "Docker's plugins: ${plugins[*]}"
+    case "$(candidate "$compose")|$(candidate docker-buildx)" in
+        '|'* | 1.* | *'|') install_from_forky "${plugins[@]}" ;;
+        *) apt_install "${plugins[@]}" ;;
+    esac
+fi
+
+if ! has_engine; then
+    if has_systemd; then
+        say "starting the engine: systemctl start docker"
+        systemctl start docker
+    else
+        # No init system: by hand, detached from this terminal, over whatever a killed engine left behind.
+        say "starting the engine: dockerd, its log in /var/log/dockerd.log"
+        if ! pgrep -x dockerd >/dev/null; then
+            rm -f /run/docker.pid /run/docker.sock
+            pgrep -x containerd >/dev/null || rm -f /run/containerd/containerd.sock* /run/docker/containerd/containerd.{pid,sock}*
+            setsid dockerd </dev/null >>/var/log/dockerd.log 2>&1 &
+        fi
+    fi
+    for _ in $(seq 60); do has_engine && break; sleep 1; done
+    has_engine || fail "the engine does not answer after 60 s; the end of its log:" "$(tail -n 5 /var/log/dockerd.log 2>/dev/null || journalctl -u docker -n 5 --no-pager)"
+fi
+has_compose || fail "Docker answers, but 'docker compose version' does not"
+say "Docker Engine $(docker version --format '{{.Server.Version}}'), Compose $(docker compose version --short)"

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# From whatever this machine is to the whole stack, healthy. Safe to run again: what is there stays.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+started=$SECONDS
+step() { printf '==> %s  [%d s]\n' "$*" $((SECONDS - started)); }
+compose() { docker compose --profile monitoring "$@"; }
+
+step "Docker Engine"
+scripts/engine.sh
+
+[ -f .env ] || { step ".env, from .env.template"; cp .env.template .env; }
+
+step "images of others"
+python3 scripts/images.py
+
+step "the API's image"
+# From the last commit, not from now: building the same code twice gives the same image.
+if git rev-parse HEAD >/dev/null 2>&1; then
+    VERSION=$(git describe --tags --always --dirty) REVISION=$(git rev-parse HEAD) CREATED=$(git log -1 --format=%cI)
+    export VERSION REVISION CREATED
+fi
+# Compose reads .env for itself; the plain `docker build` of the bases of an image of your own must be told.
+if grep -q '^API_CONTEXT=.' .env || [ -n "${API_CONTEXT:-}" ]; then scripts/bases.sh; fi
+compose build --quiet
+
+step "starting, until every service is healthy"
+if ! compose up --detach --quiet-pull --wait --wait-timeout 300 2>/tmp/sightglass-up.$$; then
+    tail -n 3 /tmp/sightglass-up.$$ >&2; rm -f /tmp/sightglass-up.$$
+    echo "What did not start, and the end of its log:" >&2
+    for service in $(compose ps --all --format '{{.Service}} {{.State}} {{.Health}} {{.ExitCode}}' |
+        awk '!($2 == "running" && $3 == "healthy") && !($2 == "exited" && $4 == 0) {print $1}' | sort -u); do
+        compose logs --no-color --tail 3 "$service" >&2
+    done
+    exit 1
+fi
+rm -f /tmp/sightglass-up.$$
+
+published() { compose port "$1" "$2" | sed 's/^0\.0\.0\.0/localhost/'; }
+running() { [ -n "$(compose ps --quiet "$1")" ]; }
+step "up"
+cat <<EOF
+
+    API           https://$(published nginx 8443)/         (certificate: self-signed unless TLS_CERT is set: curl -k)
+                  https://$(published nginx 8443)/docs
+    Prometheus    http://$(published prometheus 9090)/
+    Alertmanager  http://$(published alertmanager 9093)/
+EOF
+if running grafana; then
+    echo "    Grafana       http://$(published grafana 3000)/          (user $(compose exec -T grafana printenv GF_SECURITY_ADMIN_USER), password: make credentials)"
+else
+    echo "    Grafana       NOT RUNNING: its image can be neither pulled nor built here; dashboards are in grafana/dashboards/"
+fi
+cat <<EOF
+
+    Settings are in .env; credentials are shown by: make credentials
+    Logs: make logs    Containers: make ps    Stop, data kept: make down
+EOF

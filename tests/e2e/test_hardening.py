@@ -1,0 +1,74 @@
+"""Every container is as locked down as the Compose file says, by the engine's own account."""
+
+import pytest
+
+from tests.stack import Stack, docker
+
+SERVICES = ["nginx", "api", "prometheus", "alertmanager", "node-exporter", "blackbox-exporter"]
+PUBLIC = {"nginx"}
+INTERNAL_PORTS_ONLY = {"api", "node-exporter", "blackbox-exporter"}
+
+
+def test_the_list_is_complete(stack: Stack) -> None:
+    running = set(stack.compose("ps", "--services").stdout.split())
+    assert running - {"grafana"} == set(SERVICES)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_container_is_hardened(stack: Stack, service: str) -> None:
+    for container in stack.inspect(service):
+        config, host = container["Config"], container["HostConfig"]
+        assert config["User"].split(":")[0] not in ("", "0", "root")
+        assert host["ReadonlyRootfs"]
+        assert host["CapDrop"] == ["ALL"]
+        assert not host["CapAdd"]
+        assert host["SecurityOpt"] == ["no-new-privileges:true"]
+        assert not host["Privileged"]
+        assert host["NanoCpus"] > 0
+        assert host["Memory"] > 0
+        assert host["PidsLimit"] > 0
+        assert host["LogConfig"]["Config"]["max-size"]
+        assert host["LogConfig"]["Config"]["max-file"]
+        assert container["State"]["Health"]["Status"] == "healthy"
+        assert config["StopTimeout"] >= 5
+
+
+def test_only_the_edge_is_on_every_interface(stack: Stack) -> None:
+    for container in stack.inspect():
+        service = container["Config"]["Labels"]["com.docker.compose.service"]
+        bindings = [b["HostIp"] for bs in (container["HostConfig"]["PortBindings"] or {}).values() for b in bs]
+        if service in PUBLIC:
+            assert bindings
+        elif service in INTERNAL_PORTS_ONLY:
+            assert bindings == []
+        else:
+            assert set(bindings) == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("service", ["api", "node-exporter", "blackbox-exporter"])
+def test_what_needs_no_way_out_has_none(stack: Stack, service: str) -> None:
+    for container in stack.inspect(service):
+        for network in container["NetworkSettings"]["Networks"]:
+            assert docker("network", "inspect", "--format", "{{.Internal}}", network) == "true"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_secret_in_any_environment(stack: Stack, service: str) -> None:
+    password = stack.compose(
+        "run", "--rm", "--no-deps", "-T", "setup", "cat", "/run/credentials/grafana_admin_password"
+    ).stdout
+    assert len(password) == 32
+    for container in stack.inspect(service):
+        assert all(password not in line for line in container["Config"]["Env"])
+    assert password not in stack.logs(tail=1000)
+
+
+@pytest.mark.parametrize("tool", ["pip", "gcc", "cc", "curl", "wget"])
+def test_the_api_image_has_no_tools(stack: Stack, tool: str) -> None:
+    assert stack.compose("exec", "-T", "api", "sh", "-c", f"command -v {tool}", check=False).returncode != 0
+
+
+def test_the_api_image_has_no_pip_module_and_no_ca_of_the_host(stack: Stack) -> None:
+    assert stack.compose("exec", "-T", "api", "python", "-m", "pip", check=False).returncode != 0
+    host = stack.compose("exec", "-T", "api", "sh", "-c", "ls /run/secrets 2>/dev/null", check=False).stdout
+    assert host == ""

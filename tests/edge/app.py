@@ -1,0 +1,102 @@
+"""The application behind the edge in these tests, served by the runtime image; it imports nothing of ours."""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+
+app = FastAPI()
+made: Counter[str] = Counter()
+
+
+@app.api_route("/echo", methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+async def echo(request: Request) -> dict[str, object]:
+    body = await request.body()
+    headers: dict[str, list[str]] = {}
+    for name, value in request.headers.items():
+        headers.setdefault(name, []).append(value)
+    return {
+        "method": request.method,
+        "url": str(request.url),
+        "client": request.client.host if request.client else None,
+        "headers": headers,
+        "size": len(body),
+    }
+
+
+@app.post("/api/v1/predict")
+async def predict(request: Request) -> dict[str, int]:
+    return {"size": len(await request.body())}
+
+
+@app.get("/api/v1/jobs/{job_id}")
+async def job(job_id: str) -> str:
+    return job_id
+
+
+@app.get("/status/{code}")
+async def status(code: int) -> Response:
+    return PlainTextResponse("the app's own", status_code=code, headers={"Retry-After": "17"})
+
+
+@app.post("/sink")
+async def sink(request: Request) -> dict[str, object]:
+    size, digest = 0, hashlib.sha256()
+    async for chunk in request.stream():
+        size += len(chunk)
+        digest.update(chunk)
+    return {"size": size, "sha256": digest.hexdigest()}
+
+
+@app.post("/api/v1/process")
+async def process(request: Request) -> StreamingResponse:
+    return StreamingResponse(request.stream(), media_type="text/plain")
+
+
+@app.get("/slow/{seconds}")
+async def slow(seconds: float) -> str:
+    await asyncio.sleep(seconds)
+    return "done"
+
+
+@app.get("/drip/{count}/{pause}")
+async def drip(count: int, pause: float) -> StreamingResponse:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(count):
+            yield b"."
+            await asyncio.sleep(pause)
+
+    return StreamingResponse(chunks(), media_type="text/plain")
+
+
+@app.get("/events")
+async def events() -> StreamingResponse:
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"data: first\n\n"
+        await asyncio.sleep(3600)
+
+    return StreamingResponse(stream(), media_type="text/event-stream")
+
+
+@app.websocket("/socket")
+async def socket(connection: WebSocket) -> None:
+    await connection.accept()
+    await connection.send_text(connection.headers["x-request-id"])
+    while True:
+        await connection.send_text(await connection.receive_text())
+
+
+@app.get("/text/{size}")
+async def text(size: int) -> JSONResponse:
+    return JSONResponse("x" * size)
+
+
+@app.get("/cached/{name}")
+async def cached(name: str, pause: float = 0, control: str = "public, max-age=60") -> Response:
+    """How often this name was made."""
+    await asyncio.sleep(pause)
+    made[name] += 1
+    return PlainTextResponse(str(made[name]), headers={"Cache-Control": control})

@@ -1,0 +1,232 @@
+"""The edge alone, as the Compose file runs it: NGINX's container before replicas of the runtime image."""
+
+import json
+import re
+import shutil
+import ssl
+import subprocess
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from prometheus_client.parser import text_string_to_metric_families
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE = 30.0  # seconds that anything polled for may take
+
+
+def docker(*arguments: str) -> str:
+    """Run a docker command that must succeed, for what it prints.
+
+    Raises:
+        RuntimeError: it did not; with its error output.
+
+    """
+    result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise RuntimeError(f"docker {' '.join(arguments)}: {result.stderr}")
+    return result.stdout.strip()
+
+
+def eventually(
+    condition: Callable[[], object], message: Callable[[], object] = lambda: "", deadline: float = DEADLINE
+) -> None:
+    """Poll until a condition holds.
+
+    Raises:
+        AssertionError: it did not within `deadline` seconds.
+
+    """
+    end = time.monotonic() + deadline
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"after {deadline:.0f} s: {message()}")
+        time.sleep(0.1)
+
+
+class Network:
+    """A private Docker network with what runs in it."""
+
+    def __init__(self, nginx_image: str, api_image: str) -> None:
+        self.name = f"edge-test-{uuid.uuid4().hex[:8]}"
+        self.nginx_image = nginx_image
+        self.api_image = api_image
+        self.containers: list[str] = []
+        docker("network", "create", self.name)
+
+    def run(self, *arguments: str) -> str:
+        """Start a container with the hardening of the Compose file; returns its name."""
+        name = f"{self.name}-{len(self.containers)}"
+        self.containers.append(name)
+        hardened = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+        docker("run", "--detach", "--name", name, "--network", self.name, *hardened, *arguments)
+        return name
+
+    def start_api(self, alias: str = "api", **environment: str) -> str:
+        """Start a replica of tests/edge/app.py and wait until it is ready; returns its container's name."""
+        variables = {
+            "APP": "app:app",
+            "WEB_CONCURRENCY": "1",
+            "FORWARDED_ALLOW_IPS": "172.16.0.0/12,192.168.0.0/16",
+        } | environment
+        name = self.run(
+            "--network-alias", alias, "--tmpfs", "/tmp:uid=10001,gid=10001,mode=0700",
+            "--volume", f"{ROOT}/tests/edge/app.py:/srv/app/app.py:ro",
+            *(f"--env={key}={value}" for key, value in variables.items()), self.api_image,
+        )  # fmt: skip
+        eventually(lambda: ready(f"http://{self.address(name)}:8000/ready"), lambda: self.errors(name))
+        return name
+
+    def errors(self, container: str) -> str:
+        """Return what a container wrote."""
+        result = subprocess.run(["docker", "logs", container], capture_output=True, text=True, check=True)
+        return result.stdout + result.stderr
+
+    def address(self, container: str) -> str:
+        """Return a container's address in this network."""
+        return docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container)
+
+    def remove(self, container: str) -> None:
+        """Remove a container at once."""
+        docker("rm", "--force", "--volumes", container)
+        self.containers.remove(container)
+
+    def close(self) -> None:
+        """Remove everything."""
+        if self.containers:
+            docker("rm", "--force", "--volumes", *self.containers)
+        docker("network", "rm", self.name)
+
+
+def ready(url: str) -> bool:
+    """Say whether this address answers 200."""
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+class Edge:
+    """One NGINX container; `environment` is start.sh's."""
+
+    def __init__(self, network: Network, directory: Path, **environment: str) -> None:
+        self.network = network
+        self.directory = directory
+        self.tls = directory / "tls"
+        self.configuration = directory / "docker"
+        shutil.copytree(ROOT / "docker", self.configuration, dirs_exist_ok=True)
+        self.tls.mkdir(exist_ok=True)
+        self.write_certificate("localhost")
+        self.container = network.run(
+            "--user", "101:101", "--tmpfs", "/tmp:uid=101,gid=101,mode=0700,size=256m", "--stop-signal", "SIGQUIT",
+            "--volume", f"{self.configuration}:/etc/sightglass:ro", "--volume", f"{self.tls}:/run/tls:ro",
+            *(f"--env={name}={value}" for name, value in environment.items()),
+            "--publish", "127.0.0.1::8080", "--publish", "127.0.0.1::8443",
+            "--entrypoint", "/bin/sh", network.nginx_image, "/etc/sightglass/nginx/start.sh",
+        )  # fmt: skip
+
+    def wait(self) -> "Edge":
+        """Wait until it listens."""
+        eventually(lambda: ready(f"{self.internal_url}/health"), self.errors)
+        self.http_port, self.https_port = (
+            int(docker("port", self.container, str(port)).rsplit(":", 1)[1]) for port in (8080, 8443)
+        )
+        return self
+
+    @property
+    def internal_url(self) -> str:
+        """The internal listener's address."""
+        return f"http://{self.network.address(self.container)}:9113"
+
+    @property
+    def url(self) -> str:
+        """The address clients use."""
+        return f"https://localhost:{self.https_port}"
+
+    @property
+    def certificate(self) -> Path:
+        """The certificate now in the mounted directory."""
+        return self.tls / "tls.crt"
+
+    def write_certificate(self, name: str) -> x509.Certificate:
+        """Replace certificate and key the way renewal tools do: by renaming complete files."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(minutes=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name), x509.DNSName("localhost")]), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        encoded = {
+            "tls.key": key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            ),
+            "tls.crt": certificate.public_bytes(serialization.Encoding.PEM),
+        }
+        for file, content in encoded.items():
+            (self.tls / f"{file}.new").write_bytes(content)
+            (self.tls / f"{file}.new").rename(self.tls / file)
+        return certificate
+
+    def context(self) -> ssl.SSLContext:
+        """Return a TLS context that trusts this edge."""
+        return ssl.create_default_context(cafile=str(self.certificate))
+
+    def client(self, **arguments: Any) -> httpx.Client:
+        """Return an HTTP client that verifies the certificate."""
+        defaults: dict[str, Any] = {"base_url": self.url, "verify": self.context(), "timeout": 20}
+        return httpx.Client(**defaults | arguments)
+
+    def exec(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the container."""
+        return subprocess.run(["docker", "exec", self.container, *command], capture_output=True, text=True, check=False)
+
+    def reload(self) -> subprocess.CompletedProcess[str]:
+        """Make it read its files again."""
+        return self.exec("sh", "/etc/sightglass/nginx/reload.sh")
+
+    def exposition(self) -> str:
+        """Return its metrics as text."""
+        answer = httpx.get(f"{self.internal_url}/metrics", timeout=10)
+        assert answer.status_code == 200
+        return answer.text
+
+    def counts(self, name: str, *labels: str) -> dict[tuple[str, ...], float]:
+        """Return a metric's samples by the values of these labels, without the zeros."""
+        return {
+            tuple(sample.labels[label] for label in labels): sample.value
+            for family in text_string_to_metric_families(self.exposition())
+            for sample in family.samples
+            if sample.name == name and sample.value
+        }
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return the access log; each line of stdout is JSON or the test fails."""
+        result = subprocess.run(["docker", "logs", self.container], capture_output=True, check=True)
+        return [json.loads(line) for line in result.stdout.decode().splitlines()]
+
+    def errors(self) -> str:
+        """Return the error log."""
+        return subprocess.run(["docker", "logs", self.container], capture_output=True, text=True, check=True).stderr
+
+    def workers(self) -> set[str]:
+        """Return the process ids of workers that take new connections."""
+        listing = self.exec(
+            "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'; cd /proc; grep -l 'worker process$' */cmdline -a"
+        )
+        return set(re.findall(r"^(\d+)/cmdline", listing.stdout, re.MULTILINE))

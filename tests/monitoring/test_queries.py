@@ -1,0 +1,123 @@
+"""Every query of every panel, variable and page of the docs returns data from the running stack.
+
+"No data" is what users of such dashboards complain of most.
+"""
+
+import json
+import math
+import re
+import time
+from typing import Any
+
+import pytest
+
+from monitoring.draw import draw
+from monitoring.live import Prometheus, Window, ask, choices, interpolate, panels, variables
+from tests.stack import ROOT, Stack, eventually
+
+DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "grafana/dashboards").glob("*.json"))}
+EMPTY_WHEN_HEALTHY = {("overview", "Firing alerts", "A")}  # and seen full in test_alerts.py
+EMPTY_WHEN_HEALTHY_ANNOTATIONS = {"Alerts"}
+PICTURES = ROOT / "artifacts/dashboards"
+
+# Series of one API instance with two workers after the traffic below, and of the edge: what a scrape may cost.
+SERIES = {"api": 1000, "nginx": 300}
+
+
+def drive(stack: Stack) -> None:
+    """Make every kind of request the dashboards tell of, fewer than the rate limit's burst, then go over it once."""
+    with stack.client() as client:
+        for _ in range(4):
+            assert client.post("/api/v1/predict", json={"text": "Write to anna@example.org"}).status_code in {200, 429}
+        client.post("/api/v1/predict", json={"text": 7})
+        client.get("/openapi.json")
+        client.get("/no-such-page")
+
+
+def window() -> Window:
+    now = time.time()
+    return Window(now - 600, now)
+
+
+def has_data(prometheus: Prometheus, expr: dict[str, Any], chosen: dict[str, str]) -> bool:
+    series = ask(prometheus, expr, window(), chosen)
+    return any(not math.isnan(value) for one in series for _, value in one.points)
+
+
+def empty_queries(prometheus: Prometheus) -> set[tuple[str, str, str]]:
+    empty = set()
+    for name, board in DASHBOARDS.items():
+        chosen = variables(prometheus, board, window())
+        for panel in panels(board):
+            for target in panel["targets"]:
+                if not has_data(prometheus, target, chosen):
+                    empty.add((name, panel["title"], target["refId"]))
+    return empty
+
+
+@pytest.fixture(scope="module")
+def prometheus(stack: Stack) -> Prometheus:
+    """The stack's Prometheus once traffic has shown in it."""
+    prometheus = Prometheus(stack.prometheus_url)
+
+    def warm() -> bool:
+        drive(stack)
+        return not empty_queries(prometheus) - EMPTY_WHEN_HEALTHY
+
+    eventually(warm, lambda: f"no data: {sorted(empty_queries(prometheus) - EMPTY_WHEN_HEALTHY)}", deadline=120)
+    return prometheus
+
+
+def test_every_panel_has_data(prometheus: Prometheus) -> None:
+    assert empty_queries(prometheus) <= EMPTY_WHEN_HEALTHY
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_every_variable_offers_values(prometheus: Prometheus, name: str) -> None:
+    chosen = variables(prometheus, DASHBOARDS[name], window())
+    for variable in DASHBOARDS[name]["templating"]["list"]:
+        if variable["type"] == "query":
+            assert choices(prometheus, variable, window(), chosen), variable["name"]
+
+
+def test_the_deploy_of_this_stack_is_annotated(prometheus: Prometheus) -> None:
+    for board in DASHBOARDS.values():
+        for annotation in board["annotations"]["list"]:
+            events = prometheus.range(interpolate(annotation["expr"], window(), {}), long_window())
+            assert events or annotation["name"] in EMPTY_WHEN_HEALTHY_ANNOTATIONS
+
+
+def long_window() -> Window:
+    now = time.time()
+    return Window(now - 3600, now)
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_every_dashboard_can_be_drawn(prometheus: Prometheus, name: str) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    picture = PICTURES / f"{name}.png"
+    picture.unlink(missing_ok=True)
+    draw(DASHBOARDS[name], prometheus, window(), picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+PAGE = (ROOT / "docs/promql.md").read_text()
+QUERIES = re.findall(r"^```promql\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_query_of_the_docs_has_an_answer(prometheus: Prometheus, query: str) -> None:
+    answer = prometheus.instant(query)
+    assert any(not math.isnan(value) for one in answer for _, value in one.points)
+
+
+def test_no_rule_fails(prometheus: Prometheus) -> None:
+    groups = prometheus.rule_groups()
+    assert {group["name"] for group in groups} == {"slo", "slo-budget", "api", "edge", "host", "monitoring"}
+    assert [rule["lastError"] for group in groups for rule in group["rules"] if rule["health"] == "err"] == []
+
+
+@pytest.mark.parametrize("job", SERIES)
+def test_what_an_instance_costs_is_bounded(prometheus: Prometheus, job: str) -> None:
+    scraped = prometheus.instant(f'max(scrape_samples_post_metric_relabeling{{job="{job}"}})')
+    assert 0 < scraped[0].points[-1][1] <= SERIES[job]

@@ -1,0 +1,103 @@
+"""Every rule and alert has a test of its own, and what an alert links to exists."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from monitoring.rules import EXPECTED_JOBS
+from tests.stack import ROOT, Stack
+
+PROMETHEUS = ROOT / "docker/prometheus"
+TESTS = sorted((PROMETHEUS / "tests").glob("*_test.yml"))
+RULES = [
+    rule
+    for path in sorted((PROMETHEUS / "rules").glob("*.yml"))
+    for group in yaml.safe_load(path.read_text())["groups"]
+    for rule in group["rules"]
+]
+ALERTS = {rule["alert"] for rule in RULES if "alert" in rule}
+
+
+def cases() -> list[dict[str, Any]]:
+    return [case for path in TESTS for case in yaml.safe_load(path.read_text())["tests"]]
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_promtool(stack: Stack, path: Any) -> None:
+    inside = f"/etc/sightglass/prometheus/tests/{path.name}"
+    result = stack.compose("exec", "-T", "prometheus", "promtool", "test", "rules", inside, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_promtool_finds_nothing_to_say_about_the_rules(stack: Stack) -> None:
+    names = [f"/etc/sightglass/prometheus/rules/{path.name}" for path in (PROMETHEUS / "rules").glob("*.yml")]
+    stack.compose("exec", "-T", "prometheus", "promtool", "check", "rules", "--lint=all", "--lint-fatal", *names)
+
+
+@pytest.mark.parametrize("alert", sorted(ALERTS - {"Watchdog"}))
+def test_an_alert_is_proved_silent_and_firing(alert: str) -> None:
+    asserted = [
+        (case["name"], bool(one["exp_alerts"]))
+        for case in cases()
+        for one in case.get("alert_rule_test", ())
+        if one["alertname"] == alert
+    ]
+    firing = {name for name, fires in asserted if fires}
+    silent = {name for name, fires in asserted if not fires}
+    assert firing, "never seen firing"
+    assert firing & silent, "not seen silent before it fires, or after"
+    assert silent - firing, "not seen silent in a case of its own"
+
+
+def test_every_severity_of_an_alert_is_seen_firing() -> None:
+    def shape(labels: dict[str, str], alert: str) -> tuple[str, str, str]:
+        return alert, labels["severity"], labels.get("window", "")
+
+    seen = {
+        shape(expected["exp_labels"], one["alertname"])
+        for case in cases()
+        for one in case.get("alert_rule_test", ())
+        for expected in one["exp_alerts"]
+    }
+    assert seen == {shape(rule["labels"], rule["alert"]) for rule in RULES if "alert" in rule}
+
+
+def test_every_recorded_series_is_computed_in_a_test() -> None:
+    expected = {
+        re.match(r"[\w:]+", sample["labels"])[0]  # type: ignore[index]
+        for case in cases()
+        for one in case.get("promql_expr_test", ())
+        for sample in one["exp_samples"]
+    }
+    assert expected == {rule["record"] for rule in RULES if "record" in rule}
+
+
+@pytest.mark.parametrize("rule", [pytest.param(r, id=r["alert"]) for r in RULES if "alert" in r])
+def test_an_alert_can_be_acted_on(rule: dict[str, Any]) -> None:
+    annotations = rule["annotations"]
+    assert set(annotations) == {"summary", "description", "runbook_url", "dashboard_url"}
+    assert rule["labels"]["severity"] in {"page", "ticket", "none"}
+    headings = re.findall(r"^## (\w+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+    assert annotations["runbook_url"].rpartition("/runbook.md#")[2] in {heading.lower() for heading in headings}
+    uids = {json.loads(path.read_text())["uid"] for path in (ROOT / "grafana/dashboards").glob("*.json")}
+    assert annotations["dashboard_url"].rpartition("/d/")[2] in uids
+
+
+def test_the_runbook_has_no_section_without_an_alert() -> None:
+    headings = re.findall(r"^## (\w+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+    assert set(headings) == ALERTS
+    assert len(headings) == len(set(headings))
+
+
+def test_the_jobs_missed_are_the_jobs_scraped() -> None:
+    scraped = yaml.safe_load((ROOT / "docker/prometheus.yml").read_text())["scrape_configs"]
+    assert set(EXPECTED_JOBS) | {"api", "grafana"} == {job["job_name"] for job in scraped}
+
+
+def test_what_is_inhibited_and_routed_are_alerts_there_are() -> None:
+    text = (ROOT / "docker/alertmanager.yml").read_text()
+    named = {name for names in re.findall(r'alertname =~? "?([\w|]+)', text) for name in names.split("|")}
+    assert named <= ALERTS

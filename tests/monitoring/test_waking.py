@@ -1,0 +1,168 @@
+"""The API is stopped, and who is to be woken is; it is started again, and they hear of that too."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from monitoring.live import Prometheus, ask, interpolate, panels
+from tests.monitoring.test_queries import DASHBOARDS, long_window, window
+from tests.stack import ROOT, Stack, eventually
+
+Notification = dict[str, Any]
+
+
+class Receiver:
+    """The container that gets the notifications."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def received(self, path: str) -> list[Any]:
+        """Return the bodies of what came by ``path``, oldest first."""
+        logs = subprocess.run(["docker", "logs", self.name], capture_output=True, text=True, check=True).stdout
+        return [one["body"] for one in map(json.loads, logs.splitlines()) if one["path"] == path]
+
+    def webhooks(self, alert: str, status: str) -> list[Notification]:
+        return [
+            body
+            for body in self.received("/operators")
+            if body["groupLabels"].get("alertname") == alert and body["status"] == status
+        ]
+
+
+@pytest.fixture(scope="module")
+def receiver(stack: Stack) -> Iterator[Receiver]:
+    """Alertmanager with every kind of receiver set, by settings and a file, and quicker than people would want it."""
+    name = f"{stack.project}-receiver"
+    secrets = stack.directory / "secrets"
+    secrets.mkdir()
+    (secrets / "slack").write_text(f"http://{name}:8080/slack")
+    with stack.env_file.open("a") as file:
+        file.write(
+            f"ALERT_WEBHOOK_URL=http://{name}:8080/operators\n"
+            f"ALERT_HEARTBEAT_URL=http://{name}:8080/heartbeat\n"
+            "ALERT_SLACK_WEBHOOK_FILE=/run/secrets/slack\nALERT_SECRETS_DIR=./secrets\n"
+            f"ALERT_EMAIL_TO=night@example.org\nALERT_EMAIL_FROM=sightglass@example.org\n"
+            f"ALERT_EMAIL_SMARTHOST={name}:2525\nALERT_EMAIL_REQUIRE_TLS=false\n"
+            "ALERT_GROUP_WAIT=1s\nALERT_GROUP_INTERVAL=2s\n"
+            "DOCS_URL=https://docs.example.org\nGRAFANA_URL=https://grafana.example.org\n"
+        )
+    script = f"{ROOT / 'tests/monitoring'}:/receiver:ro"
+    run = ["run", "--detach", "--no-deps", "--name", name, "--volume", script, "--entrypoint", "python3", "api"]
+    stack.compose(*run, "/receiver/receiver.py")
+    try:
+        stack.compose("up", "--detach", "--no-deps", "--wait", "prometheus", "alertmanager")
+        yield Receiver(name)
+    finally:
+        subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=True)
+
+
+@pytest.fixture(scope="module")
+def outage(stack: Stack, receiver: Receiver) -> Iterator[list[Notification]]:
+    """What was received of APIDown when the API was stopped; it is started again afterwards."""
+    stack.compose("stop", "--timeout", "5", "api")
+    try:
+        eventually(
+            lambda: bool(receiver.webhooks("APIDown", "firing")),
+            lambda: f"APIDown did not arrive: {receiver.received('/operators')}",
+        )
+        yield receiver.webhooks("APIDown", "firing")
+    finally:
+        stack.compose("up", "--detach", "--no-deps", "--wait", "api")
+
+
+def test_the_watchdog_is_heard_and_wakes_nobody(receiver: Receiver) -> None:
+    eventually(lambda: bool(receiver.received("/heartbeat")), lambda: "no heartbeat")
+    alerts = [alert["labels"]["alertname"] for body in receiver.received("/heartbeat") for alert in body["alerts"]]
+    assert set(alerts) == {"Watchdog"}
+    assert not receiver.webhooks("Watchdog", "firing")
+
+
+def test_a_page_says_what_where_and_what_to_do(outage: list[Notification]) -> None:
+    assert len(outage) == 1
+    (alert,) = outage[0]["alerts"]
+    assert alert["labels"] == {"alertname": "APIDown", "severity": "page", "environment": "production"}
+    assert alert["annotations"]["summary"] == "No instance of the API answers"
+    assert alert["annotations"]["runbook_url"] == "https://docs.example.org/runbook.md#apidown"
+    assert alert["annotations"]["dashboard_url"] == "https://grafana.example.org/d/sightglass-overview"
+
+
+@pytest.mark.usefixtures("outage")
+def test_it_comes_to_the_chat_and_by_mail_too(receiver: Receiver) -> None:
+    eventually(lambda: bool(receiver.received("/slack") and receiver.received("mail")), lambda: "not everywhere")
+    (message,) = (m["attachments"][0] for m in receiver.received("/slack") if "APIDown" in m["attachments"][0]["title"])
+    assert message["title"] == "[FIRING 1] APIDown (production)"
+    assert "No instance of the API answers" in message["text"]
+    assert "https://docs.example.org/runbook.md#apidown" in message["text"]
+    (mail,) = (mail for mail in receiver.received("mail") if "APIDown" in mail)
+    assert "Subject: [FIRING 1] APIDown (production)" in mail
+    assert "To: night@example.org" in mail
+    assert "https://docs.example.org/runbook.md#apidown" in mail
+
+
+@pytest.mark.usefixtures("outage")
+def test_what_is_empty_when_healthy_is_not_now(stack: Stack) -> None:
+    prometheus = Prometheus(stack.prometheus_url)
+    overview = DASHBOARDS["overview"]
+    (table,) = (p for p in panels(overview) if p["title"] == "Firing alerts" and p["type"] == "table")
+    firing = {one.labels["alertname"] for one in ask(prometheus, table["targets"][0], window(), {})}
+    assert "APIDown" in firing
+    (annotation,) = (a for a in overview["annotations"]["list"] if a["name"] == "Alerts")
+    events = prometheus.range(interpolate(annotation["expr"], window(), {}), long_window())
+    assert "APIDown" in {one.labels["alertname"] for one in events}
+
+
+@pytest.mark.usefixtures("outage")
+def test_consequences_are_inhibited_and_the_rest_is_not(stack: Stack) -> None:
+    """Alertmanager is given what the outage would bring with time, and what it would not."""
+    burn = {"alertname": "ErrorBudgetBurn", "slo": "availability"}
+    given: list[tuple[dict[str, str], bool]] = [
+        ({"alertname": "EdgeProbeFailing", "severity": "page"}, True),
+        ({"alertname": "EdgeGatewayErrors", "severity": "ticket"}, True),
+        ({"alertname": "TargetDown", "job": "api", "severity": "ticket"}, True),
+        ({"alertname": "TargetDown", "job": "node", "severity": "ticket"}, False),
+        ({"alertname": "TargetDown", "job": "blackbox", "severity": "ticket"}, False),
+        ({"alertname": "TargetDown", "job": "probe", "severity": "ticket"}, True),
+        (burn | {"severity": "page", "window": "1h"}, True),
+        (burn | {"severity": "ticket", "window": "1d"}, True),
+        ({"alertname": "CertificateExpiring", "severity": "page", "instance": "a"}, False),
+        ({"alertname": "CertificateExpiring", "severity": "ticket", "instance": "a"}, True),
+        ({"alertname": "CertificateExpiring", "severity": "ticket", "instance": "b"}, False),
+        ({"alertname": "HostMemoryLow", "severity": "ticket"}, False),
+    ]
+    now = datetime.now(UTC)
+    posted = [
+        {"labels": labels | {"test": "yes"}, "endsAt": (now + timedelta(minutes=2)).isoformat()} for labels, _ in given
+    ]
+    with httpx.Client(base_url=stack.alertmanager_url, trust_env=False) as alertmanager:
+        assert alertmanager.post("/api/v2/alerts", json=posted).status_code == 200
+
+        def inhibited() -> list[tuple[dict[str, str], bool]]:
+            found = alertmanager.get("/api/v2/alerts", params={"filter": 'test="yes"'}).json()
+            states = {
+                json.dumps(alert["labels"], sort_keys=True): bool(alert["status"]["inhibitedBy"]) for alert in found
+            }
+            return [
+                (labels, states.get(json.dumps(labels | {"test": "yes"}, sort_keys=True), False)) for labels, _ in given
+            ]
+
+        eventually(
+            lambda: inhibited() == given, lambda: str([a for a, b in zip(inhibited(), given, strict=True) if a != b])
+        )
+        over = [alert | {"endsAt": now.isoformat()} for alert in posted]
+        assert alertmanager.post("/api/v2/alerts", json=over).status_code == 200
+
+
+def test_the_end_is_announced(stack: Stack, receiver: Receiver, outage: list[Notification]) -> None:
+    assert outage
+    stack.compose("up", "--detach", "--no-deps", "--wait", "api")
+    eventually(
+        lambda: bool(receiver.webhooks("APIDown", "resolved")),
+        lambda: f"APIDown was not resolved: {receiver.received('/operators')}",
+    )
+    assert len(receiver.webhooks("APIDown", "firing")) == 1

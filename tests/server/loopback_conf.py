@@ -1,0 +1,13 @@
+"""The product's gunicorn configuration, on loopback addresses only."""
+
+from typing import Any
+
+from api.gunicorn_conf import *  # noqa: F403
+from api.observability import exporter
+from api.settings import load_settings
+
+bind = f"127.0.0.1:{load_settings().port}"
+
+
+def when_ready(server: Any) -> None:  # type: ignore[no-redef] # noqa: ARG001
+    exporter.start(load_settings(), host="127.0.0.1")

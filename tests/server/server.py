@@ -1,0 +1,114 @@
+"""A real gunicorn with the product's configuration, serving the sample app, for the length of a test."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+T = TypeVar("T")
+SECONDS = 30.0  # until anything awaited must have happened; nothing here takes so long
+
+
+def wait_until(condition: Callable[[], T]) -> T:
+    """Ask until the answer is true, and return it."""
+    deadline = time.monotonic() + SECONDS
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """Start it with settings as keywords; its lines are those of stdout so far."""
+
+    def __init__(
+        self, directory: Path, *options: str, path: Path | None = None, stdout: int | None = None, **settings: str
+    ) -> None:
+        self.port = free_port()
+        self._stdout = directory / "stdout"
+        self._stderr = directory / "stderr"
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(map(str, [path or ROOT / "tests", ROOT / "tests" / "server", ROOT])),
+            "APP": "sample_app.main:app",
+            "WEB_CONCURRENCY": "1",
+            "PORT": str(self.port),
+            "METRICS_PORT": str(free_port()),
+        } | settings
+        with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "-c", "python:loopback_conf", *options, "api.asgi:app"],
+                env=environment,
+                cwd=directory,
+                stdout=out if stdout is None else stdout,
+                stderr=err,
+            )
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=SECONDS)
+
+    def __enter__(self) -> Self:
+        wait_until(self._answers)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGQUIT)
+            try:
+                self.process.wait(SECONDS)
+            finally:
+                self.process.kill()
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.stderr() + self.stdout()
+        try:
+            with httpx.Client() as client:
+                return client.get(f"http://127.0.0.1:{self.port}/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.client.get(path, **options)
+
+    def stop(self) -> int:
+        """Send SIGTERM and return the exit status."""
+        self.process.terminate()
+        return self.process.wait(SECONDS)
+
+    def stdout(self) -> str:
+        return self._stdout.read_text()
+
+    def stderr(self) -> str:
+        return self._stderr.read_text()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Every whole line so far; fails on one that is no JSON object."""
+        whole = self.stdout().rpartition("\n")[0]
+        lines = [json.loads(line) for line in whole.split("\n") if line]
+        assert all(isinstance(line, dict) for line in lines)
+        return lines
+
+    def access_lines(self, **fields: object) -> list[dict[str, Any]]:
+        """The request lines so far with these values."""
+        return [line for line in self.lines() if line["logger"] == "api.access" and fields.items() <= line.items()]
+
+    def messages(self) -> list[str]:
+        return [line["message"] for line in self.lines()]

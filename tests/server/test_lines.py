@@ -1,0 +1,148 @@
+"""What the whole server writes: one format, exact counts, nothing of what clients send."""
+
+import json
+import os
+import re
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from server import Server, wait_until
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+SECRET = "private4711"
+NATIVE = ("-k", "api.workers.AsgiWorker")
+
+
+@pytest.mark.parametrize("options", [(), NATIVE], ids=["uvicorn", "native"])
+def test_every_line_has_the_same_head_and_each_request_exactly_one(tmp_path: Path, options: tuple[str, ...]) -> None:
+    with Server(tmp_path, *options, WEB_CONCURRENCY="2", GUNICORN_TIMEOUT="10") as server:
+        for number in range(40):
+            assert server.get(f"/api/v1/items/{number}", headers={"connection": "close"}).status_code == 200
+        server.get("/health")
+        server.client.close()
+        assert server.stop() == 0
+        lines = server.lines()
+        for line in lines:
+            assert list(line)[:4] == ["timestamp", "level", "logger", "message"]
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["timestamp"])
+        requests = server.access_lines()
+        assert len(requests) == 40
+        assert {line["path"] for line in requests} == {f"/api/v1/items/{number}" for number in range(40)}
+        assert len({line["request_id"] for line in requests}) == 40
+        assert {line["worker"] for line in requests} <= {"0", "1"}
+        assert len({line["client"] for line in requests}) == 1  # one salt for all workers
+        assert {"gunicorn.error", "api.access", "sample_app.main"} <= {line["logger"] for line in lines}
+        assert not {line["logger"] for line in lines} & {"uvicorn.access", "gunicorn.access"}
+        assert "127.0.0.1" not in "".join(json.dumps(line) for line in requests)
+        assert server.stderr() == ""
+
+
+def test_line_of_the_app_has_the_ids_of_its_request(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        server.get("/trouble/log?lines=2", headers={"x-request-id": "mine-1"})
+        assert server.stop() == 0
+        lines = [line for line in server.lines() if line.get("request_id") == "mine-1"]
+        assert [line["logger"] for line in lines] == ["sample_app.trouble", "sample_app.trouble", "api.access"]
+        assert [line["number"] for line in lines[:2]] == [0, 1]
+
+
+def _raw(server: Server, request: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(request)
+        answer = b""
+        try:
+            while piece := connection.recv(65536):
+                answer += piece
+        except ConnectionError:
+            pass
+        return answer
+
+
+HOSTILE = [
+    b"GET /a%0A%7B%22level%22%3A%22FORGED%22%7D HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    b"GET /%ff%fe%00%1b%5b31m HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    b"GET /%ed%a0%80%e2%80%a8 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    b"GET /" + b"%0a" * 5000 + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    b"GET /" + b"a" * 7000 + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    b"GET / HTTP/1.1\r\nhost: x\r\nx-request-id: \xff\xfe\"}\r\nuser-agent: private4711\r\nconnection: close\r\n\r\n",
+    b"GET /?text=private4711 HTTP/1.1\r\nhost: private4711\r\nreferer: private4711\r\nconnection: close\r\n\r\n",
+    b"BREW / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    b"\x16\x03\x01private4711\r\n\r\n",
+    b"GET /trouble/fail?text=private4711 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    b"GET /trouble/caught?text=private4711 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    b"GET /trouble/broken-stream?text=private4711 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("log_format", "options"), [("json", ()), ("text", ()), ("json", NATIVE)], ids=["json", "text", "native"]
+)
+def test_nothing_a_client_sends_breaks_a_line_or_shows_in_one(
+    tmp_path: Path, log_format: str, options: tuple[str, ...]
+) -> None:
+    with Server(tmp_path, *options, LOG_FORMAT=log_format, LOG_LEVEL="DEBUG", GUNICORN_TIMEOUT="10") as server:
+        for request in HOSTILE:
+            _raw(server, request)
+        with connect(f"ws://127.0.0.1:{server.port}/ws/open?text={SECRET}") as socket_:
+            socket_.send(SECRET)
+            assert socket_.recv() == SECRET
+        with pytest.raises(InvalidStatus):
+            connect(f"ws://127.0.0.1:{server.port}/ws/closed?text={SECRET}")
+        server.client.close()
+        assert server.stop() == 0
+        output = server.stdout()
+        assert SECRET not in output
+        assert all(line.isprintable() for line in output.split("\n"))
+        if log_format == "json":
+            levels = {line["level"] for line in server.lines()}
+            assert levels <= {"DEBUG", "INFO", "WARNING", "ERROR"}
+            outcomes = [(line["path"], line["status"], line["outcome"]) for line in server.access_lines()]
+            assert ("/trouble/fail", 500, "error") in outcomes
+            assert ("/trouble/broken-stream", 500, "error") in outcomes
+            kinds = [line["exception"]["type"] for line in server.lines() if "exception" in line]
+            assert kinds.count("sample_app.trouble.RefusedError") >= 2
+            assert max(len(line["path"]) for line in server.access_lines()) == 1024
+        else:
+            assert re.search(r"^\S+ INFO     api\.access       GET    /ws/open 101 ", output, re.MULTILINE)
+
+
+def test_blocked_stdout_stops_no_request_and_the_loss_is_said(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    each, times = 4000, 4
+    with Server(tmp_path, stdout=writer) as server:
+        os.close(writer)
+        for _ in range(times):
+            assert server.get(f"/trouble/log?lines={each}").json() == {"lines": each}
+        assert server.get("/ready").status_code == 200
+        received: list[dict[str, object]] = []
+
+        def read() -> None:
+            with os.fdopen(reader) as output:
+                received.extend(json.loads(line) for line in output)
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        wait_until(lambda: any("dropped" in line for line in received))
+        assert server.stop() == 0
+        thread.join(30)
+    of_the_app = [line for line in received if line["logger"] == "sample_app.trouble"]
+    of_requests = [line for line in received if line["logger"] == "api.access"]
+    dropped = sum(int(str(line["dropped"])) for line in received if "dropped" in line)
+    assert dropped > 0
+    assert len(of_the_app) + len(of_requests) + dropped == each * times + times
+
+
+def test_stop_is_bounded_although_stdout_stays_blocked(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    try:
+        with Server(tmp_path, stdout=writer) as server:
+            os.close(writer)
+            server.get("/trouble/log?lines=2000")
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(30) == 0
+    finally:
+        os.close(reader)

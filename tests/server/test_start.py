@@ -1,0 +1,105 @@
+"""What is served, and what is refused before anything is."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+from server import Server, wait_until
+
+SHOP = """
+from fastapi import FastAPI
+
+app = FastAPI()
+
+
+@app.get("/shop")
+async def shop() -> str:
+    return "open"
+"""
+
+
+def _end(server: Server) -> tuple[int, str]:
+    try:
+        status = server.process.wait(30)
+    finally:
+        server.process.kill()
+        server.client.close()
+    return status, server.stderr()
+
+
+@pytest.mark.parametrize(
+    ("app", "line"),
+    [
+        ("absent.main:app", "APP=absent.main:app: there is no module absent in "),
+        ("sample_app.main:absent", "APP=sample_app.main:absent: module sample_app.main has no attribute absent"),
+    ],
+)
+def test_broken_app_ends_the_start_in_one_line(tmp_path: Path, app: str, line: str) -> None:
+    server = Server(tmp_path, APP=app, WEB_CONCURRENCY="2")
+    status, error = _end(server)
+    assert status == 4
+    assert error.startswith(line)
+    assert error.count("\n") == 1
+    assert "Traceback" not in server.stdout()
+
+
+def test_debug_level_shows_where_the_app_broke(tmp_path: Path) -> None:
+    (tmp_path / "breaks.py").write_text("1 / 0\n")
+    server = Server(tmp_path, path=tmp_path, APP="breaks:app", LOG_LEVEL="DEBUG")
+    status, error = _end(server)
+    assert status == 4
+    assert (
+        error == f"APP=breaks:app: importing it raised ZeroDivisionError: division by zero ({tmp_path}/breaks.py:1)\n"
+    )
+    (line,) = [line for line in server.lines() if line["logger"] == "api.asgi"]
+    assert line["exception"]["stack"][-1] == f"{tmp_path}/breaks.py:1 in <module>"
+
+
+def test_wrong_setting_ends_the_start_in_one_line(tmp_path: Path) -> None:
+    server = Server(tmp_path, LOG_FORMAT="xml")
+    assert _end(server) == (2, "LOG_FORMAT=xml: not allowed; expected json or text\n")
+    assert server.stdout() == ""
+
+
+@pytest.mark.parametrize("options", [(), ("-k", "asgi")], ids=["uvicorn", "plain-native"])
+def test_app_in_a_package_named_as_ours_is_served(tmp_path: Path, options: tuple[str, ...]) -> None:
+    (tmp_path / "api").mkdir()
+    (tmp_path / "api" / "shop.py").write_text(SHOP)
+    with Server(tmp_path, *options, path=tmp_path, APP="api.shop:app", GUNICORN_TIMEOUT="10") as server:
+        assert server.get("/shop").json() == "open"
+        assert server.get("/health").json()["status"] == "healthy"
+        server.client.close()
+        assert server.stop() == 0
+        assert len(server.access_lines(route="/shop")) == 1
+
+
+def test_forwarded_address_counts_from_a_trusted_proxy_only(tmp_path: Path) -> None:
+    forwarded = {"x-forwarded-for": "198.51.100.9"}
+    clients = []
+    for trusted in ("127.0.0.1", "192.0.2.0/24"):
+        with Server(tmp_path, FORWARDED_ALLOW_IPS=trusted) as server:
+            server.get("/", headers=forwarded)
+            server.get("/")
+            assert server.stop() == 0
+            clients.append([line["client"] for line in server.access_lines(route="/")])
+    (trusting, direct), (distrusting, same) = clients
+    assert trusting != direct
+    assert distrusting == same
+
+
+def test_development_takes_changed_code_up(tmp_path: Path) -> None:
+    code = tmp_path / "shop.py"
+    code.write_text(SHOP)
+    with Server(tmp_path, path=tmp_path, APP="shop:app", ENVIRONMENT="development") as server:
+        assert server.get("/shop", headers={"connection": "close"}).json() == "open"
+        code.write_text(SHOP.replace("open", "closed for today"))
+        wait_until(lambda: _says(server) == "closed for today")
+        server.client.close()
+        assert server.stop() == 0
+
+
+def _says(server: Server) -> object:
+    try:
+        return server.get("/shop", headers={"connection": "close"}).json()
+    except httpx.TransportError:  # between the two workers
+        return None

@@ -1,0 +1,209 @@
+"""A stack of its own for the tests: a copy of the tree, its own project name and ports, brought up by testcontainers.
+
+It runs beside whatever else runs on the machine, and a test may change files of the copy.
+"""
+
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+from testcontainers.compose import DockerCompose
+
+ROOT = Path(__file__).resolve().parent.parent
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", "__pycache__", ".*_cache", ".hypothesis", "artifacts")
+PUBLISHED = ("HTTP_PORT", "HTTPS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT")
+DEADLINE = 90.0  # seconds that anything polled for may take
+
+
+def say(message: str) -> None:
+    """Print a progress line past pytest's capture."""
+    print(f"    … {message}", file=sys.__stderr__, flush=True)
+
+
+class Stack:
+    """One Compose project. `settings` are lines of its `.env`, on top of the template."""
+
+    def __init__(self, directory: Path, *, profiles: list[str], **settings: str) -> None:
+        self.directory = directory
+        self.project = f"sightglass-test-{uuid.uuid4().hex[:8]}"
+        ports = map(str, free_ports(len(PUBLISHED)))
+        # An image of its own too: its build must not replace what another stack runs.
+        self.settings = {"API_IMAGE": self.project, **dict(zip(PUBLISHED, ports, strict=True))} | settings
+        self.profiles = profiles
+        shutil.copytree(ROOT, directory, ignore=NOT_COPIED, dirs_exist_ok=True)
+        self.env_file = directory / ".env"
+        lines = [f"COMPOSE_PROJECT_NAME={self.project}", *(f"{name}={value}" for name, value in self.settings.items())]
+        self.env_file.write_text((ROOT / ".env.template").read_text() + "\n".join(lines) + "\n")
+
+    @cached_property
+    def containers(self) -> DockerCompose:
+        """What testcontainers knows of the project."""
+        return DockerCompose(
+            self.directory,
+            compose_file_name="docker-compose.prod.yml",
+            env_file=str(self.env_file),
+            profiles=self.profiles,
+            build=True,
+        )
+
+    def up(self) -> None:
+        """Start everything and wait until it is healthy; on failure the containers' logs are in the error."""
+        say(f"{self.project}: images")
+        subprocess.run([sys.executable, "scripts/images.py"], cwd=self.directory, check=True, capture_output=True)
+        say(f"{self.project}: building, starting, waiting until healthy")
+        try:
+            self.containers.start()
+        except subprocess.CalledProcessError as error:
+            raise RuntimeError(f"{error.stderr.decode()[-2000:]}\n{self.logs()}") from None
+        say(f"{self.project}: healthy")
+
+    def down(self) -> None:
+        """Remove containers, networks, volumes and the image built."""
+        self.containers.stop()
+        subprocess.run(["docker", "image", "rm", self.project], capture_output=True, check=False)
+
+    def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run `docker compose` on this project.
+
+        Raises:
+            subprocess.CalledProcessError: it failed, unless `check` is false.
+
+        """
+        command = [*self.containers.compose_command_property, *arguments]
+        result = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
+        if check and result.returncode != 0:
+            raise RuntimeError(f"{' '.join(arguments)}: {result.stderr or result.stdout}")
+        return result
+
+    def logs(self, *services: str, tail: int = 15) -> str:
+        """Return the ends of the containers' logs."""
+        return self.compose("logs", "--no-color", "--tail", str(tail), *services, check=False).stdout
+
+    def inspect(self, *services: str) -> list[dict[str, Any]]:
+        """Return `docker inspect` of the running containers."""
+        ids = self.compose("ps", "--quiet", *services).stdout.split()
+        inspected: list[dict[str, Any]] = json.loads(docker("inspect", *ids))
+        return inspected
+
+    @property
+    def https_url(self) -> str:
+        """The edge's address."""
+        return f"https://localhost:{self.settings['HTTPS_PORT']}"
+
+    @property
+    def http_url(self) -> str:
+        """The edge's address without TLS."""
+        return f"http://localhost:{self.settings['HTTP_PORT']}"
+
+    @property
+    def prometheus_url(self) -> str:
+        """Prometheus' address."""
+        return f"http://127.0.0.1:{self.settings['PROMETHEUS_PORT']}"
+
+    @property
+    def alertmanager_url(self) -> str:
+        """Alertmanager's address."""
+        return f"http://127.0.0.1:{self.settings['ALERTMANAGER_PORT']}"
+
+    @cached_property
+    def certificate(self) -> Path:
+        """The certificate the stack generated, to verify it by."""
+        path = self.directory / "certificate.pem"
+        path.write_text(self.compose("exec", "-T", "nginx", "cat", "/run/tls/tls.crt").stdout)
+        return path
+
+    def client(self, **arguments: Any) -> httpx.Client:
+        """Return an HTTP client of the edge that verifies its certificate."""
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        defaults: dict[str, Any] = {"base_url": self.https_url, "verify": context, "timeout": 30}
+        return httpx.Client(**defaults | arguments)
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Return the instant vector that Prometheus answers with."""
+        answer = httpx.get(f"{self.prometheus_url}/api/v1/query", params={"query": expression}, timeout=30).json()
+        assert answer["status"] == "success", answer
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+    def value(self, expression: str) -> float | None:
+        """Return the one number of a query, `None` where it has no series."""
+        result = self.query(expression)
+        assert len(result) <= 1, f"{expression}: {len(result)} series"
+        return float(result[0]["value"][1]) if result else None
+
+    def wait_for_value(self, expression: str, expected: float) -> None:
+        """Wait until a query has exactly this value, and still has it one scrape later."""
+        eventually(
+            lambda: self.value(expression) == expected,
+            lambda: f"{expression} is {self.value(expression)}, not {expected}",
+        )
+        self.wait_for_scrape()
+        assert self.value(expression) == expected
+
+    def wait_for_scrape(self) -> None:
+        """Wait until everything has been scraped once more."""
+        start = time.time()
+        eventually(
+            lambda: all(
+                float(t["value"][1]) > start for t in self.query('min by (job) (timestamp(up{job=~"api|nginx"}))')
+            ),
+            lambda: "no new scrape",
+        )
+
+
+def docker(*arguments: str) -> str:
+    """Run `docker` for what it prints.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+
+    """
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def eventually(condition: Callable[[], bool], message: Callable[[], str], deadline: float = DEADLINE) -> None:
+    """Poll until a condition holds.
+
+    Raises:
+        AssertionError: it did not within `deadline` seconds.
+
+    """
+    end = time.monotonic() + deadline
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"after {deadline:.0f} s: {message()}")
+        time.sleep(0.5)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports nobody listens on, all different."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
+
+
+@contextmanager
+def running_stack(*, profiles: list[str], **settings: str) -> Iterator[Stack]:
+    """Bring a stack up for the time of a `with` block."""
+    with tempfile.TemporaryDirectory(prefix="sightglass-") as directory:
+        stack = Stack(Path(directory), profiles=profiles, **settings)
+        try:
+            stack.up()
+            yield stack
+        finally:
+            stack.down()

@@ -1,0 +1,109 @@
+"""``APP``: the app it names, or the one line that says why not."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api import app_loader
+from api.app_loader import AppLoadError, load_app
+
+GOOD = """
+class Holder:
+    pass
+
+
+async def app(scope, receive, send):
+    pass
+
+
+async def legacy(scope):
+    pass
+
+
+def create_app():
+    return app
+
+
+holder = Holder()
+holder.inner = app
+number = 3
+"""
+FILES = {
+    "good.py": GOOD,
+    "package/__init__.py": "",
+    "package/main.py": GOOD,
+    "needs.py": "import absent_library_4711\n",
+    "syntax.py": "a = 1\ndef broken(:\n",
+    "raises.py": "import json\n\ndef load():\n    json.loads('{\\n')\n\nload()\n",
+    "exits.py": "import sys\nsys.exit('no licence')\n",
+}
+
+
+@pytest.fixture(autouse=True)
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in FILES.items():
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("good", "package", "package.main", "needs", "syntax", "raises", "exits"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+@pytest.mark.parametrize("path", ["good:app", "package.main:app", "good:holder.inner"])
+def test_app_is_found(path: str) -> None:
+    assert getattr(load_app(path), "__name__", None) == "app"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("absent.main:app", "there is no module absent in "),
+        ("package.absent:app", "there is no module package.absent in "),
+        ("good:absent", "module good has no attribute absent"),
+        ("good:holder.absent", "module good has no attribute holder.absent"),
+        ("good:number", "number is no ASGI app but a int"),
+        ("good:create_app", "create_app does not take scope, receive and send, so it is no ASGI app"),
+        ("good:legacy", "legacy does not take scope, receive and send, so it is no ASGI app"),
+        ("needs:app", "importing it raised ModuleNotFoundError: No module named 'absent_library_4711' ("),
+        ("syntax:app", "importing it raised SyntaxError: "),
+        ("raises:app", "importing it raised JSONDecodeError: "),
+        ("exits:app", "importing it raised SystemExit: no licence ("),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_the_value(path: str, reason: str) -> None:
+    with pytest.raises(AppLoadError) as caught:
+        load_app(path)
+    assert str(caught.value).startswith(f"APP={path}: {reason}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "place"), [("needs", "needs.py:1)"), ("syntax", "syntax.py:2)"), ("raises", "raises.py:4)")]
+)
+def test_error_inside_the_users_code_is_placed_there(path: str, place: str) -> None:
+    with pytest.raises(AppLoadError) as caught:
+        load_app(f"{path}:app")
+    assert str(caught.value).endswith(place)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.text(st.characters(categories=None)))
+def test_message_of_the_users_error_cannot_break_the_line(text: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        raise ValueError(text)
+    assert app_loader._reason(caught.value, "good").isprintable()
+
+
+def test_line_is_said_once_for_all_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        for _ in range(2):
+            with pytest.raises(SystemExit) as caught:
+                app_loader.exit_with(AppLoadError("APP=x: wrong"))
+            assert caught.value.code == 4
+        assert capsys.readouterr().err == "APP=x: wrong\n"
+    finally:
+        app_loader._said[0] = 0

@@ -1,0 +1,565 @@
+"""What the outermost layer counts and logs, for everything a request can come to."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from fastapi import BackgroundTasks, FastAPI, HTTPException, Request, WebSocket, WebSocketDisconnect
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from hypothesis import given
+from hypothesis import strategies as st
+from observed import Client, Observed, ask, http, websocket
+from prometheus_client import CollectorRegistry, Counter
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
+
+from api.observability.context import current_request
+
+
+class BrokenError(Exception):
+    """What the apps here raise."""
+
+
+def make_app() -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/items/{item}")
+    async def item(item: str) -> dict[str, str]:
+        return {"item": item}
+
+    @app.post("/echo")
+    async def echo(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(await request.body())
+
+    @app.get("/fail")
+    async def fail() -> None:
+        raise RuntimeError("broken")
+
+    @app.get("/teapot")
+    async def teapot() -> None:
+        raise HTTPException(418)
+
+    @app.get("/unavailable")
+    async def unavailable() -> PlainTextResponse:
+        return PlainTextResponse("later", 503)
+
+    @app.get("/empty", status_code=204)
+    async def empty() -> None:
+        return None
+
+    @app.get("/cached")
+    async def cached() -> PlainTextResponse:
+        return PlainTextResponse(status_code=304)
+
+    return app
+
+
+@pytest.fixture
+def observed() -> Observed:
+    return Observed(make_app())
+
+
+async def test_each_request_is_counted_once_under_method_template_and_status(observed: Observed) -> None:
+    for number in range(7):
+        await ask(observed, http(path=f"/items/{number}"))
+    assert observed.requests() == {("GET", "/items/{item}", "200"): 7}
+    assert observed.durations() == 7
+    assert observed.value("http_requests_in_progress") == 0
+    assert [(e["status"], e["outcome"], e["route"], e["path"]) for e in observed.log.entries] == [
+        (200, "ok", "/items/{item}", f"/items/{number}") for number in range(7)
+    ]
+
+
+async def test_unmatched_paths_share_one_label(observed: Observed) -> None:
+    for path in ("/nothing", "/wp-admin.php", "/items/1/2", "/" + "x" * 4000):
+        await ask(observed, http(path=path))
+    assert observed.requests() == {("GET", "(unmatched)", "404"): 4}
+
+
+async def test_wrong_method_on_a_route_keeps_its_template(observed: Observed) -> None:
+    await ask(observed, http("DELETE", "/items/1"))
+    assert observed.requests() == {("DELETE", "/items/{item}", "405"): 1}
+
+
+@pytest.mark.parametrize("method", ["FOO", "get", "X" * 500, "PROPFIND"])
+async def test_odd_methods_share_one_label(observed: Observed, method: str) -> None:
+    await ask(observed, http(method, "/items/1"))
+    assert observed.requests() == {("OTHER", "/items/{item}", "405"): 1}
+
+
+async def test_slash_redirect_leaks_no_path(observed: Observed) -> None:
+    client = await ask(observed, http(path="/items/secret/"))
+    assert client.status == 307
+    assert observed.requests() == {("GET", "(unmatched)", "307"): 1}
+
+
+async def test_preflight_is_counted() -> None:
+    app = make_app()
+    app.add_middleware(CORSMiddleware, allow_origins=["*"])
+    observed = Observed(app)
+    headers = [("origin", "http://a.example"), ("access-control-request-method", "GET")]
+    client = await ask(observed, http("OPTIONS", "/items/1", headers))
+    assert client.status == 200
+    assert observed.requests() == {("OPTIONS", "(unmatched)", "200"): 1}
+
+
+async def test_an_http_error_is_an_answer(observed: Observed) -> None:
+    await ask(observed, http(path="/teapot"))
+    await ask(observed, http(path="/unavailable"))
+    assert observed.requests() == {("GET", "/teapot", "418"): 1, ("GET", "/unavailable", "503"): 1}
+    assert [entry["outcome"] for entry in observed.log.entries] == ["ok", "ok"]
+
+
+async def test_an_exception_is_counted_timed_and_passed_on(observed: Observed) -> None:
+    client = Client()
+    with pytest.raises(RuntimeError, match="broken"):
+        await observed.app(http(path="/fail"), client.receive, client.send)
+    assert client.status == 500
+    assert dict(client.headers)["x-request-id"] == observed.log.entries[0]["context"].request_id
+    assert observed.requests() == {("GET", "/fail", "500"): 1}
+    assert observed.durations() == 1
+    assert observed.value("http_requests_in_progress") == 0
+    assert (observed.log.entries[0]["status"], observed.log.entries[0]["outcome"]) == (500, "error")
+
+
+async def test_an_app_that_raises_without_answering_is_answered_for() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise BrokenError
+
+    observed = Observed(app)
+    client = Client()
+    with pytest.raises(BrokenError):
+        await observed.app(http(), client.receive, client.send)
+    assert client.status == 500
+    headers = dict(client.headers)
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["x-request-id"].encode() in client.body
+    assert observed.requests() == {("GET", "(unmatched)", "500"): 1}
+    assert len(observed.log.entries) == 1
+
+
+@pytest.mark.parametrize("started", [False, True])
+async def test_an_app_that_returns_without_a_whole_answer_failed(started: bool) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if started:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    observed = Observed(app)
+    await ask(observed, http())
+    assert observed.requests() == {("GET", "(unmatched)", "500"): 1}
+    assert observed.log.entries[0]["outcome"] == "error"
+
+
+async def test_a_stream_that_fails_midway_is_not_a_success() -> None:
+    app = FastAPI()
+
+    @app.get("/stream")
+    async def stream() -> StreamingResponse:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"12345"
+            raise BrokenError
+
+        return StreamingResponse(chunks())
+
+    observed = Observed(app)
+    client = Client()
+    with pytest.raises(BrokenError):
+        await observed.app(http(path="/stream"), client.receive, client.send)
+    assert client.status == 200
+    assert observed.requests() == {("GET", "/stream", "500"): 1}
+    assert observed.value("http_response_size_bytes_sum", method="GET", route="/stream") == 5
+    assert observed.log.entries[0]["outcome"] == "error"
+
+
+async def test_a_client_that_leaves_a_stream_is_neither_success_nor_failure() -> None:
+    app = FastAPI()
+
+    @app.get("/stream")
+    async def stream() -> StreamingResponse:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"12345"
+            await asyncio.Event().wait()
+
+        return StreamingResponse(chunks())
+
+    observed = Observed(app)
+    messages: list[Message] = [{"type": "http.request", "body": b""}, {"type": "http.disconnect"}]
+    await ask(observed, http(path="/stream"), *messages)
+    assert observed.requests() == {("GET", "/stream", "499"): 1}
+    assert observed.log.entries[0]["outcome"] == "disconnected"
+
+
+async def test_a_client_that_leaves_while_sending_its_body(observed: Observed) -> None:
+    messages: list[Message] = [{"type": "http.request", "body": b"123", "more_body": True}, {"type": "http.disconnect"}]
+    client = Client(*messages)
+    with contextlib.suppress(ClientDisconnect):  # what the framework makes of it is its own affair
+        await observed.app(http("POST", "/echo"), client.receive, client.send)
+    assert observed.requests() == {("POST", "/echo", "499"): 1}
+    assert observed.value("http_request_size_bytes_sum", method="POST", route="/echo") == 3
+
+
+async def test_a_server_that_raises_on_send_says_the_client_left(observed: Observed) -> None:
+    client = Client()
+
+    def refuse(message: Message) -> None:
+        raise BrokenPipeError
+
+    client.on_send = refuse
+    with pytest.raises(BrokenPipeError):
+        await observed.app(http(path="/items/1"), client.receive, client.send)
+    assert observed.requests() == {("GET", "/items/{item}", "499"): 1}
+    assert (observed.log.entries[0]["status"], observed.log.entries[0]["outcome"]) == (499, "disconnected")
+
+
+async def test_a_cancelled_request_is_counted_and_stays_cancelled() -> None:
+    app = FastAPI()
+    reached = asyncio.Event()
+
+    @app.get("/wait")
+    async def wait() -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    observed = Observed(app)
+    client = Client()
+    task = asyncio.create_task(observed.app(http(path="/wait"), client.receive, client.send))
+    await reached.wait()
+    assert observed.value("http_requests_in_progress") == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert observed.requests() == {("GET", "/wait", "499"): 1}
+    assert observed.value("http_requests_in_progress") == 0
+    assert (observed.log.entries[0]["status"], observed.log.entries[0]["outcome"]) == (None, "cancelled")
+
+
+async def test_background_tasks_are_after_the_request() -> None:
+    app = FastAPI()
+    release = asyncio.Event()
+
+    @app.get("/later")
+    async def later(tasks: BackgroundTasks) -> None:
+        tasks.add_task(release.wait)
+
+    observed = Observed(app)
+    answered = asyncio.Event()
+    client = Client()
+    client.on_send = lambda message: answered.set() if message["type"] == "http.response.body" else None
+    task = asyncio.create_task(observed.app(http(path="/later"), client.receive, client.send))
+    await answered.wait()
+    await asyncio.sleep(0)
+    assert not task.done()
+    assert observed.requests() == {("GET", "/later", "200"): 1}
+    assert observed.value("http_requests_in_progress") == 0
+    before = observed.value("http_request_duration_seconds_sum", method="GET", route="/later")
+    release.set()
+    await task
+    assert observed.value("http_request_duration_seconds_sum", method="GET", route="/later") == before
+    assert observed.requests() == {("GET", "/later", "200"): 1}
+
+
+async def test_a_failing_background_task_does_not_undo_the_answer() -> None:
+    app = FastAPI()
+
+    @app.get("/later")
+    async def later(tasks: BackgroundTasks) -> None:
+        def broken() -> None:
+            raise RuntimeError
+
+        tasks.add_task(broken)
+
+    observed = Observed(app)
+    client = Client()
+    with pytest.raises(RuntimeError):
+        await observed.app(http(path="/later"), client.receive, client.send)
+    assert observed.requests() == {("GET", "/later", "200"): 1}
+    assert len(observed.log.entries) == 1
+
+
+async def test_answers_without_a_body_have_size_zero(observed: Observed) -> None:
+    await ask(observed, http(path="/empty"))
+    await ask(observed, http(path="/cached"))
+    assert observed.requests() == {("GET", "/empty", "204"): 1, ("GET", "/cached", "304"): 1}
+    assert observed.value("http_response_size_bytes_sum", method="GET", route="/empty") == 0
+    assert observed.value("http_response_size_bytes_count", method="GET", route="/cached") == 1
+
+
+async def test_a_head_request_sends_no_body() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("hello")(scope, receive, send)
+
+    observed = Observed(app)
+    await ask(observed, http("HEAD"))
+    assert observed.value("http_response_size_bytes_sum", method="HEAD", route="(unmatched)") == 0
+    assert observed.log.entries[0]["response_size"] == 0
+
+
+async def test_sizes_are_of_the_bytes_not_of_what_headers_claim(observed: Observed) -> None:
+    chunks: list[Message] = [
+        {"type": "http.request", "body": b"12345", "more_body": True},
+        {"type": "http.request", "more_body": True},
+        {"type": "http.request", "body": b"678"},
+    ]
+    await ask(observed, http("POST", "/echo", [("content-length", "999999")]), *chunks)
+    assert observed.value("http_request_size_bytes_sum", method="POST", route="/echo") == 8
+    assert observed.value("http_response_size_bytes_sum", method="POST", route="/echo") == 8
+
+
+@pytest.mark.parametrize("length", ["", "-1", "ten", "1e9", "9" * 400, "1, 2", "\xff"])
+async def test_malformed_lengths_leak_nothing(observed: Observed, length: str) -> None:
+    await ask(observed, http(path="/items/1", headers=[("content-length", length)]))
+    assert observed.value("http_requests_in_progress") == 0
+    assert observed.requests() == {("GET", "/items/{item}", "200"): 1}
+
+
+async def test_messages_may_leave_out_the_body() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "more_body": True})
+        await send({"type": "http.response.body"})
+
+    observed = Observed(app)
+    client = await ask(observed, http(), {"type": "http.request"})
+    assert [name for name, _ in client.headers] == ["x-request-id"]
+    assert observed.requests() == {("GET", "(unmatched)", "200"): 1}
+
+
+async def test_sampled_requests_leave_their_trace_as_an_exemplar(observed: Observed) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    inner = observed.app._inner
+
+    async def traced(scope: Scope, receive: Receive, send: Send) -> None:
+        context = current_request.get()
+        assert context is not None
+        context.trace_id, context.sampled = trace, scope["path"] == "/items/sampled"
+        await inner(scope, receive, send)
+
+    observed.app._inner = traced
+    await ask(observed, http(path="/items/unsampled"))
+    assert "trace_id" not in str(observed.worker.families())
+    await ask(observed, http(path="/items/sampled"))
+    exemplars = [
+        (key, text)
+        for family in observed.worker.families()
+        if family[0] == "http_request_duration_seconds"
+        for key, _, text in family[4]
+        if text
+    ]
+    assert len(exemplars) == 1
+    assert f'# {{trace_id="{trace}"}} ' in exemplars[0][1]
+
+
+# Request ids
+
+
+@given(st.text(alphabet="abcXYZ019._-", min_size=1, max_size=128))
+def test_a_valid_request_id_is_kept(given_id: str) -> None:
+    observed = Observed(make_app())
+    client = asyncio.run(ask(observed, http(path="/items/1", headers=[("X-Request-ID", given_id)])))
+    assert dict(client.headers)["x-request-id"] == given_id
+    assert observed.log.entries[0]["context"].request_id == given_id
+
+
+@given(st.text(st.characters(codec="latin-1"), max_size=200))
+def test_a_request_id_is_always_safe_to_log(given_id: str) -> None:
+    observed = Observed(make_app())
+    client = asyncio.run(ask(observed, http(path="/items/1", headers=[("X-Request-ID", given_id)])))
+    used = dict(client.headers)["x-request-id"]
+    assert used == given_id or len(used) == 32
+    assert 1 <= len(used) <= 128
+    assert set(used) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+async def test_the_response_has_one_request_id_even_if_the_app_sets_its_own() -> None:
+    shared = PlainTextResponse("x", headers={"X-Request-ID": "theirs"})
+    observed = Observed(shared)
+    first, second = await ask(observed, http()), await ask(observed, http())
+    ids = [[value for name, value in client.headers if name == "x-request-id"] for client in (first, second)]
+    assert [len(values) for values in ids] == [1, 1]
+    assert ids[0] != ids[1]
+    assert "theirs" not in ids[0] + ids[1]
+
+
+async def test_code_reads_the_request_it_works_for() -> None:
+    app = FastAPI()
+
+    @app.get("/me")
+    def me() -> str:
+        context = current_request.get()
+        return context.request_id if context else ""
+
+    client = await ask(Observed(app), http(path="/me", headers=[("x-request-id", "abc")]))
+    assert client.body == b'"abc"'
+    assert current_request.get() is None
+
+
+# WebSockets
+
+
+async def test_an_accepted_connection_is_counted_at_its_end() -> None:
+    app = FastAPI()
+
+    @app.websocket("/talk/{room}")
+    async def talk(socket: WebSocket, room: str) -> None:
+        await socket.accept()
+        assert watched.requests() == {}
+        await socket.send_text("é")
+        await socket.receive_text()
+
+    watched = Observed(app)
+    messages: list[Message] = [{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "abc"}]
+    client = await ask(watched, websocket("/talk/1"), *messages)
+    assert dict(client.headers)["x-request-id"]
+    assert watched.requests() == {("GET", "/talk/{room}", "101"): 1}
+    assert watched.durations() == 0
+    entry = watched.log.entries[0]
+    assert (entry["request_size"], entry["response_size"], entry["outcome"]) == (3, 2, "ok")
+
+
+async def test_a_refused_connection_is_a_403() -> None:
+    observed = Observed(make_app())
+    await ask(observed, websocket("/nowhere"), {"type": "websocket.connect"})
+    assert observed.requests() == {("GET", "(unmatched)", "403"): 1}
+
+
+async def test_a_connection_whose_client_leaves_ended_as_it_should() -> None:
+    app = FastAPI()
+
+    @app.websocket("/talk")
+    async def talk(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.receive_text()
+
+    observed = Observed(app)
+    messages: list[Message] = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1001}]
+    client = Client(*messages)
+    with contextlib.suppress(WebSocketDisconnect):
+        await observed.app(websocket("/talk"), client.receive, client.send)
+    assert observed.requests() == {("GET", "/talk", "101"): 1}
+    assert observed.log.entries[0]["outcome"] == "ok"
+
+
+@pytest.mark.parametrize(("accepted", "status"), [(False, "500"), (True, "101")])
+async def test_a_connection_that_fails(accepted: bool, status: str) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if accepted:
+            await send({"type": "websocket.accept"})
+        raise RuntimeError
+
+    observed = Observed(app)
+    client = Client({"type": "websocket.connect"})
+    with pytest.raises(RuntimeError):
+        await observed.app(websocket(), client.receive, client.send)
+    assert observed.requests() == {("GET", "(unmatched)", status): 1}
+    assert observed.log.entries[0]["outcome"] == "error"
+
+
+# Own endpoints
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
+async def test_own_endpoints_are_answered_logged_and_not_counted(observed: Observed, path: str) -> None:
+    client = await ask(observed, http(path=path))
+    assert client.status == 200
+    assert dict(client.headers)["x-request-id"]
+    assert observed.requests() == {}
+    assert observed.value("http_requests_in_progress") == 0
+    assert [(entry["route"], entry["status"]) for entry in observed.log.entries] == [(path, 200)]
+
+
+async def test_own_endpoints_answer_only_get_and_head_and_exact_paths(observed: Observed) -> None:
+    for scope in (http("POST", "/health"), http(path="/health/"), http(path="//metrics")):
+        assert (await ask(observed, scope)).status == 404
+
+
+async def test_an_observed_app_in_an_observed_app_counts_once() -> None:
+    inner = Observed(make_app())
+    outer_app = FastAPI()
+    outer_app.mount("/sub", inner.app)
+    outer = Observed(outer_app)
+    await ask(outer, http(path="/sub/items/1"))
+    assert sum(outer.requests().values()) == 1
+    assert inner.requests() == {}
+
+
+async def test_metrics_are_those_of_the_apps_registry_too() -> None:
+    registry = CollectorRegistry()
+    counter = Counter("jobs", "Jobs.", ["status"], registry=registry)
+    counter.labels("done").inc(3)
+    Counter("http_requests", "Somebody else's.", registry=registry).inc(99)
+    observed = Observed(JSONResponse({}), registry)
+    await ask(observed, http())
+    text = (await ask(observed, http(path="/metrics"))).body.decode()
+    assert 'jobs_total{status="done",worker="0"} 3.0\n' in text
+    assert "jobs_created" not in text
+    assert text.count("# TYPE http_requests_total ") == 1
+    assert " 99" not in text
+
+
+# Lifespan
+
+
+async def run_lifespan(observed: Observed) -> list[str]:
+    client = Client({"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
+    await observed.app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, client.receive, client.send)
+    return [message["type"] for message in client.sent]
+
+
+COMPLETE = ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_lifespan_of_an_app_runs_and_readiness_fails_first() -> None:
+    seen: list[bool] = []
+
+    async def lifespan_app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await asyncio.sleep(0)
+        await receive()
+        seen.append(watched.health.shutting_down)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    watched = Observed(lifespan_app)
+    assert await run_lifespan(watched) == COMPLETE
+    assert seen == [True]
+    assert watched.value("event_loop_lag_seconds") is not None
+
+
+@pytest.mark.parametrize("after_receive", [False, True])
+async def test_an_app_without_lifespan_gets_one(after_receive: bool) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if after_receive:
+            await receive()
+        assert scope["type"] != "lifespan"
+
+    observed = Observed(app)
+    assert await run_lifespan(observed) == COMPLETE
+    assert observed.health.shutting_down
+
+
+async def test_a_failed_start_is_passed_on() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no"})
+        raise RuntimeError("no")
+
+    client = Client({"type": "lifespan.startup"})
+    with pytest.raises(RuntimeError, match="no"):
+        await Observed(app).app({"type": "lifespan"}, client.receive, client.send)
+    assert [message["type"] for message in client.sent] == ["lifespan.startup.failed"]
+
+
+async def test_the_loops_lag_is_absent_until_it_is_measured(observed: Observed) -> None:
+    assert observed.value("event_loop_lag_seconds") is None
+
+
+async def test_a_blocked_loop_shows_its_current_lag(observed: Observed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.observability.metrics.monotonic", lambda: 107.5)
+    observed.worker.metrics.lag_measured(0.25)
+    observed.worker.metrics.lag_expected(101.0)
+    assert observed.value("event_loop_lag_seconds") == 6.5
+    observed.worker.metrics.lag_expected(108.0)
+    assert observed.value("event_loop_lag_seconds") == 0.25

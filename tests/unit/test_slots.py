@@ -1,0 +1,245 @@
+"""Slots and what is handed on through them, without a server: processes are forked here and end as they are told."""
+
+import errno
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
+from prometheus_client.core import CounterMetricFamily, Metric
+
+from api.observability.families import Family, Totals, continued
+from api.observability.gather import gather
+from api.observability.slots import SlotDirectory
+from api.observability.worker import Worker
+
+
+@pytest.fixture
+def slots() -> Iterator[SlotDirectory]:
+    with TemporaryDirectory(dir="/dev/shm") as path:
+        directory = SlotDirectory(Path(path) / "slots")
+        directory.create()
+        yield directory
+
+
+class Child:
+    """A forked process that runs `work`, says what it returned, and lives until it is killed."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        read, write = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                os.write(write, repr(work()).encode() + b"\n")
+                signal.pause()
+            finally:
+                os._exit(0)
+        os.close(write)
+        with os.fdopen(read) as pipe:
+            self.said = pipe.readline().strip()
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+def value(families: list[Family], series: str) -> float | None:
+    values = [number for family in families for key, number, _ in family[4] if key == series]
+    assert len(values) <= 1
+    return values[0] if values else None
+
+
+def test_workers_get_the_smallest_free_slots_and_a_kill_frees_them(slots: SlotDirectory) -> None:
+    children = [Child(slots.lease) for _ in range(3)]
+    assert [child.said for child in children] == ["0", "1", "2"]
+    children[1].kill()
+    again = Child(slots.lease)
+    assert again.said == "1"
+    for child in (children[0], again, children[2]):
+        child.kill()
+
+
+def test_the_directory_is_the_owners_alone(slots: SlotDirectory) -> None:
+    assert slots.path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_path_too_long_for_sockets_is_refused() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        SlotDirectory(Path("/dev/shm") / ("x" * 100))
+
+
+def make_worker(slots: SlotDirectory | None = None) -> tuple[Worker, CollectorRegistry]:
+    registry = CollectorRegistry()
+    worker = Worker(registry)
+    if slots is not None:
+        worker.join(slots)
+    return worker, registry
+
+
+def test_a_successor_continues_what_was_counted_and_only_that(slots: SlotDirectory) -> None:
+    def generation() -> None:
+        worker, registry = make_worker(slots)
+        Counter("jobs", "Jobs.", ["status"], registry=registry).labels("done").inc(3)
+        Gauge("depth", "Depth.", registry=registry).set(5)
+        Histogram("took_seconds", "Took.", buckets=(1, 2), registry=registry).observe(1.5)
+        Summary("size_bytes", "Size.", registry=registry).observe(10)
+        registry.register(_Absolute())
+        worker.metrics.observe("GET", "/x", 200, 0.02, 10, 20, None)
+        worker.keep()
+
+    for _ in range(3):
+        Child(generation).kill()
+    families = gather(slots)
+    assert value(families, 'jobs_total{status="done",worker="0"}') == 9
+    assert value(families, 'took_seconds_bucket{le="2.0",worker="0"}') == 3
+    assert value(families, 'took_seconds_sum{worker="0"}') == 4.5
+    assert value(families, 'size_bytes_count{worker="0"}') == 3
+    assert value(families, 'http_requests_total{method="GET",route="/x",status="200",worker="0"}') == 3
+    assert value(families, 'http_request_duration_seconds_count{method="GET",route="/x",worker="0"}') == 3
+    assert value(families, 'http_request_size_bytes_sum{method="GET",route="/x",worker="0"}') == 30
+    assert value(families, 'depth{worker="0"}') is None
+    assert value(families, 'rows_total{worker="0"}') is None
+
+
+class _Absolute:
+    """A collector whose counter comes from elsewhere, complete."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily("rows", "Rows in the database.", value=1000)
+
+
+def test_a_collectors_own_totals_are_not_added_up(slots: SlotDirectory) -> None:
+    worker, registry = make_worker(slots)
+    registry.register(_Absolute())
+    worker.keep()
+    heir, registry = Worker(CollectorRegistry()), CollectorRegistry()
+    heir = Worker(registry)
+    registry.register(_Absolute())
+    heir._inherited = slots.read_totals(worker.slot)
+    assert value(heir.families(), 'rows_total{worker="0"}') == 1000
+
+
+def test_what_a_scrape_has_seen_survives_a_kill(slots: SlotDirectory) -> None:
+    def serve() -> None:
+        worker, _ = make_worker(slots)
+        worker.listen()
+        for _ in range(4):
+            worker.metrics.observe("GET", "/x", 200, 0.02, 10, 20, None)
+
+    series = 'http_requests_total{method="GET",route="/x",status="200",worker="0"}'
+    seen: list[float | None] = []
+    for _ in range(3):
+        child = Child(serve)
+        seen.append(value(gather(slots), series))
+        child.kill()
+        seen.append(value(gather(slots), series))
+    assert seen == [4, 4, 8, 8, 12, 12]
+    assert value(gather(slots), 'worker_up{worker="0"}') is None
+
+
+def test_a_thousand_recycles_leave_one_series_and_three_files(slots: SlotDirectory) -> None:
+    worker, _ = make_worker(slots)
+    for _ in range(1000):
+        heir = Worker(CollectorRegistry())
+        heir.directory, heir._inherited = slots, slots.read_totals(worker.slot)
+        heir.metrics.observe("GET", "/x", 200, 0.02, 10, 20, None)
+        heir.keep()
+    families = gather(slots)
+    assert value(families, 'http_requests_total{method="GET",route="/x",status="200",worker="0"}') == 1000
+    assert value(families, 'http_request_duration_seconds_bucket{method="GET",route="/x",le="+Inf",worker="0"}') == 1000
+    assert sum(len(family[4]) for family in families if family[0] == "http_requests") == 1
+    assert sorted(path.name for path in slots.path.iterdir()) == ["0.totals", "leases"]
+
+
+def test_a_stopped_worker_is_down_and_still_told_of(slots: SlotDirectory) -> None:
+    def serve() -> None:
+        worker, _ = make_worker(slots)
+        worker.listen()
+        worker.metrics.observe("GET", "/x", 200, 0.02, 10, 20, None)
+
+    children = [Child(serve), Child(serve)]
+    gather(slots)
+    os.kill(children[0].pid, signal.SIGSTOP)
+    families = gather(slots, deadline=0.3)
+    assert value(families, 'worker_up{worker="0"}') == 0
+    assert value(families, 'worker_up{worker="1"}') == 1
+    for worker in "01":
+        assert value(families, f'http_requests_total{{method="GET",route="/x",status="200",worker="{worker}"}}') == 1
+    assert value(families, 'http_requests_in_progress{worker="0"}') is None
+    os.kill(children[0].pid, signal.SIGCONT)
+    assert value(gather(slots), 'worker_up{worker="0"}') == 1
+    for child in children:
+        child.kill()
+
+
+def test_a_full_queue_and_half_an_answer_count_as_down(slots: SlotDirectory) -> None:
+    listeners = []
+    for slot in (0, 1):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(slots.socket(slot)))
+        listener.listen(0)
+        listeners.append(listener)
+    blockers = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) for _ in range(3)]
+    assert errno.EAGAIN in [blocker.connect_ex(str(slots.socket(0))) for blocker in blockers]
+
+    def half() -> None:
+        connection, _ = listeners[1].accept()
+        connection.sendall(b"(\x02\x00\x00\x00half")
+        connection.close()
+
+    thread = threading.Thread(target=half)
+    thread.start()
+    families = gather(slots, deadline=0.3)
+    thread.join()
+    assert [value(families, f'worker_up{{worker="{slot}"}}') for slot in (0, 1)] == [0, 0]
+    for end in (*listeners, *blockers):
+        end.close()
+
+
+def test_collecting_while_requests_are_counted_loses_nothing() -> None:
+    worker, _ = make_worker()
+    stop = threading.Event()
+    problems: list[BaseException] = []
+
+    def collect() -> None:
+        try:
+            while not stop.is_set():
+                worker.families()
+        except BaseException as error:
+            problems.append(error)
+
+    thread = threading.Thread(target=collect)
+    thread.start()
+    for number in range(20_000):
+        worker.metrics.observe("GET", f"/{number % 500}", 200 + number % 7, 0.02, 1, 1, None)
+    stop.set()
+    thread.join()
+    assert problems == []
+    assert sum(sample[1] for sample in worker.families()[0][4]) == 20_000
+
+
+_VALUES = st.dictionaries(st.sampled_from("abcde"), st.integers(0, 1000))
+
+
+@given(_VALUES, _VALUES)
+def test_totals_never_go_backwards_and_add_up(before: dict[str, float], now: dict[str, float]) -> None:
+    inherited: Totals = {"f": ("counter", "", "", dict(before)), "gone": ("counter", "", "", dict(before))}
+    families, totals = continued([("f", "counter", "", "", [(k, v, "") for k, v in now.items()])], inherited)
+    told = {key: number for key, number, _ in families[0][4]}
+    assert told == {key: before.get(key, 0) + now.get(key, 0) for key in before | now}
+    assert totals["f"][3] == told
+    assert totals["gone"][3] == before
+    assert inherited["f"][3] == before
+
+
+def test_a_family_that_changed_its_type_starts_anew() -> None:
+    inherited: Totals = {"f": ("counter", "", "", {"f_total": 7.0})}
+    families, _ = continued([("f", "histogram", "", "", [("f_count", 1, "")])], inherited)
+    assert families == [("f", "histogram", "", "", [("f_count", 1, "")])]
