@@ -13,6 +13,7 @@ from api.privacy.dependencies import authorized
 from api.privacy.findings import Model
 from api.privacy.inference import Inference
 from api.privacy.jobs import routes as jobs
+from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.store import JobStore
 from api.privacy.keys import ApiKeys
 from api.privacy.size_limit import RequestSizeLimit
@@ -51,7 +52,7 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
     app.state.settings = settings
     app.state.inference = inference
     app.state.jobs = JobStore(settings.runs_dir)
-    app.state.queue = None
+    app.state.queue = Queue(settings)
     app.state.keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
     install_problem_handlers(app)
     app.add_middleware(

@@ -30,11 +30,7 @@ async def _store(request: Request) -> JobStore:
 
 
 async def _queue(request: Request) -> Queue:
-    """Open the queue at first use, for the process it is used in."""
-    state = request.app.state
-    if state.queue is None:
-        state.queue = Queue(state.settings)
-    queue: Queue = state.queue
+    queue: Queue = request.app.state.queue
     return queue
 
 

@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from service import StubModel, eventually, metric, serving, words
 
 from api.main import create_app
 from api.privacy.coding import Decompressor
+from api.privacy.documents import EXAMPLES
 from api.privacy.findings import Finding
 from api.privacy.formats.document import DocumentError
-from api.privacy.process import EXAMPLES, PATH
+from api.privacy.process import PATH
 from api.problem import MEDIA_TYPE, ProblemError
 from api.settings import Settings
+from tests.support.service import StubModel, eventually, metric, serving, words
 
 MARKER = "Marker4711"
 
@@ -246,5 +247,5 @@ def test_packed_bodies_in_any_parts_and_members() -> None:
 def test_the_description_has_every_format_both_ways(client: TestClient) -> None:
     operation = client.get("/openapi.json").json()["paths"][PATH]["post"]
     assert set(operation["requestBody"]["content"]) == set(operation["responses"]["200"]["content"]) == set(EXAMPLES)
-    assert set(operation["responses"]) == {"200", "400", "413", "415", "422", "429", "500", "503", "507"}
-    assert json.dumps(operation).count("$ref") == 8
+    assert set(operation["responses"]) == {"200", "400", "401", "413", "415", "422", "429", "500", "503", "507"}
+    assert json.dumps(operation).count("$ref") == 9

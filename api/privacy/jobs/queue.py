@@ -5,6 +5,7 @@ It only carries ids of jobs; `store` keeps the jobs.
 
 import json
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from huey import Huey, RedisHuey, SqliteHuey  # type: ignore[import-untyped]
@@ -27,21 +28,31 @@ class JsonSerializer(Serializer):  # type: ignore[misc]
 
 
 class Queue:
-    """Tells workers which job to look at."""
+    """Tells workers which job to look at. Opened at first use, in the process that uses it."""
 
     def __init__(self, settings: Settings, run: Callable[[str], None] = lambda _: None) -> None:
         """Take what a worker runs for each id; who only puts ids in needs none."""
+        self._settings = settings
+        self._run = run
+
+    @cached_property
+    def _opened(self) -> tuple[Huey, Callable[[str], object]]:
         options = {"serializer": JsonSerializer(), "results": False}
-        if settings.queue_url:
-            self.huey: Huey = RedisHuey(NAME, url=settings.queue_url, **options)
+        if self._settings.queue_url:
+            huey = RedisHuey(NAME, url=self._settings.queue_url, **options)
         else:
-            settings.runs_dir.mkdir(parents=True, exist_ok=True)
-            self.huey = SqliteHuey(NAME, filename=str(settings.runs_dir / "queue.db"), **options)
-        self._task = self.huey.task(name="run_job")(run)
+            self._settings.runs_dir.mkdir(parents=True, exist_ok=True)
+            huey = SqliteHuey(NAME, filename=str(self._settings.runs_dir / "queue.db"), **options)
+        return huey, huey.task(name="run_job")(self._run)
+
+    @property
+    def huey(self) -> Huey:
+        """The queue as the library has it."""
+        return self._opened[0]
 
     def put(self, job_id: str) -> None:
         """Name a job. Raises what the back end raises when it is gone; a sweep of the workers will name it then."""
-        self._task(job_id)
+        self._opened[1](job_id)
 
     def waiting(self) -> set[str]:
         """Give the ids that no worker has taken yet."""

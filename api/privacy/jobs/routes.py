@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from api.observability.context import current_request
 from api.privacy.dependencies import OwnerOf, QueueOf, StoreOf
-from api.privacy.documents import CLIENT_CLOSED_REQUEST, content, output_charset
+from api.privacy.documents import CLIENT_CLOSED_REQUEST, DocumentOf, content, output_charset
 from api.privacy.jobs.store import DOCUMENT, RESULT, JobStore, Record, Status, now
 from api.privacy.metrics import JOBS
 from api.problem import ProblemError, error_responses
