@@ -1,5 +1,6 @@
 """`POST /api/v1/process`: a document in, the same document without personal data out."""
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -7,8 +8,9 @@ from functools import partial
 from tempfile import SpooledTemporaryFile
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from api.privacy.coding import Decompressor
 from api.privacy.dependencies import InferenceOf, SettingsOf
@@ -30,7 +32,7 @@ router = APIRouter(tags=["privacy"])
 
 @router.post(
     PATH,
-    response_class=StreamingResponse,
+    response_class=Response,
     response_model=None,
     summary="Redact a document",
     responses=error_responses(400, 401, 413, 415, 422, 429, 500, 503, 507)
@@ -66,11 +68,32 @@ async def process(
     for entity_type, count in redactor.found.items():
         PII_DETECTED.labels(entity_type).inc(count)
     charset = output_charset(document.media_type, document.charset)
-    return StreamingResponse(
-        _parts(result),
-        media_type=f"{document.media_type}; charset={charset}",
-        headers={"Content-Length": str(result.tell())},
-    )
+    return _ResultResponse(result, f"{document.media_type}; charset={charset}")
+
+
+class _ResultResponse(Response):
+    """Sends a file, from its start to where it stands, and closes it.
+
+    Its last bytes go as the last message: a client has them all then and may be gone before another, which would
+    look like one that left in the middle.
+    """
+
+    def __init__(self, file: SpooledTemporaryFile[bytes], content_type: str) -> None:
+        self._file = file
+        self._left = file.tell()
+        super().__init__(headers={"Content-Type": content_type, "Content-Length": str(self._left)})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Send it."""
+        with self._file:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            self._file.seek(0)
+            more = True
+            while more:
+                part = await asyncio.to_thread(self._file.read, PART)
+                self._left -= len(part)
+                more = self._left > 0
+                await send({"type": "http.response.body", "body": part, "more_body": more})
 
 
 async def _spool(work: Work, steps: Iterator[bytes], result: SpooledTemporaryFile[bytes]) -> None:
@@ -88,10 +111,3 @@ async def _spool(work: Work, steps: Iterator[bytes], result: SpooledTemporaryFil
 
     while await work.step(step):
         pass
-
-
-def _parts(result: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
-    with result:
-        result.seek(0)
-        while part := result.read(PART):
-            yield part

@@ -26,7 +26,7 @@ SWEEP_INTERVAL = 2.0
 EXPIRE_INTERVAL = 60.0
 """Seconds."""
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("api.privacy.worker")  # it runs as __main__
 
 
 def work(settings: Settings, stopping: Event, load: Callable[[Path | None], Model] = load_model) -> None:
@@ -63,6 +63,7 @@ def main() -> None:
     """Run a worker process."""
     settings = load_settings_or_exit()
     configure_logging(settings)
+    logging.getLogger("huey").setLevel(logging.WARNING)  # two lines a job
     start_http_server(settings.metrics_port)
     work(settings, Event())
 

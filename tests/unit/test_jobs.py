@@ -215,6 +215,14 @@ def test_a_job_is_accepted_without_the_queue_and_named_by_the_sweep(
     assert (ids(queue), metric("job_queue_depth"), metric("job_queue_age_seconds")) == ([], 0, 0)
 
 
+def test_what_the_service_puts_into_the_queue_a_worker_understands(jobs: Jobs) -> None:
+    job_id = jobs.create().json()["id"]
+    seen: list[str] = []
+    queue = Queue(jobs.settings, seen.append)
+    queue.huey.execute(queue.huey.dequeue())
+    assert seen == [job_id]
+
+
 def test_finished_jobs_expire_by_age_and_by_size(jobs: Jobs) -> None:
     old, middle, new = (jobs.create("Zaphod " * 10_000).json()["id"] for _ in range(3))
     jobs.work()

@@ -21,6 +21,15 @@ from api.settings import Settings
 from tests.support.service import StubModel, eventually, metric, serving, words
 
 MARKER = "Marker4711"
+SCOPE = {
+    "type": "http",
+    "asgi": {"version": "3.0", "spec_version": "2.4"},
+    "http_version": "1.1",
+    "method": "POST",
+    "path": PATH,
+    "query_string": b"",
+    "headers": [(b"content-type", b"text/plain")],
+}
 
 
 @pytest.fixture(scope="module")
@@ -199,23 +208,31 @@ async def test_a_client_that_leaves_stops_the_work(tmp_path: Path) -> None:
         if message["type"] == "http.response.start":
             statuses.append(message["status"])
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "method": "POST",
-        "path": PATH,
-        "query_string": b"",
-        "headers": [(b"content-type", b"text/plain")],
-    }
     done = metric("model_predictions_total")
     async with app.router.lifespan_context(app):
         await asyncio.to_thread(eventually, lambda: app.state.inference.check() is None)
-        await asyncio.wait_for(app(scope, receive, send), 30)
+        await asyncio.wait_for(app(SCOPE.copy(), receive, send), 30)
         assert app.state.inference.documents.free == 1
     assert statuses == [499]
     assert 0 < seen < 2 * 60_000 / 1500
     assert metric("model_predictions_total") == done
+
+
+async def test_the_last_bytes_are_the_last_message(tmp_path: Path) -> None:
+    app = create_app(Settings(runs_dir=tmp_path), lambda _: StubModel())
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"a" * 300_000}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with app.router.lifespan_context(app):
+        await asyncio.to_thread(eventually, lambda: app.state.inference.check() is None)
+        await app(SCOPE.copy(), receive, send)
+    bodies = [message for message in sent if message["type"] == "http.response.body"]
+    assert [(len(body["body"]), body.get("more_body", False)) for body in bodies] == [(262144, True), (37856, False)]
 
 
 def test_a_packed_bomb_is_unpacked_in_bounded_parts() -> None:

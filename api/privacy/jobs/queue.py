@@ -43,7 +43,12 @@ class Queue:
         else:
             self._settings.runs_dir.mkdir(parents=True, exist_ok=True)
             huey = SqliteHuey(NAME, filename=str(self._settings.runs_dir / "queue.db"), **options)
-        return huey, huey.task(name="run_job")(self._run)
+
+        def run_job(job_id: str) -> None:
+            """Stand for the task under one name: huey takes it from the function and its module."""
+            self._run(job_id)
+
+        return huey, huey.task()(run_job)
 
     @property
     def huey(self) -> Huey:
