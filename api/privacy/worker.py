@@ -15,6 +15,7 @@ from prometheus_client import start_http_server
 
 from api.main import load_model
 from api.observability.logging import configure_logging
+from api.observability.tracing import Tracing
 from api.privacy.findings import Model, ModelError
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.runner import Runner, sweep
@@ -65,7 +66,10 @@ def main() -> None:
     configure_logging(settings)
     logging.getLogger("huey").setLevel(logging.WARNING)  # two lines a job
     start_http_server(settings.metrics_port)
+    tracing = Tracing(settings, lambda _: "")
+    tracing.start()
     work(settings, Event())
+    tracing.shutdown()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,11 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from api.observability.context import RequestContext, current_request
 from api.privacy.documents import EXAMPLES
 from api.privacy.findings import Finding
 from api.privacy.jobs import runner as running
@@ -246,6 +250,37 @@ def test_what_a_killed_upload_left_expires(jobs: Jobs) -> None:
     os.utime(left, (0, 0))
     jobs.store.expire(now() - timedelta(hours=1), 10**9)
     assert not left.exists()
+
+
+def test_a_job_goes_on_with_its_requests_ids_and_trace(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(running, "tracer", provider.get_tracer("test"))
+    seen: list[tuple[str | None, ...]] = []
+
+    def find(_: str) -> list[Finding]:
+        context = current_request.get()
+        assert context
+        seen.append((context.request_id, context.trace_id, context.span_id))
+        return []
+
+    request = RequestContext("request-1")
+    request.trace_id, request.span_id = "a" * 32, "b" * 16
+    for sampled in (True, False):
+        request.sampled = sampled
+        token = current_request.set(request)
+        try:
+            jobs.create()
+        finally:
+            current_request.reset(token)
+        jobs.work(StubModel(find))
+    (span,) = exporter.get_finished_spans()
+    assert span.parent
+    assert (f"{span.parent.trace_id:032x}", f"{span.parent.span_id:016x}") == ("a" * 32, "b" * 16)
+    assert seen == [("request-1", "a" * 32, f"{span.context.span_id:016x}"), ("request-1", None, None)]
 
 
 def test_no_room_is_said(tmp_path: Path) -> None:

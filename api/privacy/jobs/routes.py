@@ -91,9 +91,7 @@ async def create(
             owner=owner,
             digest=digest.hexdigest(),
             request_id=context.request_id if context else None,
-            traceparent=f"00-{context.trace_id}-{context.span_id}-{context.sampled:02x}"
-            if context and context.trace_id
-            else None,
+            traceparent=f"00-{context.trace_id}-{context.span_id}-01" if context and context.sampled else None,
         )
         accepted = await asyncio.to_thread(store.accept, draft, record)
     if accepted:

@@ -166,17 +166,19 @@ def sweep(store: JobStore, queue: Queue) -> None:
 
 @contextmanager
 def _telemetry(record: Record) -> Iterator[None]:
-    """Give logs the ids of the request that made the job, and continue its trace."""
+    """Give logs the ids of the request that made the job; when that was traced, continue its trace."""
     context = RequestContext(record.request_id or record.id)
-    parent = TraceContextTextMapPropagator().extract({"traceparent": record.traceparent} if record.traceparent else {})
     token = current_request.set(context)
     try:
+        if record.traceparent is None:
+            yield
+            return
+        parent = TraceContextTextMapPropagator().extract({"traceparent": record.traceparent})
         with tracer.start_as_current_span("job", parent, trace.SpanKind.CONSUMER) as span:
             ids = span.get_span_context()
-            if ids.is_valid:
-                context.trace_id = trace.format_trace_id(ids.trace_id)
-                context.span_id = trace.format_span_id(ids.span_id)
-                context.sampled = ids.trace_flags.sampled
+            context.trace_id = trace.format_trace_id(ids.trace_id)
+            context.span_id = trace.format_span_id(ids.span_id)
+            context.sampled = True
             yield
     finally:
         current_request.reset(token)
