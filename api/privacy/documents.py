@@ -1,7 +1,8 @@
 """What the routes that take documents have in common: how one is asked for, and what its examples are."""
 
+import asyncio
 from email.message import Message
-from typing import Annotated, Any, NamedTuple
+from typing import IO, Annotated, Any, NamedTuple
 
 from fastapi import Depends, Query, Request
 
@@ -35,6 +36,19 @@ class Document(NamedTuple):
 def content(side: int) -> dict[str, Any]:
     """Give the OpenAPI `content` of a document sent (0) or redacted (1)."""
     return {kind: {"schema": {"type": "string"}, "example": example[side]} for kind, example in EXAMPLES.items()}
+
+
+async def receive(request: Request, file: IO[bytes]) -> None:
+    """Write the body to a file as it arrives, off the event loop.
+
+    Raises:
+        ClientDisconnect: the client left.
+        OSError: there is no room.
+        ProblemError: 413, the body is over its limit.
+
+    """
+    async for chunk in request.stream():
+        await asyncio.to_thread(file.write, chunk)
 
 
 def output_charset(media_type: str, charset: str | None) -> str:

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, cast
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -14,15 +15,15 @@ from starlette.types import Receive, Scope, Send
 
 from api.privacy.coding import Decompressor
 from api.privacy.dependencies import InferenceOf, SettingsOf
-from api.privacy.documents import CLIENT_CLOSED_REQUEST, DocumentOf, content, output_charset
+from api.privacy.documents import CLIENT_CLOSED_REQUEST, DocumentOf, content, output_charset, receive
 from api.privacy.inference import Work
 from api.privacy.metrics import PII_DETECTED
-from api.privacy.redactor import make_redactor
+from api.privacy.redactor import make_redactor, redact_file
 from api.problem import ProblemError, error_responses
 
 PATH = "/api/v1/process"
 IN_MEMORY = 1024 * 1024
-"""Bytes of a result kept in memory; more of it goes to an unnamed file in `RUNS_DIR`."""
+"""Bytes of a document, and of its result, kept in memory; longer ones go to unnamed files in `RUNS_DIR`."""
 PART = 256 * 1024
 """Bytes of a result sent at once."""
 
@@ -47,24 +48,28 @@ async def process(
 ) -> Response:
     """Replace every finding by `[TYPE]`, keeping the format: the same table, tree or lines.
 
-    The document is worked on while it arrives, and the answer begins when all of it is done: an error anywhere is a
-    problem, never half a document. `Content-Encoding` may be gzip or deflate; without a `charset` it is UTF-8.
+    The work begins when the document is here, and the answer when the work is done: an error anywhere is a problem,
+    never half a document. `Content-Encoding` may be gzip or deflate; without a `charset` it is UTF-8.
     """
     find = partial(inference.model.find, language=document.language, min_confidence=document.min_confidence)
     redactor = make_redactor(document.media_type, document.charset, find)
     decompressor = Decompressor(document.coding, settings.max_request_size_bytes)
-    with ExitStack() as stack:
-        result = stack.enter_context(SpooledTemporaryFile(IN_MEMORY, dir=str(settings.runs_dir)))
+    directory = str(settings.runs_dir)
+    with (
+        _room(),
+        ExitStack() as result_stack,
+        SpooledTemporaryFile(IN_MEMORY, dir=directory) as source,
+    ):
+        result = result_stack.enter_context(SpooledTemporaryFile(IN_MEMORY, dir=directory))
         try:
             with inference.work(inference.documents) as work:
-                async for chunk in request.stream():
-                    for part in decompressor.feed(chunk):
-                        await _spool(work, redactor.feed(part), result)
-                decompressor.finish()
-                await _spool(work, redactor.finish(), result)
+                await receive(request, source)
+                source.seek(0)
+                steps = redact_file(cast(BinaryIO, source), decompressor, redactor)
+                await _unless_gone(request, _run(work, steps, result))
         except ClientDisconnect:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
-        stack.pop_all()
+        result_stack.pop_all()
     for entity_type, count in redactor.found.items():
         PII_DETECTED.labels(entity_type).inc(count)
     charset = output_charset(document.media_type, document.charset)
@@ -96,18 +101,49 @@ class _ResultResponse(Response):
                 await send({"type": "http.response.body", "body": part, "more_body": more})
 
 
-async def _spool(work: Work, steps: Iterator[bytes], result: SpooledTemporaryFile[bytes]) -> None:
+async def _run(work: Work, steps: Iterator[bytes], result: SpooledTemporaryFile[bytes]) -> None:
     """Take the steps in the model's thread; what they give goes to the result."""
 
     def step() -> bool:
         data = next(steps, None)
         if data:
-            try:
+            with _room():
                 result.write(data)
-            except OSError as error:
-                logger.error("no room for a result: %s", error.strerror)
-                raise ProblemError(507, "There is no room for the result") from None
         return data is not None
 
     while await work.step(step):
         pass
+
+
+async def _unless_gone(request: Request, work: Coroutine[None, None, None]) -> None:
+    """Do the work; a client that leaves meanwhile cancels it.
+
+    Raises:
+        ClientDisconnect: it left.
+
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_leave(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        await working
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.wait((working, leaving))
+
+
+async def _leave(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        logger.error("no room for a document: %s", error.strerror)
+        raise ProblemError(507, "There is no room for the document") from None

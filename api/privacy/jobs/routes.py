@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path as FilePath
-from typing import Annotated
+from typing import IO, Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from api.observability.context import current_request
 from api.privacy.dependencies import OwnerOf, QueueOf, StoreOf
-from api.privacy.documents import CLIENT_CLOSED_REQUEST, DocumentOf, content, output_charset
+from api.privacy.documents import CLIENT_CLOSED_REQUEST, DocumentOf, content, output_charset, receive
 from api.privacy.jobs.store import DOCUMENT, RESULT, JobStore, Record, Status, now
 from api.privacy.metrics import JOBS
 from api.problem import ProblemError, error_responses
@@ -180,21 +180,19 @@ def _job_id(owner: str | None, idempotency_key: str | None) -> str:
 
 
 async def _receive(request: Request, path: FilePath) -> tuple[int, "hashlib._Hash"]:
-    """Write the body to disk; give its size and digest."""
-    digest = hashlib.sha256()
-    size = 0
-    file = await asyncio.to_thread(path.open, "wb")
+    """Put the body on disk; give its size and digest."""
+    file = await asyncio.to_thread(path.open, "w+b")
     with file:
-        async for chunk in request.stream():
-            await asyncio.to_thread(file.write, chunk)
-            digest.update(chunk)
-            size += len(chunk)
-        await asyncio.to_thread(_sync, file.fileno())
-    return size, digest
+        await receive(request, file)
+        return await asyncio.to_thread(_settle, file)
 
 
-def _sync(fd: int) -> None:
-    os.fsync(fd)
+def _settle(file: IO[bytes]) -> tuple[int, "hashlib._Hash"]:
+    file.flush()
+    os.fsync(file.fileno())
+    size = file.tell()
+    file.seek(0)
+    return size, hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
 
 
 @contextmanager

@@ -20,11 +20,10 @@ from api.privacy.formats.document import DocumentError
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.store import DOCUMENT, FINAL, RESULT, Claim, JobStore, Record, Status, now
 from api.privacy.metrics import INFERENCE_DURATION, JOBS, MODEL_ERRORS, PII_DETECTED, PREDICTIONS
-from api.privacy.redactor import make_redactor
+from api.privacy.redactor import make_redactor, redact_file
 from api.problem import ProblemError
 from api.settings import Settings
 
-CHUNK = 65536
 PROGRESS_INTERVAL = 2.0
 """Seconds between two notes of a job's progress."""
 BACK_OFF = 2.0
@@ -107,28 +106,16 @@ class Runner:
         part = claim.directory / f"{RESULT}.part"
         begun = time.perf_counter()
         noted = time.monotonic()
-        done = 0
-
         with (claim.directory / DOCUMENT).open("rb") as source, part.open("wb") as target:
-
-            def take(steps: Iterator[bytes]) -> None:
-                nonlocal noted
-                for data in steps:
-                    if self._stopping.is_set():
-                        raise _StoppingError
-                    if claim.cancelled:
-                        raise _CancelledError
-                    target.write(data)
-                    if time.monotonic() - noted > PROGRESS_INTERVAL:
-                        noted = time.monotonic()
-                        claim.save(done=done)
-
-            while chunk := source.read(CHUNK):
-                for data in decompressor.feed(chunk):
-                    take(redactor.feed(data))
-                done += len(chunk)
-            decompressor.finish()
-            take(redactor.finish())
+            for data in redact_file(source, decompressor, redactor):
+                if self._stopping.is_set():
+                    raise _StoppingError
+                if claim.cancelled:
+                    raise _CancelledError
+                target.write(data)
+                if time.monotonic() - noted > PROGRESS_INTERVAL:
+                    noted = time.monotonic()
+                    claim.save(done=source.tell())
             target.flush()
             os.fsync(target.fileno())
         part.replace(claim.directory / RESULT)
