@@ -3,13 +3,22 @@ SHELL := /bin/bash
 COMPOSE := docker compose --profile monitoring
 VENV := .venv/bin
 
-.PHONY: help up down logs ps credentials dev images bases test lint format lock
+.PHONY: help up deploy scale reload down logs ps credentials dev images bases test lint format lock
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up:  ## install what is missing, start the stack, wait until it is healthy
 	@scripts/up.sh
+
+deploy:  ## build the API's image and replace its replicas without a failed request
+	@python3 scripts/deploy.py
+
+scale:  ## change the number of API replicas without a failed request: make scale N=4
+	@python3 scripts/deploy.py --scale-only --replicas $(N)
+
+reload:  ## make NGINX read docker/nginx* again; a wrong configuration is refused
+	@$(COMPOSE) exec -T nginx sh /etc/sightglass/nginx/reload.sh
 
 down:  ## stop and remove the containers; data stays in its volumes
 	@$(COMPOSE) down

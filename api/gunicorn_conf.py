@@ -47,6 +47,9 @@ max_requests_jitter = max_requests // 10
 # X-Forwarded-For and -Proto count only from the proxy.
 forwarded_allow_ips = _settings.forwarded_allow_ips
 
+# What NGINX lets through by default (large_client_header_buffers, 8 KiB); uvicorn has no limit of its own.
+limit_request_line = 8190
+
 # Heartbeats are file times: in memory, so that a busy disk does not look like a hung worker.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 

@@ -59,12 +59,21 @@ class _GracefulServer(Server):
 
     async def shutdown(self, sockets: Any = None) -> None:  # noqa: ARG002
         health.set_shutting_down()  # a worker that has served its `max_requests` had no signal
+        beating = asyncio.create_task(self._beat())
         for server in self.servers:
             server.close()
         # uvicorn closes connections without a request next: first read the requests of those accepted just now.
         await asyncio.sleep(_ACCEPTED_SECONDS)
         # The event loop's servers close their sockets; closing those once more is an error that gunicorn logs.
         await super().shutdown()
+        beating.cancel()
+
+    async def _beat(self) -> None:
+        # uvicorn's heartbeat ends here, and the last may be half a `timeout` old: the arbiter would kill the draining
+        # worker of a reload or a recycling. Not for ever, though: it should, when the end hangs.
+        for _ in range(self._worker.cfg.graceful_timeout):
+            self._worker.notify()
+            await asyncio.sleep(1)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

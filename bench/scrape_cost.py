@@ -29,10 +29,15 @@ from api.observability.slots import SlotDirectory
 from api.observability.worker import Worker
 from bench.report import publish, table
 
-SCRAPES = 15
+SCRAPES = 11
 SECTION = "Cost of a scrape"
-WORKERS, ROUTES, RECYCLES = (1, 2, 8), (10, 50), (0, 100, 1000)
-Spawn = Callable[[int], Any]
+CASES = (  # workers, routes, and the numbers of recycles at which to scrape
+    (1, 50, (0, 100)),
+    (2, 10, (0, 100)),
+    (2, 50, (0, 100, 1000)),
+    (8, 50, (0, 100)),
+)
+Case = tuple[int, int, tuple[int, ...]]
 _fork = multiprocessing.get_context("fork")
 
 
@@ -82,7 +87,7 @@ class Fleet:
     def start(self) -> None:
         """Start a worker and wait until it is ready."""
         here, there = _fork.Pipe()
-        process = _fork.Process(target=self._target, args=(*self._arguments, there))
+        process = _fork.Process(target=self._target, args=(*self._arguments, there), daemon=True)
         process.start()
         here.recv()
         self._running.append((process, here))
@@ -118,31 +123,34 @@ def _time(scrape: Callable[[], bytes]) -> tuple[float, int]:
     return statistics.median(times), len(text)
 
 
-def _run(fleet: Fleet, workers: int, scrape: Callable[[], bytes], buried: Callable[[int], None]) -> dict[int, Any]:
-    results: dict[int, tuple[float, int]] = {}
+def _run(
+    fleet: Fleet, case: Case, scrape: Callable[[], bytes], buried: Callable[[int], None]
+) -> list[tuple[float, int]]:
+    workers, _, stops = case
+    results: list[tuple[float, int]] = []
     for _ in range(workers):
         fleet.start()
     done = 0
-    for recycles in RECYCLES:
+    for recycles in stops:
         for _ in range(recycles - done):
             buried(fleet.end())
             fleet.start()
         done = recycles
-        results[recycles] = _time(scrape)
+        results.append(_time(scrape))
     while fleet:
         fleet.end()
     return results
 
 
-def measure_ours(workers: int, routes: int) -> dict[int, Any]:
-    """Return milliseconds and bytes by number of recycles, for ours."""
+def measure_ours(case: Case) -> list[tuple[float, int]]:
+    """Return milliseconds and bytes at each number of recycles, for ours."""
     with _tmpfs() as path:
         slots = SlotDirectory(path)
-        return _run(Fleet(ours, slots, routes), workers, lambda: expose(gather(slots)).body, lambda _: None)
+        return _run(Fleet(ours, slots, case[1]), case, lambda: expose(gather(slots)).body, lambda _: None)
 
 
-def measure_client_python(workers: int, routes: int) -> dict[int, Any]:
-    """Return milliseconds and bytes by number of recycles, for client_python."""
+def measure_client_python(case: Case) -> list[tuple[float, int]]:
+    """Return milliseconds and bytes at each number of recycles, for client_python."""
     with _tmpfs() as path:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(path)
 
@@ -155,7 +163,7 @@ def measure_client_python(workers: int, routes: int) -> dict[int, Any]:
             mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
         try:
-            return _run(Fleet(client_python, routes), workers, scrape, buried)
+            return _run(Fleet(client_python, case[1]), case, scrape, buried)
         finally:
             del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
@@ -163,20 +171,17 @@ def measure_client_python(workers: int, routes: int) -> dict[int, Any]:
 def main() -> None:
     """Measure, print and write down."""
     rows, growth = [], []
-    for routes in ROUTES:
-        for workers in WORKERS:
-            own, theirs = measure_ours(workers, routes), measure_client_python(workers, routes)
-            for recycles in RECYCLES:
-                (mine, size), (other, _) = own[recycles], theirs[recycles]
-                rows.append(
-                    [str(workers), str(routes), str(recycles), f"{mine:.1f}", f"{other:.1f}", f"{mine / other:.2f}",
-                     f"{size / 1024:.0f}"]
-                )  # fmt: skip
-            growth.append(own[RECYCLES[-1]][0] / own[0][0])
+    for case in CASES:
+        workers, routes, stops = case
+        own, theirs = measure_ours(case), measure_client_python(case)
+        for recycles, (mine, size), (other, _) in zip(stops, own, theirs, strict=True):
+            figures = [f"{mine:.1f}", f"{other:.1f}", f"{mine / other:.2f}", f"{size / 1024:.0f}"]
+            rows.append([str(workers), str(routes), str(recycles), *figures])
+        growth.append(own[-1][0] / own[0][0])
     head = ["workers", "routes", "recycles", "ours, ms", "client_python, ms", "ratio", "ours, KiB"]
     note = (
-        f"Wall-clock time, median of {SCRAPES} scrapes. Ours tells each worker apart, client_python sums them. From 0 to "
-        f"{RECYCLES[-1]} recycles ours changes to between {min(growth):.2f} and {max(growth):.2f} of what it was."
+        f"Wall-clock time, median of {SCRAPES} scrapes. Ours tells each worker apart, client_python sums them. From no "
+        f"recycle to the most, ours changes to between {min(growth):.2f} and {max(growth):.2f} of what it was."
     )
     publish(SECTION, f"{note}\n\n{table(head, rows)}")
 

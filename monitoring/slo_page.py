@@ -51,8 +51,8 @@ bad requests over all requests of {days} days, not a mean of daily ratios: an ho
 times as much. Prometheus must keep samples longer than that (`PROMETHEUS_RETENTION_TIME`); a younger Prometheus shows
 what it has seen so far.
 
-The first bad request of a kind creates its series, and `rate()` counts from a series' second sample on: the bad requests
-of the first 10 seconds of a new kind of failure are not in these numbers.
+The first bad request of a kind creates its series, and `rate()` counts from a series' second sample on: the bad
+requests of the first 10 seconds of a new kind of failure are not in these numbers.
 """
 
 

@@ -8,6 +8,14 @@ fail() { printf '%s\n' "$@" >&2; exit 1; }
 has_engine() { docker info >/dev/null 2>&1; }
 has_compose() { docker compose version >/dev/null 2>&1; }
 has_buildx() { docker buildx version >/dev/null 2>&1; }
+# A fresh machine has no pgrep. A killed process nobody waited for still has a name, but no program.
+is_running() {
+    local process
+    for process in /proc/[0-9]*; do
+        [ "$(cat "$process/comm" 2>/dev/null)" = "$1" ] && [ -e "$process/exe" ] && return
+    done
+    return 1
+}
 has_systemd() { [ -d /run/systemd/system ]; }
 if has_engine && has_compose && has_buildx; then exit 0; fi
 
@@ -19,7 +27,9 @@ fi
 command -v apt-get >/dev/null ||
     fail "Docker is missing and this is no Debian or Ubuntu: install Docker Engine and run this again."
 
-apt_install() { DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends "$@" >/dev/null; }
+apt_install() {
+    local log; log=$(DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends "$@" 2>&1) || fail "$log"
+}
 # A package as this system names it, if its own sources have one that is new enough.
 candidate() { apt-cache policy "$1" | awk '/Candidate:/ && $2 != "(none)" {print $2}'; }
 
@@ -66,9 +76,9 @@ if ! has_engine; then
     else
         # No init system: by hand, detached from this terminal, over whatever a killed engine left behind.
         say "starting the engine: dockerd, its log in /var/log/dockerd.log"
-        if ! pgrep -x dockerd >/dev/null; then
+        if ! is_running dockerd; then
             rm -f /run/docker.pid /run/docker.sock
-            pgrep -x containerd >/dev/null || rm -f /run/containerd/containerd.sock* /run/docker/containerd/containerd.{pid,sock}*
+            is_running containerd || rm -f /run/containerd/containerd.sock* /run/docker/containerd/containerd.{pid,sock}*
             setsid dockerd </dev/null >>/var/log/dockerd.log 2>&1 &
         fi
     fi

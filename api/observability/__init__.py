@@ -7,13 +7,14 @@ from starlette.types import ASGIApp
 
 from api.observability.access_log import AccessLog
 from api.observability.container import CONTAINER_MEMORY as CONTAINER_MEMORY
-from api.observability.health import Health
-from api.observability.health import health as health
+from api.observability.health import Health, health
 from api.observability.middleware import Middleware
 from api.observability.routes import RouteTemplates
 from api.observability.tracing import Tracing
 from api.observability.worker import this_worker
 from api.settings import Settings, load_settings
+
+__all__ = ["Health", "health", "instrument"]
 
 _default_health = health
 

@@ -27,6 +27,7 @@ from api.observability.worker import this_worker
 from api.settings import Settings
 
 _TMPFS = Path("/dev/shm")  # noqa: S108 - a private directory is made in it
+_PREFIX = "sightglass-"
 _CLIENT_TIMEOUT = 5.0  # seconds a client may take to say what it wants
 
 
@@ -87,7 +88,7 @@ def start(settings: Settings, *, host: str = "0.0.0.0") -> int:  # noqa: S104 - 
     When the port is taken the process ends with one line on stderr.
     """
     global _exporter
-    slots = SlotDirectory(Path(tempfile.mkdtemp(prefix="sightglass-", dir=_TMPFS if _TMPFS.is_dir() else None)))
+    slots = _make_directory()
     try:
         server = _Server((host, settings.metrics_port), slots)
     except OSError as error:
@@ -114,6 +115,16 @@ def stop() -> None:
     """In the arbiter: remove the slot directory."""
     if _exporter is not None and _exporter.owner == os.getpid():
         shutil.rmtree(_exporter.slots.path, ignore_errors=True)
+
+
+def _make_directory() -> SlotDirectory:
+    parent = _TMPFS if _TMPFS.is_dir() else Path(tempfile.gettempdir())
+    for path in parent.glob(f"{_PREFIX}*"):
+        if SlotDirectory(path).abandoned():  # its server was killed
+            shutil.rmtree(path, ignore_errors=True)
+    slots = SlotDirectory(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent)))
+    slots.claim()
+    return slots
 
 
 def _exit(message: str) -> NoReturn:

@@ -5,6 +5,7 @@ A series is known by its exposition text, ``name{label="value"}``: the one key u
 for a successor and written out.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 
 from prometheus_client.metrics import Counter, Histogram, Summary
@@ -13,6 +14,8 @@ from prometheus_client.openmetrics.exposition import UNDERSCORES, escape_label_n
 from prometheus_client.registry import CollectorRegistry
 from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
+
+logger = logging.getLogger(__name__)
 
 Sample = tuple[str, float, str]
 """Series, value, and its OpenMetrics exemplar as text or ''."""
@@ -46,15 +49,20 @@ def from_registry(registry: CollectorRegistry, worker: str, without: frozenset[s
     """Yield each family of an ordinary registry, and whether its values are totals that this process has counted.
 
     A custom collector's counters are not: they may come from anywhere, a database say, and are already complete.
-    Families named in `without` are left out.
+    One that raises is left out, said in the log, and spares the others; families named in `without` are left out.
     """
-    collectors = registry._names_to_collectors
-    for metric in registry.collect():
-        name = escape_metric_name(metric.name, UNDERSCORES)
-        if name not in without:
-            counted = isinstance(collectors.get(metric.name), Counter | Histogram | Summary)
-            samples = list(_samples(metric, worker))
-            yield (name, metric.type, metric.documentation, metric.unit, samples), counted
+    for collector in list(registry._collector_to_names):
+        counted = isinstance(collector, Counter | Histogram | Summary)
+        try:
+            metrics = list(collector.collect())
+        except Exception as error:
+            logger.warning("collector %s failed: %s", type(collector).__name__, type(error).__name__)
+            continue
+        for metric in metrics:
+            name = escape_metric_name(metric.name, UNDERSCORES)
+            if name not in without:
+                samples = list(_samples(metric, worker))
+                yield (name, metric.type, metric.documentation, metric.unit, samples), counted
 
 
 def continued(families: Iterable[Family], inherited: Totals) -> tuple[list[Family], Totals]:

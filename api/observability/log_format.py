@@ -18,13 +18,15 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 Fields = dict[str, Any]
 Encoder = Callable[[Fields], bytes]
 
+REQUEST_IDS = "_request_ids"
+EXCEPTION = "_exception"
 PATH_LIMIT = 1024
 _STACK_FRAMES = 50  # the innermost ones
 _CAUSES = 5
 _LEVEL_COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 _HEAD = ("timestamp", "level", "logger", "message")
 # Left out of what a caller gave as `extra`: the record's own attributes, and uvicorn's terminal spelling of messages.
-_NOT_EXTRA = frozenset([*RESERVED_ATTRS, "taskName", "color_message", "request", "exception"])
+_NOT_EXTRA = frozenset([*RESERVED_ATTRS, "taskName", "color_message"])
 
 _worker: str | None = None
 
@@ -65,15 +67,19 @@ def clean(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def describe_exception(error: BaseException, *, with_message: bool, depth: int = _CAUSES) -> Fields:
+class ExceptionFields(Fields):
+    """An exception as data."""
+
+
+def describe_exception(error: BaseException, *, with_message: bool, depth: int = _CAUSES) -> ExceptionFields:
     """Return an exception as data: type, stack (``file:line in function``, outermost first), causes.
 
     An exception's message may quote what a client sent, so it comes only ``with_message``.
     """
     kind = type(error)
-    fields: Fields = {
-        "type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    }
+    fields = ExceptionFields(
+        type=kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    )
     if with_message:
         fields["message"] = _text(error)
     fields["stack"] = list(deque(_stack(error.__traceback__), maxlen=_STACK_FRAMES))
@@ -96,7 +102,10 @@ def _stack(top: TracebackType | None) -> Iterator[str]:
 
 
 def record_fields(record: logging.LogRecord) -> Fields:
-    """Return the fields of one record of the standard library's logging, as `logging.capture` prepared it."""
+    """Return the fields of one record of the standard library's logging.
+
+    The request's ids and the exception are what `StdoutHandler` found, under names no caller's ``extra`` takes.
+    """
     fields: Fields = {
         "timestamp": timestamp(record.created),
         "level": record.levelname,
@@ -106,7 +115,7 @@ def record_fields(record: logging.LogRecord) -> Fields:
     if isinstance(record.msg, dict):
         fields |= {str(key): value for key, value in record.msg.items() if key not in _HEAD or key == "message"}
     attributes = record.__dict__
-    request = attributes.get("request")
+    request = attributes.get(REQUEST_IDS)
     if request is not None:
         fields["request_id"], trace_id, span_id = request
         if trace_id is not None:
@@ -116,8 +125,8 @@ def record_fields(record: logging.LogRecord) -> Fields:
     for key, value in attributes.items():
         if key not in _NOT_EXTRA and key not in fields and not key.startswith("_"):
             fields[key] = value
-    if "exception" in attributes:
-        fields["exception"] = attributes["exception"]
+    if EXCEPTION in attributes:
+        fields["exception"] = attributes[EXCEPTION]
     if record.stack_info:
         fields["stack_info"] = record.stack_info.splitlines()
     if _worker is not None:
@@ -195,7 +204,11 @@ def text_encoder(*, colour: bool) -> Encoder:
 
     def encode(fields: Fields) -> bytes:
         level = fields["level"]
-        rest = " ".join(f"{key}={_escape(value)}" for key, value in fields.items() if key not in (*_HEAD, "exception"))
+        rest = " ".join(
+            f"{key}={_escape(value)}"
+            for key, value in fields.items()
+            if key not in _HEAD and not isinstance(value, ExceptionFields)
+        )
         line = " ".join(
             part
             for part in (
@@ -213,8 +226,8 @@ def text_encoder(*, colour: bool) -> Encoder:
     return encode
 
 
-def _exception_lines(exception: Fields | None, indent: str = "    ") -> Iterator[str]:
-    if exception is None:
+def _exception_lines(exception: object, indent: str = "    ") -> Iterator[str]:
+    if not isinstance(exception, ExceptionFields):
         return
     message = f": {_escape(exception['message'])}" if "message" in exception else ""
     yield f"{indent}{exception['type']}{message}"

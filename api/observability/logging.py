@@ -68,10 +68,11 @@ def _capture(record: logging.LogRecord) -> logging.LogRecord:
     captured.msg = dict(record.msg) if isinstance(record.msg, dict) else record.getMessage().rstrip()
     captured.args = None
     if context is not None:
-        captured.request = (context.request_id, context.trace_id, context.span_id)
+        setattr(captured, log_format.REQUEST_IDS, (context.request_id, context.trace_id, context.span_id))
     if record.exc_info and record.exc_info[1] is not None:
         with_message = context is None and record.name not in _SPEAK_FOR_REQUESTS
-        captured.exception = log_format.describe_exception(record.exc_info[1], with_message=with_message)
+        described = log_format.describe_exception(record.exc_info[1], with_message=with_message)
+        setattr(captured, log_format.EXCEPTION, described)
     captured.exc_info = captured.exc_text = None
     return captured
 

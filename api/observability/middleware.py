@@ -125,17 +125,16 @@ class Middleware:
             context = RequestContext(_request_id(scope["headers"]))
             scope[_MARK] = context
             token = current_request.set(context)
-            try:
-                if kind == "websocket":
-                    await self._connection(scope, receive, send, context)
-                elif scope["path"] in self._own and scope["method"] in ("GET", "HEAD"):
-                    exchange = Exchange(scope, receive, send, context, self._log_own)
-                    await self._serve(self._own[scope["path"]], exchange)
-                else:
-                    self._metrics.in_progress += 1
-                    await self._serve(self._inner, Exchange(scope, receive, send, context, self._finished))
-            finally:
-                current_request.reset(token)
+            if kind == "websocket":
+                await self._connection(scope, receive, send, context)
+            elif scope["path"] in self._own and scope["method"] in ("GET", "HEAD"):
+                exchange = Exchange(scope, receive, send, context, self._log_own)
+                await self._serve(self._own[scope["path"]], exchange)
+            else:
+                self._metrics.in_progress += 1
+                await self._serve(self._inner, Exchange(scope, receive, send, context, self._finished))
+            # Not after an exception: the server's report of that carries the ids of the request then.
+            current_request.reset(token)
 
     async def _serve(self, app: ASGIApp, exchange: Exchange) -> None:
         try:

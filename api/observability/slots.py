@@ -1,7 +1,8 @@
 """Slots: the small numbers that name workers across restarts, and the files behind them.
 
-One directory on a tmpfs, for one server: `leases`, in which byte N is locked by the worker in slot N, and for each
-slot `N.sock`, where its worker answers, and `N.totals`, what its workers have counted so far.
+One directory on a tmpfs, for one server: `leases`, in which byte N is locked by the worker in slot N and the byte after
+the last slot's by the server, and for each slot `N.sock`, where its worker answers, and `N.totals`, what its workers
+have counted so far.
 """
 
 import fcntl
@@ -32,6 +33,27 @@ class SlotDirectory:
     def create(self) -> None:
         """Make the directory, for its owner only."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def claim(self) -> None:
+        """Mark the directory as that of the server this process runs, for the rest of its life."""
+        draft = self.path / f"{_LEASES}.draft"
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _MOST)
+        draft.rename(self.path / _LEASES)
+
+    def abandoned(self) -> bool:
+        """Whether the server that claimed the directory is gone; asked of other servers' only."""
+        try:
+            descriptor = os.open(self.path / _LEASES, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False  # not claimed yet, or another user's
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _MOST)
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
 
     def lease(self) -> int:
         """Take the smallest free slot for the rest of this process's life.

@@ -247,7 +247,7 @@ class _RequestsDecided(Sampler):
 
 
 class ScrubbingExporter(SpanExporter):
-    """Leaves out of every span the messages of exceptions, which may quote what a client sent; counts failures.
+    """Leaves messages of exceptions, which may quote what a client sent, out of events and statuses; counts failures.
 
     Args:
         exporter: where the spans go then.

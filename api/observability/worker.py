@@ -68,7 +68,9 @@ class Worker:
     def keep(self) -> None:
         """Hand on everything counted so far, without a scrape."""
         if self.directory is not None:
-            self.families()
+            # The directory is gone when the server was killed and another has started since.
+            with contextlib.suppress(OSError):
+                self.families()
 
     def _answer(self, listener: socket.socket) -> None:
         while True:

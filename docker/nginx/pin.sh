@@ -21,6 +21,7 @@ done
 if [ $# -eq 0 ]; then
     set -- "api:8000 resolve"
 fi
-printf 'server %s;\n' "$@" >"$file.new"
+# max_fails=0: one slow endpoint's timeouts must not take a replica, and in the end all, out for everybody.
+printf 'server %s max_fails=0;\n' "$@" >"$file.new"
 mv "$file.new" "$file"
 if $reload; then sh "$(dirname "$0")/reload.sh"; fi

@@ -101,7 +101,7 @@ listens() { # parameters
         echo 'server_name _;'
     fi
     echo 'http2 on;'
-    echo "limit_req zone=rate burst=$RATE_BURST nodelay;"
+    if [ "$RATE_BURST" = 0 ]; then echo "limit_req zone=rate;"; else echo "limit_req zone=rate burst=$RATE_BURST nodelay;"; fi
     echo "limit_req_dry_run $dry_run;"
     echo "limit_conn connections $CONNECTION_LIMIT;"
     echo "limit_conn_dry_run $dry_run;"
@@ -126,7 +126,7 @@ fi
 echo "proxy_read_timeout ${UPSTREAM_TIMEOUT}s; proxy_send_timeout ${UPSTREAM_TIMEOUT}s;" >"$out/proxy-timeouts.conf"
 
 for path in $CACHED_PATHS; do
-    echo "location $path { proxy_pass http://api; include nginx/proxy-cached.conf; }"
+    echo "location $path { include nginx/pass.conf; include nginx/proxy-cached.conf; }"
 done >"$out/cached-paths.conf"
 
 sh "$here/pin.sh" --no-reload

@@ -51,13 +51,20 @@ async def sink(request: Request) -> dict[str, object]:
     return {"size": size, "sha256": digest.hexdigest()}
 
 
-@app.post("/api/v1/process")
-async def process(request: Request) -> StreamingResponse:
-    return StreamingResponse(request.stream(), media_type="text/plain")
+@app.get("/produce/{mebibytes}")
+async def produce(mebibytes: int) -> StreamingResponse:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(mebibytes * 16):
+            yield b"x" * 65536
+
+    return StreamingResponse(chunks(), media_type="text/plain")
 
 
-@app.get("/slow/{seconds}")
-async def slow(seconds: float) -> str:
+@app.api_route("/slow/{seconds}", methods=["GET", "POST"])
+async def slow(request: Request, seconds: float) -> str:
+    """Arrivals are counted by method; /made tells."""
+    await request.body()
+    made[request.method] += 1
     await asyncio.sleep(seconds)
     return "done"
 
@@ -92,6 +99,11 @@ async def socket(connection: WebSocket) -> None:
 @app.get("/text/{size}")
 async def text(size: int) -> JSONResponse:
     return JSONResponse("x" * size)
+
+
+@app.get("/made")
+async def made_here() -> Counter[str]:
+    return made
 
 
 @app.get("/cached/{name}")

@@ -30,7 +30,8 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     build_argument = ["--build-arg", "PYTHON_IMAGE"] if environment["PYTHON_IMAGE"] else []
     subprocess.run(
         ["docker", "build", "--quiet", "--target", "runtime", "--tag", API_IMAGE, *build_argument,
-         "--secret", "id=ca_bundle,src=/etc/ssl/certs/ca-certificates.crt", "--secret", "id=pip_conf,src=/dev/null", "."],
+         "--secret", "id=ca_bundle,src=/etc/ssl/certs/ca-certificates.crt",
+         "--secret", "id=pip_conf,src=/dev/null", "."],
         cwd=ROOT, check=True, capture_output=True, env=environment,
     )  # fmt: skip
     created = Network(nginx, API_IMAGE)
@@ -47,7 +48,7 @@ def api(network: Network) -> str:
 
 
 @pytest.fixture(scope="session")
-def start_edge(network: Network, api: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Edge]:  # noqa: ARG001
+def start_edge(network: Network, api: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Edge]:
     """Start an edge with these variables; it goes with the session."""
 
     def start(**environment: str) -> Edge:

@@ -1,8 +1,10 @@
 """The edge alone, as the Compose file runs it: NGINX's container before replicas of the runtime image."""
 
+import contextlib
+import http.client
 import json
-import re
 import shutil
+import socket
 import ssl
 import subprocess
 import time
@@ -197,8 +199,19 @@ class Edge:
         return subprocess.run(["docker", "exec", self.container, *command], capture_output=True, text=True, check=False)
 
     def reload(self) -> subprocess.CompletedProcess[str]:
-        """Make it read its files again."""
-        return self.exec("sh", "/etc/sightglass/nginx/reload.sh")
+        """Make it read its files again and, if they are right, wait until only new workers take connections."""
+        return self._replacing_workers("reload.sh")
+
+    def pin(self, *addresses: str) -> None:
+        """Send requests to these replicas only, or to all again."""
+        assert self._replacing_workers("pin.sh", *addresses).returncode == 0
+
+    def _replacing_workers(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        before = self.workers()
+        result = self.exec("sh", f"/etc/sightglass/nginx/{script}", *arguments)
+        if result.returncode == 0:
+            eventually(lambda: len(self.workers() - before) == len(before) and not before & self.workers())
+        return result
 
     def exposition(self) -> str:
         """Return its metrics as text."""
@@ -225,8 +238,29 @@ class Edge:
         return subprocess.run(["docker", "logs", self.container], capture_output=True, text=True, check=True).stderr
 
     def workers(self) -> set[str]:
-        """Return the process ids of workers that take new connections."""
-        listing = self.exec(
-            "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'; cd /proc; grep -l 'worker process$' */cmdline -a"
-        )
-        return set(re.findall(r"^(\d+)/cmdline", listing.stdout, re.MULTILINE))
+        """Return the process ids of the workers that take new connections."""
+        listing = docker("top", self.container, "-eo", "pid,args").splitlines()
+        return {line.split()[0] for line in listing if line.endswith("worker process")}
+
+    def connect(self, *, tls: bool = True) -> socket.socket:
+        """Open a connection for bytes of the test's own."""
+        raw = socket.create_connection(("127.0.0.1", self.https_port if tls else self.http_port), timeout=20)
+        return self.context().wrap_socket(raw, server_hostname="localhost") if tls else raw
+
+    def raw(self, request: bytes, *, tls: bool = True) -> tuple[int, dict[str, str], bytes]:
+        """Send bytes as they are and read one answer; returns status, headers and body."""
+        with self.connect(tls=tls) as connection:
+            connection.sendall(request)
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return response.status, headers, response.read()
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """Read until the other side closes, one way or the other."""
+    received = b""
+    with contextlib.suppress(ConnectionResetError, ssl.SSLEOFError):
+        while chunk := connection.recv(65536):
+            received += chunk
+    return received

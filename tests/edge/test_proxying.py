@@ -1,9 +1,197 @@
-"""What passes through the edge, and how."""
+"""What passes through the edge: streams both ways, large bodies, sockets, retries, compression, the cache."""
 
-from tests.edge.containers import Edge
+import gzip
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from tests.edge.containers import Edge, Network, docker, eventually
+
+MEBIBYTE = 1024 * 1024
 
 
-def test_hello(edge: Edge) -> None:
+def test_the_first_event_arrives_while_the_stream_is_open(edge: Edge) -> None:
+    with edge.client() as client, client.stream("GET", "/events") as answer:
+        assert next(answer.iter_lines()) == "data: first"
+
+
+def test_300_mib_go_up_without_touching_a_disk(edge: Edge) -> None:
+    block = b"0123456789abcdef" * (MEBIBYTE // 16)
+    digest = hashlib.sha256()
+
+    def blocks() -> Iterator[bytes]:
+        for number in range(300):
+            if number == 150:  # in the middle of it
+                written.append(int(edge.exec("du", "-sk", "/tmp/nginx/body", "/tmp/nginx/proxy").stdout.split()[0]))
+            digest.update(block)
+            yield block
+
+    written: list[int] = []
     with edge.client() as client:
-        print(client.get("/echo").json())
-    print(edge.workers())
+        answer = client.post("/sink", content=blocks(), headers={"Content-Length": str(300 * MEBIBYTE)}, timeout=120)
+    assert answer.json() == {"size": 300 * MEBIBYTE, "sha256": digest.hexdigest()}
+    assert written[0] < 1024
+
+
+def test_300_mib_come_down_without_touching_a_disk(edge: Edge) -> None:
+    size = 0
+    with edge.client() as client, client.stream("GET", "/produce/300", timeout=120) as answer:
+        for number, block in enumerate(answer.iter_raw(MEBIBYTE)):
+            size += len(block)
+            if number == 150:
+                written = int(edge.exec("du", "-sk", "/tmp/nginx/proxy").stdout.split()[0])
+    assert size == 300 * MEBIBYTE
+    assert written < 1024
+
+
+def test_a_byte_more_than_300_mib_is_refused_before_it_is_sent(edge: Edge) -> None:
+    head = b"POST /sink HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+    assert edge.raw(head % (300 * MEBIBYTE + 1))[0] == 413
+
+
+def test_websockets_pass_with_the_request_id(edge: Edge) -> None:
+    with connect(f"wss://localhost:{edge.https_port}/socket", ssl=edge.context(), proxy=None) as connection:
+        assert len(str(connection.recv(10))) == 32
+        connection.send("hello")
+        assert connection.recv(10) == "hello"
+
+
+def test_no_other_upgrade_passes(edge: Edge) -> None:
+    with edge.client() as client:
+        told = client.get("/echo", headers={"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c"}).json()[
+            "headers"
+        ]
+    assert "upgrade" not in told
+    assert "http2-settings" not in told
+
+
+def test_upstream_connections_are_kept(edge: Edge, api: str) -> None:
+    def opened() -> int:
+        counters = docker("exec", api, "cat", "/proc/net/snmp")
+        names, values = (line.split() for line in counters.splitlines() if line.startswith("Tcp:"))
+        return int(values[names.index("PassiveOpens")])
+
+    with edge.client() as client:
+        for _ in range(5):  # both workers have a connection
+            client.get("/echo")
+        before = opened()
+        for _ in range(100):
+            client.get("/echo")
+    assert opened() - before <= 5
+
+
+def test_large_json_is_compressed_and_streams_are_not(edge: Edge) -> None:
+    with edge.client() as client:
+        large = client.send(client.build_request("GET", "/text/5000"), stream=True)
+        assert large.headers["content-encoding"] == "gzip"
+        assert large.headers["vary"] == "Accept-Encoding"
+        assert gzip.decompress(b"".join(large.iter_raw())) == b'"' + b"x" * 5000 + b'"'
+        assert "content-encoding" not in client.get("/text/10").headers
+        assert "content-encoding" not in client.get("/produce/1").headers
+
+
+@pytest.mark.parametrize("secret", [{"Authorization": "Bearer x"}, {"Cookie": "session=x"}])
+def test_what_may_hold_a_secret_is_not_compressed(edge: Edge, secret: dict[str, str]) -> None:
+    with edge.client() as client:
+        assert "content-encoding" not in client.get("/text/5000", headers=secret).headers
+
+
+class TestCache:
+    def get(self, edge: Edge, path: str, **arguments: str) -> tuple[str, str | None]:
+        with edge.client(headers=arguments) as client:
+            answer = client.get(f"/cached/{path}")
+        return answer.text, answer.headers.get("x-cache-status")
+
+    def test_what_opts_in_is_kept(self, edge: Edge) -> None:
+        assert self.get(edge, "kept") == ("1", "MISS")
+        assert self.get(edge, "kept") == ("1", "HIT")
+        assert self.get(edge, "kept?other=query") == ("2", "MISS")
+
+    def test_hits_have_request_ids_of_their_own(self, edge: Edge) -> None:
+        with edge.client() as client:
+            ids = {client.get("/cached/ids").headers["x-request-id"] for _ in range(4)}
+        assert len(ids) == 4
+
+    @pytest.mark.parametrize("header", ["Authorization", "Cookie"])
+    def test_private_requests_are_neither_kept_nor_answered_from_it(self, edge: Edge, header: str) -> None:
+        name = f"private-{header}"
+        assert self.get(edge, name, **{header: "x"}) == ("1", "BYPASS")
+        assert self.get(edge, name) == ("2", "MISS")
+        assert self.get(edge, name, **{header: "x"}) == ("3", "BYPASS")
+        assert self.get(edge, name) == ("2", "HIT")
+
+    @pytest.mark.parametrize("control", ["private", "no-store", "no-cache", ""])
+    def test_the_application_decides(self, edge: Edge, control: str) -> None:
+        path = f"decided-{control}?control={control}"
+        assert self.get(edge, path) == ("1", "MISS")
+        assert self.get(edge, path) == ("2", "MISS")
+
+    def test_paths_not_named_are_not_kept(self, edge: Edge) -> None:
+        with edge.client() as client:
+            assert "x-cache-status" not in client.get("/echo").headers
+
+    def test_one_request_fills_it_for_all(self, edge: Edge) -> None:
+        with edge.client() as client, ThreadPoolExecutor(10) as pool:
+            answers = list(pool.map(lambda _: client.get("/cached/crowd?pause=0.5"), range(10)))
+        assert {answer.text for answer in answers} == {"1"}
+
+    def test_a_stale_answer_is_given_while_a_new_one_is_made(self, edge: Edge) -> None:
+        path = "stale?control=max-age=1,stale-while-revalidate=60"
+        assert self.get(edge, path) == ("1", "MISS")
+        seen = []
+        eventually(lambda: seen.append(self.get(edge, path)) or seen[-1][1] != "HIT")  # type: ignore[func-returns-value]
+        assert seen[-1] == ("1", "STALE")
+        eventually(lambda: self.get(edge, path)[0] == "2")
+
+    def test_its_results_are_counted(self, start_edge: Callable[..., Edge]) -> None:
+        edge = start_edge(CACHED_PATHS="/cached", RATE_LIMIT="1000", RATE_BURST="1000")
+        for _ in range(3):
+            self.get(edge, "counted")
+        self.get(edge, "counted", Cookie="x")
+        expected = {("miss",): 1, ("hit",): 2, ("bypass",): 1}
+        eventually(lambda: edge.counts("edge_cache_requests_total", "cache") == expected)
+
+
+def test_a_replica_that_refuses_is_passed_over_even_for_posts(network: Network, edge: Edge, api: str) -> None:
+    address = network.address(api)
+    # Nobody listens on port 1: connections are refused before anything is sent.
+    edge.pin(f"{address}:1", f"{address}:8000")
+    try:
+        with edge.client(http2=True) as client:
+            assert {client.post("/sink", content=b"body").status_code for _ in range(40)} == {200}
+    finally:
+        edge.pin()
+
+
+def arrivals(replicas: list[str]) -> Counter[str]:
+    """How often /slow was reached, by method."""
+    total: Counter[str] = Counter()
+    for replica in replicas:
+        total.update({m: n for m, n in httpx.get(f"http://{replica}/made").json().items() if m in ("GET", "POST")})
+    return total
+
+
+def test_a_post_that_was_sent_is_not_sent_again(network: Network, start_edge: Callable[..., Edge], api: str) -> None:
+    edge = start_edge(UPSTREAM_TIMEOUT="1", RATE_LIMIT="1000", RATE_BURST="1000")
+    other = network.start_api(alias="api-second")
+    try:
+        pinned = [f"{network.address(name)}:8000" for name in (api, other)]
+        edge.pin(*pinned)
+        before = arrivals(pinned)
+        with edge.client() as client:
+            assert client.post("/slow/30", content=b"x").status_code == 504
+            assert client.get("/slow/30").status_code == 504
+        assert arrivals(pinned) - before == {"POST": 1, "GET": 2}
+    finally:
+        network.remove(other)
+
+
+def test_the_absolute_form_names_the_host(edge: Edge) -> None:
+    status, _, body = edge.raw(b"GET https://localhost/echo?a=1 HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n")
+    assert status == 200
+    assert b'"https://localhost/echo?a=1"' in body

@@ -76,13 +76,6 @@ def outage(stack: Stack, receiver: Receiver) -> Iterator[list[Notification]]:
         stack.compose("up", "--detach", "--no-deps", "--wait", "api")
 
 
-def test_the_watchdog_is_heard_and_wakes_nobody(receiver: Receiver) -> None:
-    eventually(lambda: bool(receiver.received("/heartbeat")), lambda: "no heartbeat")
-    alerts = [alert["labels"]["alertname"] for body in receiver.received("/heartbeat") for alert in body["alerts"]]
-    assert set(alerts) == {"Watchdog"}
-    assert not receiver.webhooks("Watchdog", "firing")
-
-
 def test_a_page_says_what_where_and_what_to_do(outage: list[Notification]) -> None:
     assert len(outage) == 1
     (alert,) = outage[0]["alerts"]
@@ -166,3 +159,10 @@ def test_the_end_is_announced(stack: Stack, receiver: Receiver, outage: list[Not
         lambda: f"APIDown was not resolved: {receiver.received('/operators')}",
     )
     assert len(receiver.webhooks("APIDown", "firing")) == 1
+
+
+def test_the_watchdog_is_heard_and_wakes_nobody(receiver: Receiver) -> None:
+    eventually(lambda: bool(receiver.received("/heartbeat")), lambda: "no heartbeat")
+    alerts = [alert["labels"]["alertname"] for body in receiver.received("/heartbeat") for alert in body["alerts"]]
+    assert set(alerts) == {"Watchdog"}
+    assert not receiver.webhooks("Watchdog", "firing")

@@ -9,5 +9,5 @@ from api.settings import load_settings
 bind = f"127.0.0.1:{load_settings().port}"
 
 
-def when_ready(server: Any) -> None:  # type: ignore[no-redef] # noqa: ARG001
+def when_ready(server: Any) -> None:  # type: ignore[no-redef] #
     exporter.start(load_settings(), host="127.0.0.1")

@@ -8,6 +8,7 @@ import socket
 import threading
 from pathlib import Path
 
+import httpx
 import pytest
 from server import Server, wait_until
 from websockets.exceptions import InvalidStatus
@@ -34,11 +35,25 @@ def test_every_line_has_the_same_head_and_each_request_exactly_one(tmp_path: Pat
         assert {line["path"] for line in requests} == {f"/api/v1/items/{number}" for number in range(40)}
         assert len({line["request_id"] for line in requests}) == 40
         assert {line["worker"] for line in requests} <= {"0", "1"}
-        assert len({line["client"] for line in requests}) == 1  # one salt for all workers
         assert {"gunicorn.error", "api.access", "sample_app.main"} <= {line["logger"] for line in lines}
         assert not {line["logger"] for line in lines} & {"uvicorn.access", "gunicorn.access"}
         assert "127.0.0.1" not in "".join(json.dumps(line) for line in requests)
         assert server.stderr() == ""
+
+
+def test_client_has_one_hash_in_every_worker(tmp_path: Path) -> None:
+    with Server(tmp_path, WEB_CONCURRENCY="2") as server:
+
+        def both_have_served() -> bool:
+            url = f"http://127.0.0.1:{server.port}"
+            thread = threading.Thread(target=httpx.get, args=(f"{url}/trouble/blocked?seconds=0.3",))
+            thread.start()  # the other worker has to take the next one
+            httpx.get(url)
+            thread.join()
+            return {line["worker"] for line in server.access_lines()} == {"0", "1"}
+
+        wait_until(both_have_served)
+        assert len({line["client"] for line in server.access_lines()}) == 1
 
 
 def test_line_of_the_app_has_the_ids_of_its_request(tmp_path: Path) -> None:
@@ -48,6 +63,16 @@ def test_line_of_the_app_has_the_ids_of_its_request(tmp_path: Path) -> None:
         lines = [line for line in server.lines() if line.get("request_id") == "mine-1"]
         assert [line["logger"] for line in lines] == ["sample_app.trouble", "sample_app.trouble", "api.access"]
         assert [line["number"] for line in lines[:2]] == [0, 1]
+
+
+def test_servers_report_of_an_exception_has_the_ids_of_its_request(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        server.get("/trouble/fail", headers={"x-request-id": "mine-1"})
+        server.get("/", headers={"x-request-id": "mine-2"})
+        assert server.stop() == 0
+        (report,) = [line for line in server.lines() if "exception" in line]
+        assert (report["level"], report["request_id"]) == ("ERROR", "mine-1")
+        assert [line["logger"] for line in server.lines() if line.get("request_id") == "mine-2"] == ["api.access"]
 
 
 def _raw(server: Server, request: bytes) -> bytes:

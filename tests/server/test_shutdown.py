@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -57,13 +58,15 @@ def test_request_in_flight_finishes_then_the_app_ends_and_its_last_lines_are_wri
 
 @pytest.mark.parametrize("options", [(), NATIVE], ids=["uvicorn", "native"])
 def test_ready_fails_before_the_listener_closes(tmp_path: Path, options: tuple[str, ...]) -> None:
-    with Server(tmp_path, *options, SHUTDOWN_DELAY="2", GUNICORN_TIMEOUT="8") as server:
+    with Server(tmp_path, *options, SHUTDOWN_DELAY="3", GUNICORN_TIMEOUT="9") as server:
         server.process.terminate()
         answer = wait_until(lambda: (found := server.get("/ready")).status_code == 503 and found)
         assert isinstance(answer, httpx.Response)
         assert answer.json() == {"ready": False, "reasons": ["shutting down"]}
         assert server.get("/health").status_code == 200
-        assert server.get("/").status_code == 200
+        for _ in range(12):  # new connections, well beyond the moment in which a stop without delay takes them still
+            assert httpx.get(f"http://127.0.0.1:{server.port}/").status_code == 200
+            time.sleep(0.1)
         server.client.close()
         assert server.process.wait(30) == 0
         assert "sample app stopped" in server.messages()

@@ -66,7 +66,9 @@ def test_app_in_a_package_named_as_ours_is_served(tmp_path: Path, options: tuple
     (tmp_path / "api").mkdir()
     (tmp_path / "api" / "shop.py").write_text(SHOP)
     with Server(tmp_path, *options, path=tmp_path, APP="api.shop:app", GUNICORN_TIMEOUT="10") as server:
-        assert server.get("/shop").json() == "open"
+        answer = server.get("/shop")
+        assert answer.json() == "open"
+        assert options or "server" not in answer.headers
         assert server.get("/health").json()["status"] == "healthy"
         server.client.close()
         assert server.stop() == 0

@@ -1,6 +1,7 @@
 """Liveness, readiness and the checks they ask."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -16,7 +17,8 @@ def health() -> Health:
 
 @pytest.fixture(autouse=True)
 def short_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.observability.health.CHECK_SECONDS", 0.2)
+    # The package's attribute `health` is the process's instance, not the module.
+    monkeypatch.setattr(sys.modules[Health.__module__], "CHECK_SECONDS", 0.2)
 
 
 async def test_without_checks_the_process_is_healthy_and_ready(health: Health) -> None:

@@ -129,6 +129,15 @@ def test_extra_cannot_replace_a_field(log: Log) -> None:
     assert line["timestamp"] != "x"
 
 
+@pytest.mark.parametrize("text", [False, True], ids=["json", "text"])
+@pytest.mark.parametrize("name", ["request", "exception", "status", "path"])
+def test_extra_may_have_any_name(log: Log, name: str, text: bool) -> None:
+    if text:
+        log.logger.handlers[:] = [stdout_handler(TextFormatter(colour=False), log.writer)]
+    log.logger.info("hello", extra={name: "theirs"})
+    assert "theirs" in log.text()
+
+
 def test_dictionary_as_message_gives_fields(log: Log) -> None:
     log.logger.info({"step": "load", "count": 2})
     line = log.line()

@@ -11,7 +11,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from hypothesis import given
 from hypothesis import strategies as st
 from observed import Client, Observed, ask, http, websocket
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import Metric
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
@@ -497,6 +498,19 @@ async def test_metrics_are_those_of_the_apps_registry_too() -> None:
     assert "jobs_created" not in text
     assert text.count("# TYPE http_requests_total ") == 1
     assert " 99" not in text
+
+
+async def test_a_collector_that_fails_spares_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing:
+        def collect(self) -> list[Metric]:
+            raise BrokenError("secret")
+
+    registry = CollectorRegistry()
+    registry.register(Failing())
+    Gauge("depth", "Depth.", registry=registry).set(7)
+    observed = Observed(make_app(), registry)
+    assert observed.value("depth") == 7
+    assert [record.getMessage() for record in caplog.records] == ["collector Failing failed: BrokenError"]
 
 
 # Lifespan

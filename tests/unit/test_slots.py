@@ -70,6 +70,14 @@ def test_the_directory_is_the_owners_alone(slots: SlotDirectory) -> None:
     assert slots.path.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_killed_servers_directory_is_known_by_its_lock(slots: SlotDirectory) -> None:
+    assert not slots.abandoned()
+    server = Child(slots.claim)
+    assert not slots.abandoned()
+    server.kill()
+    assert slots.abandoned()
+
+
 def test_a_path_too_long_for_sockets_is_refused() -> None:
     with pytest.raises(ValueError, match="too long"):
         SlotDirectory(Path("/dev/shm") / ("x" * 100))
@@ -235,6 +243,7 @@ def test_totals_never_go_backwards_and_add_up(before: dict[str, float], now: dic
     told = {key: number for key, number, _ in families[0][4]}
     assert told == {key: before.get(key, 0) + now.get(key, 0) for key in before | now}
     assert totals["f"][3] == told
+    assert families[1] == ("gone", "counter", "", "", [(key, number, "") for key, number in before.items()])
     assert totals["gone"][3] == before
     assert inherited["f"][3] == before
 

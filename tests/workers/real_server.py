@@ -147,8 +147,9 @@ def gunicorn(
         yield server
     finally:
         process.send_signal(signal.SIGTERM)
-        for pid in server.pids():
-            os.kill(pid, signal.SIGCONT)
+        if process.poll() is None:
+            for pid in server.pids():
+                os.kill(pid, signal.SIGCONT)
         try:
             process.wait(15)
         except subprocess.TimeoutExpired:

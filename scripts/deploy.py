@@ -1,0 +1,249 @@
+"""Replaces the API's replicas, or changes their number, without a failed request.
+
+The edge is pinned to the replicas that run, new ones are started beside them and must become healthy, the edge is
+pinned to the new ones, and only when it has let go of the old ones are those stopped. Whatever fails before that leaves
+everything as it was. Standard library only.
+"""
+
+import argparse
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVICE = "api"
+PORT = 8000
+HEALTH_TIMEOUT = 300.0  # seconds a new replica has to become healthy
+# Seconds until the edge sends nothing more to a replica it is no longer pinned to: NGINX's keepalive_min_timeout
+# (docker/nginx/limits.conf), within which its old workers may still take a client's next request, and a margin.
+LET_GO = 5 + 2
+
+
+class DeployError(Exception):
+    """What stops a deploy, for people."""
+
+
+def main() -> int:
+    """Deploy as the command line asks.
+
+    Returns:
+        0; 1 with the reason on stderr; 130 when interrupted.
+
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--replicas", type=int, metavar="N", help="how many to end with (default: as many as run)")
+    parser.add_argument("--scale-only", action="store_true", help="keep those that run, add or remove the difference")
+    parser.add_argument("--no-build", action="store_true", help="use the image as it is")
+    options = parser.parse_args()
+    if options.replicas is not None and not 1 <= options.replicas <= 100:
+        parser.error(f"--replicas {options.replicas}: not allowed; expected a whole number from 1 to 100")
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        running = replicas()
+        wanted = options.replicas or len(running)
+        check(running)
+        if options.scale_only:
+            scale(running, wanted)
+        else:
+            if not options.no_build:
+                say("building")
+                compose("build", "--quiet", SERVICE)
+            replace(running, wanted)
+    except DeployError as error:
+        print(f"deploy: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("deploy: interrupted", file=sys.stderr)
+        return 130
+    say(f"done: {len(replicas())} running")
+    return 0
+
+
+def check(running: Sequence[str]) -> None:
+    """Refuse to begin where something is wrong already.
+
+    Raises:
+        DeployError: nothing runs, or NGINX does not take the configuration as it is now.
+
+    """
+    if not running:
+        raise DeployError(f"no replica of {SERVICE} runs; start the stack first: make up")
+    tested = run("docker", "compose", "exec", "-T", "nginx", "nginx", "-t", "-q", "-c", "/etc/sightglass/nginx.conf")
+    if tested.returncode != 0:
+        raise DeployError(f"NGINX refuses its configuration: {last_line(tested.stderr)}")
+
+
+def replace(old: Sequence[str], wanted: int) -> None:
+    """Put `wanted` new replicas in the place of the old ones.
+
+    Raises:
+        DeployError: a new one did not become healthy; all new ones are gone again.
+
+    """
+    with pinned(old):
+        new = start_beside(old, wanted)
+        pin(new)
+        stop(old)
+
+
+def scale(running: Sequence[str], wanted: int) -> None:
+    """Add or remove the difference, the newest going first.
+
+    Raises:
+        DeployError: as for `replace`.
+
+    """
+    if wanted > len(running):
+        with pinned(running):
+            start_beside(running, wanted - len(running))
+    elif wanted < len(running):
+        with pinned(running[:wanted]):
+            stop(running[wanted:])
+
+
+def start_beside(running: Sequence[str], count: int) -> list[str]:
+    """Start replicas and wait until they are healthy; returns their container ids.
+
+    Raises:
+        DeployError: one is not, or is gone, in time. They are removed.
+
+    """
+    say(f"starting {count} beside {len(running)}")
+    new: list[str] = []
+    try:
+        number = f"{SERVICE}={len(running) + count}"
+        compose("up", "--detach", "--no-deps", "--no-recreate", "--no-build", "--scale", number, SERVICE)
+        new = [container for container in replicas() if container not in running]
+        wait_until_healthy(new)
+    except BaseException:
+        say("back to what ran before")
+        remove([container for container in replicas(stopped=True) if container not in running])
+        raise
+    return new
+
+
+def wait_until_healthy(containers: Sequence[str]) -> None:
+    """Poll their health checks.
+
+    Raises:
+        DeployError: one has failed or did not answer in time; with the end of its log.
+
+    """
+    end = time.monotonic() + HEALTH_TIMEOUT
+    waiting = list(containers)
+    while waiting:
+        states = {item["Id"]: item["State"] for item in inspect(waiting)}
+        for container, state in states.items():
+            health = state.get("Health", {}).get(
+                "Status", "healthy"
+            )  # without a check, running is all there is to know
+            if state["Restarting"] or not state["Running"] or health == "unhealthy" or time.monotonic() > end:
+                log = run("docker", "logs", "--tail", "5", container)
+                end_of_log = (log.stdout + log.stderr).strip()
+                raise DeployError(f"a new replica is {health}, {state['Status']}; the end of its log:\n{end_of_log}")
+        waiting = [c for c in waiting if states[c].get("Health", {}).get("Status", "healthy") != "healthy"]
+        time.sleep(0.5)
+
+
+def stop(containers: Sequence[str]) -> None:
+    """Wait until the edge has let go of replicas, let them finish and remove them."""
+    say(f"draining {len(containers)}")
+    time.sleep(LET_GO)
+    checked("docker", "stop", *containers)  # their own stop_grace_period
+    remove(containers)
+
+
+@contextlib.contextmanager
+def pinned(containers: Sequence[str]) -> Iterator[None]:
+    """Have the edge use these replicas only, and in the end, whatever happened, all there are."""
+    pin(containers)
+    try:
+        yield
+    finally:
+        pin([])
+
+
+def pin(containers: Sequence[str]) -> None:
+    """Have the edge use these replicas only; none for all that Docker's DNS lists."""
+    (nginx,) = inspect(compose("ps", "--quiet", "nginx").split())
+    addresses = [f"{address(item, nginx)}:{PORT}" for item in inspect(containers)] if containers else []
+    compose("exec", "-T", "nginx", "sh", "/etc/sightglass/nginx/pin.sh", *addresses)
+
+
+def address(container: dict[str, Any], other: dict[str, Any]) -> str:
+    """Return a container's address in the first network it shares with another.
+
+    Raises:
+        DeployError: it shares none.
+
+    """
+    networks: dict[str, dict[str, str]] = container["NetworkSettings"]["Networks"]
+    for name in sorted(set(networks) & set(other["NetworkSettings"]["Networks"])):
+        return networks[name]["IPAddress"]
+    raise DeployError(f"{container['Name']} shares no network with {other['Name']}")
+
+
+def replicas(*, stopped: bool = False) -> list[str]:
+    """Return the container ids of the service, oldest first."""
+    ids = compose("ps", "--quiet", *(["--all"] if stopped else []), SERVICE).split()
+    return [item["Id"] for item in sorted(inspect(ids), key=lambda item: str(item["Created"]))]
+
+
+def remove(containers: Sequence[str]) -> None:
+    """Remove containers, running or not."""
+    if containers:
+        checked("docker", "rm", "--force", *containers)
+
+
+def inspect(containers: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what the engine knows of containers."""
+    found: list[dict[str, Any]] = json.loads(checked("docker", "inspect", *containers)) if containers else []
+    return found
+
+
+def compose(*arguments: str) -> str:
+    """Run `docker compose` on the project of this directory."""
+    return checked("docker", "compose", *arguments)
+
+
+def checked(*command: str) -> str:
+    """Run a command for its output.
+
+    Raises:
+        DeployError: it failed; with the last line it wrote.
+
+    """
+    result = run(*command)
+    if result.returncode != 0:
+        raise DeployError(f"{' '.join(command[:4])} …: {last_line(result.stderr or result.stdout)}")
+    return result.stdout
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command, whatever its status."""
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def last_line(text: str) -> str:
+    """Return the line that tends to say what went wrong."""
+    return (text.strip().splitlines() or ["it did not say why"])[-1]
+
+
+def say(message: str) -> None:
+    """Print a progress line."""
+    print(f"==> {message}", flush=True)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

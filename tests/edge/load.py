@@ -1,0 +1,99 @@
+"""A constant, bounded load on an edge, of every kind of client, that keeps account of whatever fails."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from types import TracebackType
+
+import httpx
+
+TEXT = {"text": "Mail jane@example.org at once.", "language": "en"}
+
+
+class Load:
+    """Sends from when it is entered until it is left. `phase` says what was going on when a request failed."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.phase = "before"
+        self.sent: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self._stop = threading.Event()
+        clients = [self._keep_alive] * 6 + [self._predict, self._upload, self._new_connections, self._http2]
+        self._threads = [threading.Thread(target=self._run, args=(client,), daemon=True) for client in clients]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+            assert not thread.is_alive()
+
+    def total(self) -> int:
+        """Return how many requests have been answered or have failed."""
+        return self.sent.total() + len(self.failures)
+
+    def _run(self, client: Callable[[], None]) -> None:
+        while not self._stop.is_set():
+            phase = self.phase
+            try:
+                client()
+            except Exception as error:
+                self.failures.append(f"{client.__name__} in {phase}/{self.phase}: {error!r}")
+
+    def _open(self, *, http2: bool = False) -> httpx.Client:
+        return httpx.Client(base_url=self.url, verify=False, timeout=60, http2=http2)  # the certificate changes
+
+    def _check(self, name: str, answer: httpx.Response) -> None:
+        if answer.status_code != 200:
+            raise AssertionError(f"{answer.status_code} {answer.text[:200]}")
+        self.sent[name] += 1
+
+    def _keep_alive(self) -> None:
+        """One connection for many requests, as a browser or a service has it."""
+        with self._open() as client:
+            while not self._stop.is_set():
+                self._check("keep-alive", client.get("/health"))
+                time.sleep(0.02)
+
+    def _predict(self) -> None:
+        """Bodies that must not be sent twice."""
+        with self._open() as client:
+            while not self._stop.is_set():
+                answer = client.post("/api/v1/predict", json=TEXT)
+                self._check("predict", answer)
+                assert len(answer.json()["entities"]) == 1
+                time.sleep(0.05)
+
+    def _upload(self) -> None:
+        """A body that takes seconds to arrive."""
+
+        def parts() -> Iterator[bytes]:
+            yield b'{"language": "en", "text": "'
+            for _ in range(10):
+                time.sleep(0.3)
+                yield b"word "
+            yield b'jane@example.org"}'
+
+        with self._open() as client:
+            answer = client.post("/api/v1/predict", content=parts(), headers={"Content-Type": "application/json"})
+            self._check("upload", answer)
+            assert len(answer.json()["entities"]) == 1
+
+    def _new_connections(self) -> None:
+        """A handshake each."""
+        with self._open() as client:
+            self._check("new connection", client.get("/health"))
+        time.sleep(0.05)
+
+    def _http2(self) -> None:
+        with self._open(http2=True) as client:
+            self._check("HTTP/2", client.get("/health"))
+        time.sleep(0.05)

@@ -1,0 +1,110 @@
+"""Deploys, scaling, reloads and certificate changes under load, seen by nobody; bad ones refused and rolled back."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.edge.load import Load
+from tests.stack import Stack, eventually, running_stack, say
+
+AT_LEAST = 10_000  # requests in all
+
+
+@pytest.fixture(scope="module")
+def small_stack() -> Iterator[Stack]:
+    """The production stack without monitoring, its rate limit out of the way."""
+    with running_stack(profiles=[], RATE_LIMIT="100000", RATE_BURST="100000", CONNECTION_LIMIT="1000") as running:
+        yield running
+
+
+def deploy(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "scripts/deploy.py", "--no-build", *arguments]
+    return subprocess.run(command, cwd=stack.directory, capture_output=True, text=True, check=False)
+
+
+def replicas(stack: Stack) -> set[str]:
+    return set(stack.compose("ps", "--quiet", "api").stdout.split())
+
+
+def enter(load: Load, phase: str) -> None:
+    say(f"{phase}, after {load.total()} requests and {len(load.failures)} failures")
+    load.phase = phase
+
+
+def set_variable(stack: Stack, line: str) -> None:
+    stack.env_file.write_text(f"{stack.env_file.read_text()}{line}\n")
+
+
+def test_nothing_fails_while_everything_is_replaced(small_stack: Stack) -> None:
+    stack = small_stack
+    with Load(stack.https_url) as load:
+        eventually(lambda: load.total() > 100, lambda: str(load.sent))
+
+        enter(load, "deploy")
+        before = replicas(stack)
+        deployed = deploy(stack)
+        assert deployed.returncode == 0, deployed.stderr
+        assert len(replicas(stack)) == len(before)
+        assert not replicas(stack) & before
+
+        enter(load, "scale to 4")
+        before = replicas(stack)
+        assert deploy(stack, "--scale-only", "--replicas", "4").returncode == 0
+        assert len(replicas(stack)) == 4
+        assert before < replicas(stack)
+
+        enter(load, "scale to 1")
+        assert deploy(stack, "--scale-only", "--replicas", "1").returncode == 0
+        assert replicas(stack) == before
+
+        enter(load, "reload")
+        stack.compose("exec", "-T", "nginx", "sh", "/etc/sightglass/nginx/reload.sh")
+
+        enter(load, "certificate")
+        old = stack.compose("exec", "-T", "nginx", "cksum", "/run/tls/tls.crt").stdout
+        stack.compose(
+            "run", "--rm", "--no-deps", "-T", "setup", "sh", "-c",
+            "rm /run/tls/tls.*; exec sh /etc/sightglass/setup.sh",
+        )  # fmt: skip
+        assert stack.compose("exec", "-T", "nginx", "cksum", "/run/tls/tls.crt").stdout != old
+        shown = stack.directory / "certificate.pem"
+        shown.write_text(stack.compose("exec", "-T", "nginx", "cat", "/run/tls/tls.crt").stdout)
+        eventually(lambda: trusts(stack, shown), lambda: "the old certificate is still shown")
+
+        enter(load, "bad application")
+        before = replicas(stack)
+        set_variable(stack, "APP=nowhere:app")
+        refused = deploy(stack)
+        assert refused.returncode == 1
+        assert "nowhere" in refused.stderr
+        assert replicas(stack) == before
+        assert set(stack.compose("ps", "--all", "--quiet", "api").stdout.split()) == before
+        set_variable(stack, "APP=")
+
+        enter(load, "bad configuration")
+        gzip = stack.directory / "docker" / "nginx" / "gzip.conf"
+        good = gzip.read_text()
+        gzip.write_text(good + "gzips on;\n")
+        refused = deploy(stack)
+        assert refused.returncode == 1
+        assert 'unknown directive "gzips"' in refused.stderr
+        assert replicas(stack) == before
+        gzip.write_text(good)
+
+        enter(load, "after")
+        eventually(lambda: load.total() >= AT_LEAST, lambda: str(load.sent))
+    say(f"{dict(load.sent)}")
+    assert load.failures == []
+    assert all(load.sent[kind] for kind in ("keep-alive", "predict", "upload", "new connection", "HTTP/2"))
+
+
+def trusts(stack: Stack, certificate: Path) -> bool:
+    result = subprocess.run(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{stack.settings['HTTPS_PORT']}", "-CAfile", str(certificate),
+         "-verify_return_error"],
+        input="", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return result.returncode == 0

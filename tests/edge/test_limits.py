@@ -1,0 +1,82 @@
+"""What one client may take, and who is exempt."""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import httpx
+import pytest
+
+from tests.edge.containers import Edge, eventually, read_to_end
+
+PRIVATE = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16"
+
+
+def burst(edge: Edge, count: int) -> list[httpx.Response]:
+    with edge.client() as client, ThreadPoolExecutor(20) as pool:
+        return list(pool.map(client.get, ["/echo"] * count))
+
+
+def test_over_the_rate_is_429_with_retry_after(start_edge: Callable[..., Edge]) -> None:
+    answers = burst(start_edge(RATE_LIMIT="1", RATE_BURST="5"), 30)
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(answers) - len(refused) >= 6
+    assert refused
+    for answer in refused:
+        assert int(answer.headers["retry-after"]) >= 1
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_forged_addresses_share_the_bucket_of_the_true_one(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge(RATE_LIMIT="1", RATE_BURST="5")
+    with edge.client() as client, ThreadPoolExecutor(20) as pool:
+        answers = pool.map(lambda n: client.get("/echo", headers={"X-Forwarded-For": f"203.0.113.{n}"}), range(30))
+        assert Counter(answer.status_code for answer in answers)[429] > 0
+
+
+def test_a_dry_run_counts_and_lets_through(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge(RATE_LIMIT="1", RATE_BURST="0", RATE_LIMIT_DRY_RUN="true", CONNECTION_LIMIT="1")
+    assert {answer.status_code for answer in burst(edge, 30)} == {200}
+    eventually(lambda: edge.counts("rate_limit_exceeded_total").get((), 0) > 0)
+
+
+def test_an_exempt_address_is_not_limited(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge(RATE_LIMIT="1", RATE_BURST="0", CONNECTION_LIMIT="1", RATE_LIMIT_EXEMPT=PRIVATE)
+    assert {answer.status_code for answer in burst(edge, 30)} == {200}
+    assert edge.counts("rate_limit_exceeded_total") == {}
+
+
+def test_connections_of_one_client_are_limited(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge(RATE_LIMIT="1000", RATE_BURST="1000", CONNECTION_LIMIT="3")
+    with ExitStack() as stack:
+        for _ in range(3):
+            busy = stack.enter_context(edge.connect())
+            busy.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert busy.recv(1000).startswith(b"HTTP/1.1 200")
+        with edge.client() as client:
+            assert client.get("/echo").status_code == 429
+    with edge.client() as client:
+        eventually(lambda: client.get("/echo").status_code == 200)
+
+
+@pytest.mark.parametrize(
+    "trickle",
+    [
+        b"GET /echo HTTP/1.1\r\nHost: local",
+        b"POST /sink HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nfive.",
+    ],
+    ids=["head", "body"],
+)
+def test_a_client_that_stops_sending_is_let_go(start_edge: Callable[..., Edge], trickle: bytes) -> None:
+    edge = start_edge()
+    limits = edge.configuration / "nginx" / "limits.conf"
+    text = limits.read_text()
+    assert "client_header_timeout 15s;" in text
+    assert "client_body_timeout 30s;" in text
+    limits.write_text(text.replace("client_header_timeout 15s", "client_header_timeout 1s").replace(
+        "client_body_timeout 30s", "client_body_timeout 1s"))  # fmt: skip
+    assert edge.reload().returncode == 0
+    with edge.connect() as connection:
+        connection.sendall(trickle)
+        read_to_end(connection)  # ends: the socket's own timeout would fail the test

@@ -1,0 +1,141 @@
+"""The edge counts every request, to the one, over several workers, and keeps its counts through reloads."""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.edge.containers import Edge, eventually
+
+REQUESTS = "edge_http_requests_total"
+DURATION = "edge_http_request_duration_seconds"
+
+# method, path, times → route, status
+MIXTURE = [
+    ("GET", "/echo", 40, "other", 200),
+    ("POST", "/api/v1/predict", 60, "/api/v1/predict", 200),
+    ("GET", "/api/v1/jobs/17", 20, "/api/v1/jobs/{job_id}", 200),
+    ("GET", "/api/v1/jobs/18?secret=1", 20, "/api/v1/jobs/{job_id}", 200),
+    ("GET", "/api/v1//jobs/./19", 10, "/api/v1/jobs/{job_id}", 404),  # the application takes the path as sent
+    ("GET", "/api/v1/jobs/17/result", 10, "/api/v1/jobs/{job_id}/result", 404),
+    ("DELETE", "/api/v1/predict", 15, "/api/v1/predict", 405),
+    ("GET", "/metrics", 10, "other", 404),
+    ("GET", "/status/500", 10, "other", 500),
+    ("BREW", "/status/200", 10, "other", 400),
+    ("OPTIONS", "/echo", 5, "other", 200),
+]
+
+
+@pytest.fixture(scope="module")
+def counted(start_edge: Callable[..., Edge]) -> Edge:
+    return start_edge(NGINX_WORKERS="4", RATE_LIMIT="100000", RATE_BURST="100000", CONNECTION_LIMIT="1000")
+
+
+def send_mixture(edge: Edge) -> Counter[tuple[str, str, str]]:
+    requests = [(method, path) for method, path, times, _, _ in MIXTURE for _ in range(times)]
+    with edge.client() as client, ThreadPoolExecutor(16) as pool:
+        answers = pool.map(lambda request: client.request(*request), requests[::2])
+        with edge.client(http2=True) as one_connection:
+            for request in requests[1::2]:
+                one_connection.request(*request)
+        assert len(list(answers)) == len(requests[::2])
+    expected: Counter[tuple[str, str, str]] = Counter()
+    for method, _, times, route, status in MIXTURE:
+        expected[route, "OTHER" if method == "BREW" else method, str(status)] += times
+    return expected
+
+
+def test_a_known_mixture_is_found_to_the_request(counted: Edge) -> None:
+    expected = send_mixture(counted)
+    labels = ("route", "method", "status")
+    eventually(lambda: counted.counts(REQUESTS, *labels) == expected, lambda: counted.counts(REQUESTS, *labels))
+    assert counted.reload().returncode == 0
+    expected += send_mixture(counted)
+    eventually(lambda: counted.counts(REQUESTS, *labels) == expected, lambda: counted.counts(REQUESTS, *labels))
+    assert counted.counts("edge_reloads_total") == {(): 1.0}
+
+    by_route: Counter[tuple[str]] = Counter()
+    for (route, _, _), count in expected.items():
+        by_route[route,] += count
+    assert counted.counts(f"{DURATION}_count", "route") == by_route
+    infinite = {
+        (route,): count
+        for (route, le), count in counted.counts(f"{DURATION}_bucket", "route", "le").items()
+        if le == "+Inf"
+    }
+    assert infinite == by_route
+    eventually(lambda: len(counted.log()) == expected.total(), lambda: len(counted.log()))
+
+
+def test_latency_falls_into_the_bucket_of_its_duration(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge()
+    with edge.client() as client:
+        client.get("/slow/0.3")
+    eventually(lambda: edge.counts(f"{DURATION}_count", "route"))
+    below = {float(le): count for (le,), count in edge.counts(f"{DURATION}_bucket", "le").items()}
+    assert min(below) >= 0.5  # a busy machine may be slower, never faster
+    assert edge.counts(f"{DURATION}_sum", "route")["other",] >= 0.3
+
+
+def test_rejected_requests_are_counted(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge(RATE_LIMIT="1", RATE_BURST="2")
+    with edge.client() as client, ThreadPoolExecutor(10) as pool:
+        statuses = Counter(answer.status_code for answer in pool.map(client.get, ["/echo"] * 40))
+    assert statuses[429] > 0
+    expected = {("other", "GET", str(status)): count for status, count in statuses.items()}
+    eventually(lambda: edge.counts(REQUESTS, "route", "method", "status") == expected)
+    assert edge.counts("rate_limit_exceeded_total") == {(): statuses[429]}
+
+
+def test_everything_is_there_before_the_first_request(start_edge: Callable[..., Edge]) -> None:
+    families = {family.name: family for family in text_string_to_metric_families(start_edge().exposition())}
+    assert set(families) == {
+        "edge_http_requests", "edge_http_request_duration_seconds", "edge_cache_requests", "rate_limit_exceeded",
+        "edge_connections", "edge_reloads", "edge_metrics_dropped",
+    }  # fmt: skip
+    assert all(family.documentation for family in families.values())
+    zeros = {sample.name: sample.value for sample in families["rate_limit_exceeded"].samples}
+    assert zeros == {"rate_limit_exceeded_total": 0}
+    assert {s.labels["cache"] for s in families["edge_cache_requests"].samples} >= {"hit", "miss", "stale"}
+    assert {s.labels["state"] for s in families["edge_connections"].samples} == {
+        "active", "reading", "writing", "waiting",
+    }  # fmt: skip
+
+
+def test_open_connections_are_shown(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge()
+    before = edge.counts("edge_connections", "state")["active",]
+    with edge.connect(), edge.connect(), edge.connect():
+        eventually(lambda: edge.counts("edge_connections", "state")["active",] == before + 3)
+    eventually(lambda: edge.counts("edge_connections", "state")["active",] == before)
+
+
+def test_a_full_zone_is_said_and_stops_nothing(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge(RATE_LIMIT="100000", RATE_BURST="100000")
+    routes = edge.configuration / "nginx" / "routes.conf"
+    routes.write_text(routes.read_text().replace('default "other"', "default $uri"))  # the mistake that fills it
+    zone = edge.configuration / "nginx" / "metrics.conf"
+    zone.write_text(zone.read_text().replace("metrics:1m", "small:32k"))
+    code = edge.configuration / "nginx" / "metrics.js"
+    code.write_text(code.read_text().replace("ngx.shared.metrics", "ngx.shared.small"))
+    assert edge.reload().returncode == 0
+    eventually(lambda: "edge_metrics_dropped_total 0" in edge.exposition())
+    with edge.client() as client:
+        statuses = Counter(client.get(f"/status/200/{'x' * 50}/{number}").status_code for number in range(400))
+    assert statuses == {404: 400}
+    eventually(lambda: edge.counts("edge_metrics_dropped_total"))
+    eventually(lambda: sum(1 for line in edge.log() if line["path"].startswith("/status/200/")) == 400)
+
+
+def test_websockets_are_counted_at_their_end_and_have_no_latency(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge()
+    with edge.connect() as connection:
+        connection.sendall(
+            b"GET /socket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        assert connection.recv(1000).startswith(b"HTTP/1.1 101")
+    eventually(lambda: edge.counts(REQUESTS, "method", "status") == {("GET", "101"): 1})
+    assert edge.counts(f"{DURATION}_count", "route") == {}

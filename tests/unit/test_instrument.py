@@ -1,0 +1,57 @@
+"""The one call an app makes."""
+
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from starlette.types import Receive, Scope, Send
+
+from api.observability import Health, instrument
+from api.settings import Settings
+
+SETTINGS = Settings(app_version="1.2.3", app_revision="abc", environment="staging")
+
+
+def make_app() -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/instrumented/{thing}")
+    async def read(thing: str) -> str:
+        return thing
+
+    return app
+
+
+def test_an_app_needs_nothing_else() -> None:
+    with TestClient(instrument(make_app(), settings=SETTINGS)) as client:
+        assert client.get("/instrumented/1").headers["x-request-id"]
+        text = client.get("/metrics").text
+        assert client.get("/health").json()["status"] == "healthy"
+        assert client.get("/ready").json() == {"ready": True}
+    labels = 'method="GET",route="/instrumented/{thing}",status="200",worker="0"'
+    assert f"http_requests_total{{{labels}}} 1\n" in text
+    assert 'app_info{version="1.2.3",revision="abc",environment="staging",worker="0"} 1\n' in text
+    assert 'process_start_time_seconds{worker="0"}' in text
+
+
+def test_the_app_stays_reachable_and_unchanged() -> None:
+    app = make_app()
+    routes = len(app.routes)
+    assert instrument(app, settings=SETTINGS).app is app  # type: ignore[attr-defined]
+    assert len(app.routes) == routes
+
+
+def test_instrumenting_twice_does_nothing_more() -> None:
+    once = instrument(make_app(), settings=SETTINGS)
+    assert instrument(once, settings=SETTINGS) is once
+
+
+def test_any_asgi_app_will_do() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"plain"})
+
+    health = Health("1")
+    health.add_check("database", lambda: "gone")
+    with TestClient(instrument(app, settings=SETTINGS, health=health)) as client:
+        assert client.get("/any").text == "plain"
+        assert client.get("/ready").status_code == 503
