@@ -62,9 +62,11 @@ async def process(
     ):
         result = result_stack.enter_context(SpooledTemporaryFile(IN_MEMORY, dir=directory))
         try:
+            # Asked before anything is read; held only for the work, as a slow sender would otherwise hold it for long.
+            inference.documents.check()
+            await receive(request, source)
+            source.seek(0)
             with inference.work(inference.documents) as work:
-                await receive(request, source)
-                source.seek(0)
                 steps = redact_file(cast(BinaryIO, source), decompressor, redactor)
                 await _unless_gone(request, _run(work, steps, result))
         except ClientDisconnect:

@@ -172,6 +172,14 @@ def test_documents_have_places_of_their_own(tmp_path: Path) -> None:
             assert go.wait(30)
         return []
 
+    sent = 0
+
+    def body() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(100):
+            sent += 1
+            yield b"a" * 1000
+
     with serving(lambda _: StubModel(block), runs_dir=tmp_path, document_concurrency=1) as client:
         first: list[int] = []
 
@@ -181,7 +189,9 @@ def test_documents_have_places_of_their_own(tmp_path: Path) -> None:
         thread = threading.Thread(target=send)
         thread.start()
         assert started.wait(30)
-        busy = client.post(PATH, content=b"a", headers={"Content-Type": "text/plain"})
+        rejected = metric("model_rejections_total")
+        busy = client.post(PATH, content=body(), headers={"Content-Type": "text/plain"})
+        assert (sent, metric("model_rejections_total")) == (0, rejected + 1)
         assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
         go.set()
         thread.join(30)
