@@ -1,6 +1,7 @@
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -217,6 +218,17 @@ def test_a_job_is_accepted_without_the_queue_and_named_by_the_sweep(
     queue.huey.flush()
     sweep(jobs.store, queue)
     assert (ids(queue), metric("job_queue_depth"), metric("job_queue_age_seconds")) == ([], 0, 0)
+
+
+def test_a_redis_that_is_gone_loses_no_job(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        url = f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"
+        with serving(lambda _: StubModel(), runs_dir=tmp_path, queue_url=url) as client:
+            answer = client.post(PATH, content=b"a", headers=PLAIN)
+            assert answer.status_code == 202
+            assert client.get(answer.headers["location"]).json()["status"] == "queued"
+    assert "the queue is not reachable: ConnectionError" in caplog.text
 
 
 def test_what_the_service_puts_into_the_queue_a_worker_understands(jobs: Jobs) -> None:
