@@ -1,42 +1,46 @@
-"""`.env.template`, the Compose files and the settings tell one story."""
+"""`.env.template`, the Compose files and what reads the variables tell one story."""
 
 import re
 from pathlib import Path
+
+import yaml
 
 from api.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEMPLATE = dict(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=(.*)$", (ROOT / ".env.template").read_text(), re.MULTILINE))
-COMPOSE = "".join((ROOT / name).read_text() for name in ("docker-compose.prod.yml", "docker-compose.dev.yml"))
-DEFAULTS: dict[str, set[str]] = {}
-for name, default in re.findall(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}", COMPOSE):
-    DEFAULTS.setdefault(name, set()).add(default)
+PRODUCTION = (ROOT / "docker-compose.prod.yml").read_text()
+SERVICES = yaml.safe_load(PRODUCTION)["services"]
+
+# Where each default is defined: in the Compose file, in the settings, or in NGINX's start script.
+INTERPOLATED: dict[str, set[str]] = {}
+for name, default in re.findall(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}", PRODUCTION):
+    INTERPOLATED.setdefault(name, set()).add(default)
+PASSED_ON = {n for s in SERVICES.values() for n, value in s.get("environment", {}).items() if value is None}
+SETTINGS = {
+    name.upper(): str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+    for name, field in Settings.model_fields.items()
+    if field.default is not None
+}
+EDGE = dict(re.findall(r"^([A-Z_]+)=\$\{\1:-(.*)\}$", (ROOT / "docker/nginx/start.sh").read_text(), re.MULTILINE))
 
 FOR_COMPOSE_ITSELF = {"COMPOSE_FILE"}
-# Built from or named by the Dockerfile, so that the template does not repeat a version.
-NO_DEFAULT_SHOWN = {"PYTHON_IMAGE", *(name for name in DEFAULTS if name.endswith("_IMAGE") and name != "API_IMAGE")}
-BY_THE_IMAGE = {"APP_VERSION", "APP_REVISION", "PORT", "METRICS_PORT", "FORWARDED_ALLOW_IPS"}
+BUILD_ARGUMENTS = {"PYTHON_IMAGE"}  # the others are set by make up, or the shell's own
+SET_BY_THE_IMAGE = {"APP_VERSION", "APP_REVISION", "PORT", "METRICS_PORT", "FORWARDED_ALLOW_IPS"}
+# The Compose file has a volume's name or an empty file for "not given", or a version that only it should name.
+SHOWN_EMPTY = {"APP_DIR", "MODELS_DIR", "TLS_CERT", "TLS_KEY"} | {n for n in TEMPLATE if n.endswith("_IMAGE")}
 
 
-def test_the_template_names_what_the_compose_files_read() -> None:
-    build_arguments = {"PYTHON_IMAGE"}
-    assert set(TEMPLATE) - FOR_COMPOSE_ITSELF == set(DEFAULTS) | build_arguments
+def test_the_template_names_what_the_compose_file_reads() -> None:
+    assert set(TEMPLATE) - FOR_COMPOSE_ITSELF - BUILD_ARGUMENTS == set(INTERPOLATED) | PASSED_ON
 
 
 def test_the_template_shows_the_real_defaults() -> None:
-    settings = {name.upper(): field.default for name, field in Settings.model_fields.items()}
-    for name, shown in TEMPLATE.items():
-        if name in FOR_COMPOSE_ITSELF | NO_DEFAULT_SHOWN:
-            continue
-        effective = {default for default in DEFAULTS[name] if default}
-        if not effective and settings.get(name) is not None:
-            value = settings[name]
-            effective = {str(value).lower() if isinstance(value, bool) else str(value)}
-        if name in ("APP_DIR", "MODELS_DIR", "TLS_CERT", "TLS_KEY", "PIP_CONFIG_FILE", "LOG_FORMAT"):
-            continue  # a volume's name or an empty file stands for "not given"; text while developing
-        assert {shown} - {""} == effective, name
+    for name in set(TEMPLATE) - FOR_COMPOSE_ITSELF - SHOWN_EMPTY | {"API_IMAGE"}:
+        defaults = INTERPOLATED.get(name, set()) | {d for d in (SETTINGS.get(name), EDGE.get(name)) if d is not None}
+        assert {TEMPLATE[name]} - {""} == defaults - {""}, name
 
 
-def test_the_api_is_told_every_setting() -> None:
-    told = set(re.findall(r"^      ([A-Z][A-Z0-9_]*):", COMPOSE, re.MULTILINE))
-    assert {name.upper() for name in Settings.model_fields} - BY_THE_IMAGE <= told
+def test_every_setting_reaches_the_api_and_the_edge() -> None:
+    assert {name.upper() for name in Settings.model_fields} - SET_BY_THE_IMAGE <= set(SERVICES["api"]["environment"])
+    assert set(EDGE) <= set(SERVICES["nginx"]["environment"])
