@@ -310,6 +310,23 @@ def test_too_large_a_document_leaves_nothing(tmp_path: Path) -> None:
     assert not any((tmp_path / "jobs").iterdir())
 
 
+def test_a_worker_without_a_model_says_so_and_stays(jobs: Jobs, tmp_path: Path) -> None:
+    code = (
+        "import logging; from threading import Event; from api.privacy.worker import work; "
+        "from api.settings import load_settings; logging.basicConfig(); work(load_settings(), Event())"
+    )
+    environment = {**os.environ, "MODEL_PATH": "/nowhere", "RUNS_DIR": str(tmp_path)}
+    log = tmp_path / "log"
+    with log.open("wb") as said:
+        worker = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=ROOT, stderr=said)
+    try:
+        eventually(lambda: "MODEL_PATH=/nowhere: no such directory" in log.read_text())
+        assert worker.poll() is None
+    finally:
+        worker.terminate()
+        assert worker.wait(30) == 0
+
+
 def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_path: Path) -> None:
     """Every job ends succeeded, with the right result, though no worker lives for long."""
     texts = [f"{n} " + "Zaphod lorem ipsum " * (200 * (n % 4) + 1) for n in range(16)]
