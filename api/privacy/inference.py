@@ -71,9 +71,7 @@ class Inference:
             ProblemError: 503, every place is taken.
 
         """
-        if places.free < 1:
-            MODEL_REJECTIONS.inc()
-            raise ProblemError(503, "The model is busy", headers=RETRY_AFTER)
+        places.check()
         places.free -= 1
         work = Work(self._executor)
         try:
@@ -103,6 +101,12 @@ class Places:
 
     def __init__(self, free: int) -> None:
         self.free = free
+
+    def check(self) -> None:
+        """Raise a 503, counted, when nobody may come in."""
+        if self.free < 1:
+            MODEL_REJECTIONS.inc()
+            raise ProblemError(503, "The model is busy", headers=RETRY_AFTER)
 
 
 class Work:
