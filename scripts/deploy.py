@@ -145,7 +145,7 @@ def wait_until_healthy(containers: Sequence[str]) -> None:
                 "Status", "healthy"
             )  # without a check, running is all there is to know
             if state["Restarting"] or not state["Running"] or health == "unhealthy" or time.monotonic() > end:
-                log = run("docker", "logs", "--tail", "5", container)
+                log = run("docker", "logs", "--tail", "30", container)
                 end_of_log = (log.stdout + log.stderr).strip()
                 raise DeployError(f"a new replica is {health}, {state['Status']}; the end of its log:\n{end_of_log}")
         waiting = [c for c in waiting if states[c].get("Health", {}).get("Status", "healthy") != "healthy"]

@@ -124,10 +124,14 @@ class Stack:
         path.write_text(self.compose("exec", "-T", "nginx", "cat", "/run/tls/tls.crt").stdout)
         return path
 
+    @property
+    def tls(self) -> ssl.SSLContext:
+        """What a client trusts: that certificate and no other."""
+        return ssl.create_default_context(cafile=str(self.certificate))
+
     def client(self, **arguments: Any) -> httpx.Client:
         """Return an HTTP client of the edge that verifies its certificate."""
-        context = ssl.create_default_context(cafile=str(self.certificate))
-        defaults: dict[str, Any] = {"base_url": self.https_url, "verify": context, "timeout": 30}
+        defaults: dict[str, Any] = {"base_url": self.https_url, "verify": self.tls, "timeout": 30}
         return httpx.Client(**defaults | arguments)
 
     def query(self, expression: str) -> list[dict[str, Any]]:

@@ -1,44 +1,27 @@
 """The images, the private network and the edges these tests share."""
 
-import json
-import os
-import subprocess
-import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.edge.containers import ROOT, Edge, Network, docker
-
-API_IMAGE = "sightglass-edge-test"
+from tests.edge.containers import Edge, Network, docker
+from tests.edge.images import build_runtime, choose
 
 
 @pytest.fixture(scope="session")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """NGINX's image as the Compose file names it, or its stand-in, and the runtime image, in a network of their own."""
-    env_file = tmp_path_factory.mktemp("images") / ".env"
-    env_file.touch()
-    subprocess.run(
-        [sys.executable, "scripts/images.py", "--env-file", str(env_file), "nginx", "python"],
-        cwd=ROOT, check=True, capture_output=True,
-    )  # fmt: skip
-    compose = ("--file", str(ROOT / "docker-compose.prod.yml"), "--env-file", str(env_file))
-    nginx = json.loads(docker("compose", *compose, "config", "--format", "json"))["services"]["nginx"]["image"]
-    chosen = dict(line.split("=", 1) for line in env_file.read_text().split())
-    environment = os.environ | {"PYTHON_IMAGE": chosen.get("PYTHON_IMAGE", "")}
-    build_argument = ["--build-arg", "PYTHON_IMAGE"] if environment["PYTHON_IMAGE"] else []
-    subprocess.run(
-        ["docker", "build", "--quiet", "--target", "runtime", "--tag", API_IMAGE, *build_argument,
-         "--secret", "id=ca_bundle,src=/etc/ssl/certs/ca-certificates.crt",
-         "--secret", "id=pip_conf,src=/dev/null", "."],
-        cwd=ROOT, check=True, capture_output=True, env=environment,
-    )  # fmt: skip
-    created = Network(nginx, API_IMAGE)
+    nginx, base = choose(tmp_path_factory.mktemp("images"))
+    tag = f"sightglass-edge-test-{uuid.uuid4().hex[:8]}"
+    build_runtime(tag, base)
+    created = Network(nginx, tag)
     try:
         yield created
     finally:
         created.close()
+        docker("image", "rm", tag)
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +37,7 @@ def start_edge(network: Network, api: str, tmp_path_factory: pytest.TempPathFact
     def start(**environment: str) -> Edge:
         directory = Path(tmp_path_factory.mktemp("edge"))
         directory.chmod(0o755)
-        return Edge(network, directory, **environment).wait()
+        return Edge(network, directory, environment).wait()
 
     return start
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import shutil
 import socket
@@ -62,11 +63,12 @@ class Network:
         self.nginx_image = nginx_image
         self.api_image = api_image
         self.containers: list[str] = []
+        self._numbers = itertools.count()
         docker("network", "create", self.name)
 
     def run(self, *arguments: str) -> str:
         """Start a container with the hardening of the Compose file; returns its name."""
-        name = f"{self.name}-{len(self.containers)}"
+        name = f"{self.name}-{next(self._numbers)}"
         self.containers.append(name)
         hardened = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
         docker("run", "--detach", "--name", name, "--network", self.name, *hardened, *arguments)
@@ -117,9 +119,17 @@ def ready(url: str) -> bool:
 
 
 class Edge:
-    """One NGINX container; `environment` is start.sh's."""
+    """One NGINX container; `environment` is start.sh's. A `bare` configuration of another's takes the place of ours."""
 
-    def __init__(self, network: Network, directory: Path, **environment: str) -> None:
+    def __init__(
+        self,
+        network: Network,
+        directory: Path,
+        environment: dict[str, str],
+        *,
+        bare: Path | None = None,
+        cpus: str | None = None,
+    ) -> None:
         self.network = network
         self.directory = directory
         self.tls = directory / "tls"
@@ -127,12 +137,16 @@ class Edge:
         shutil.copytree(ROOT / "docker", self.configuration, dirs_exist_ok=True)
         self.tls.mkdir(exist_ok=True)
         self.write_certificate("localhost")
+        command = ["/bin/sh", "/etc/sightglass/nginx/start.sh"]
+        if bare is not None:
+            shutil.copy(bare, self.configuration / "bare.conf")
+            command = ["/usr/sbin/nginx", "-c", "/etc/sightglass/bare.conf", "-g", "daemon off;"]
         self.container = network.run(
             "--user", "101:101", "--tmpfs", "/tmp:uid=101,gid=101,mode=0700,size=256m", "--stop-signal", "SIGQUIT",
             "--volume", f"{self.configuration}:/etc/sightglass:ro", "--volume", f"{self.tls}:/run/tls:ro",
             *(f"--env={name}={value}" for name, value in environment.items()),
-            "--publish", "127.0.0.1::8080", "--publish", "127.0.0.1::8443",
-            "--entrypoint", "/bin/sh", network.nginx_image, "/etc/sightglass/nginx/start.sh",
+            *(["--cpuset-cpus", cpus] if cpus else []), "--publish", "127.0.0.1::8080", "--publish", "127.0.0.1::8443",
+            "--entrypoint", command[0], network.nginx_image, *command[1:],
         )  # fmt: skip
 
     def wait(self) -> "Edge":

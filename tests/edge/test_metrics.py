@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.edge.containers import Edge, eventually
+from tests.edge.containers import Edge, Network, eventually
 
 REQUESTS = "edge_http_requests_total"
 DURATION = "edge_http_request_duration_seconds"
@@ -67,6 +68,41 @@ def test_a_known_mixture_is_found_to_the_request(counted: Edge) -> None:
     }
     assert infinite == by_route
     eventually(lambda: len(counted.log()) == expected.total(), lambda: len(counted.log()))
+
+
+def test_the_apis_counts_reconcile(network: Network, start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge(RATE_LIMIT="100000", RATE_BURST="100000")
+    alone = network.start_api(alias="reconciled")  # its own, asked by this edge and the readiness check only
+    try:
+        edge.pin(f"{network.address(alone)}:8000")
+        send_mixture(edge)
+
+        def counts(text: str, name: str) -> Counter[tuple[str, str]]:
+            """By route and status, where both sides know the route."""
+            found: Counter[tuple[str, str]] = Counter()
+            for family in text_string_to_metric_families(text):
+                for sample in family.samples:
+                    if sample.name == name and sample.labels["route"].startswith("/api/"):
+                        found[sample.labels["route"], sample.labels["status"]] += int(sample.value)
+            return found
+
+        expected = {
+            ("/api/v1/predict", "200"): 60, ("/api/v1/predict", "405"): 15, ("/api/v1/jobs/{job_id}", "200"): 40,
+        }  # fmt: skip
+        scrape = f"http://{network.address(alone)}:9464/metrics"
+        eventually(
+            lambda: (
+                {k: n for k, n in counts(httpx.get(scrape).text, "http_requests_total").items() if k in expected}
+                == expected
+            ),
+            lambda: counts(httpx.get(scrape).text, "http_requests_total"),
+        )
+        eventually(
+            lambda: {k: n for k, n in counts(edge.exposition(), REQUESTS).items() if k in expected} == expected,
+            lambda: counts(edge.exposition(), REQUESTS),
+        )
+    finally:
+        network.remove(alone)
 
 
 def test_latency_falls_into_the_bucket_of_its_duration(start_edge: Callable[..., Edge]) -> None:

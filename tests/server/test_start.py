@@ -22,8 +22,7 @@ def _end(server: Server) -> tuple[int, str]:
     try:
         status = server.process.wait(30)
     finally:
-        server.process.kill()
-        server.client.close()
+        server.kill()
     return status, server.stderr()
 
 

@@ -1,0 +1,30 @@
+"""The images the edge's tests and benchmark run: pulled or built as the production stack's are."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.edge.containers import ROOT, docker
+
+
+def choose(directory: Path) -> tuple[str, str | None]:
+    """Make NGINX's and the API's base image present; returns NGINX's, and the base's if it is not the default."""
+    env_file = directory / "images.env"
+    env_file.touch()
+    subprocess.run(
+        [sys.executable, "scripts/images.py", "--env-file", str(env_file), "nginx", "python"],
+        cwd=ROOT, check=True, capture_output=True,
+    )  # fmt: skip
+    compose = ("--file", str(ROOT / "docker-compose.prod.yml"), "--env-file", str(env_file))
+    services = json.loads(docker("compose", *compose, "config", "--format", "json"))["services"]
+    chosen = dict(line.split("=", 1) for line in env_file.read_text().split())
+    return services["nginx"]["image"], chosen.get("PYTHON_IMAGE")
+
+
+def build_runtime(tag: str, base: str | None) -> None:
+    """Build the runtime image, into which tests/edge/app.py is mounted."""
+    arguments = ["--build-arg", f"PYTHON_IMAGE={base}"] if base else []
+    lent = ("id=ca_bundle,src=/etc/ssl/certs/ca-certificates.crt", "id=pip_conf,src=/dev/null")
+    secrets = [argument for secret in lent for argument in ("--secret", secret)]
+    docker("build", "--quiet", "--target", "runtime", "--tag", tag, *arguments, *secrets, str(ROOT))
