@@ -91,6 +91,7 @@ def test_markers_are_nowhere(tmp_path: Path) -> None:
         done = listed(server)
         metrics = server.get("/metrics").text
         assert server.stop() == 0
+        failures = [line for line in server.lines() if line["message"] == "the model failed: ValueError"]
         outputs = {
             "stdout": server.stdout(),
             "stderr": server.stderr(),
@@ -104,6 +105,7 @@ def test_markers_are_nowhere(tmp_path: Path) -> None:
     assert len(jobs) == len(done) > 10
     assert {job["status"] for job in done} == {"succeeded", "failed", "dead"}
     assert {error.status_code for error in errors} >= {404, 415, 422, 500}
-    assert "the model failed: ValueError" in outputs["stdout"]
+    requests = {error.headers["x-request-id"] for error in errors if error.status_code == 500}
+    assert {line["request_id"] for line in failures} == requests  # which request it was is said
     assert "job " in outputs["worker"]
     assert [name for name, text in outputs.items() if MARKER in text] == []
