@@ -16,7 +16,7 @@ SCRAPE_INTERVAL = 10
 """Seconds, of every job of docker/prometheus.yml; a test holds both equal."""
 
 EXPECTED_JOBS = ("alertmanager", "blackbox", "nginx", "node", "probe", "prometheus")
-"""Always scraped. The API has an alert of its own; Grafana may be left out."""
+"""Always scraped. The API and the workers have alerts of their own; Grafana may be left out."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def slo_rules(objectives: Objectives) -> dict[str, Any]:
 
 def cause_rules() -> dict[str, Any]:
     """Alerts on causes, few, each with something to do."""
-    groups = {"api": API, "edge": EDGE, "host": HOST, "monitoring": MONITORING}
+    groups = {"api": API, "jobs": JOBS, "edge": EDGE, "host": HOST, "monitoring": MONITORING}
     return {"groups": [{"name": name, "rules": [alert.rule() for alert in group]} for name, group in groups.items()]}
 
 
@@ -206,6 +206,38 @@ API = (
         "{{ $labels.instance }} drops log lines",
         "About {{ $value | humanize }} lines were dropped within 5 minutes because standard output took no more.",
         keep="5m",
+    ),
+)
+
+JOBS = (
+    Alert(
+        "JobsNotWorkedOn",
+        'sum(increase(jobs_total{job="api",status="accepted"}[10m])) > 0 unless on () sum(up{job="worker"}) > 0',
+        "2m",
+        "ticket",
+        "jobs",
+        "Jobs are accepted and nobody works on them",
+        "About {{ $value | humanize }} jobs came within 10 minutes, and no worker answers.",
+    ),
+    Alert(
+        "JobQueueOld",
+        'max(job_queue_age_seconds{job="worker"}) > 600',
+        "2m",
+        "ticket",
+        "jobs",
+        "Jobs wait too long",
+        "The oldest waiting job has waited for {{ $value | humanizeDuration }}.",
+    ),
+    Alert(
+        "JobsGivenUp",
+        # The first job ever given up creates its series, which increase() does not count.
+        'sum(increase(jobs_total{job="worker",status="dead"}[30m])'
+        ' or (jobs_total{job="worker",status="dead"} unless jobs_total{job="worker",status="dead"} offset 30m)) > 0',
+        "0s",
+        "ticket",
+        "jobs",
+        "Jobs are given up",
+        "About {{ $value | humanize }} jobs were given up within 30 minutes, after all their attempts.",
     ),
 )
 

@@ -30,6 +30,7 @@ def drive(stack: Stack) -> None:
         for _ in range(4):
             assert client.post("/api/v1/predict", json={"text": "Write to anna@example.org"}).status_code in {200, 429}
         client.post("/api/v1/predict", json={"text": 7})
+        client.post("/api/v1/jobs", content="Write to anna@example.org", headers={"content-type": "text/plain"})
         client.get("/openapi.json")
         client.get("/no-such-page")
 
@@ -102,7 +103,7 @@ def test_every_query_of_the_docs_has_an_answer(prometheus: Prometheus, query: st
 
 def test_no_rule_fails(prometheus: Prometheus) -> None:
     groups = prometheus.rule_groups()
-    assert {group["name"] for group in groups} == {"slo", "slo-budget", "api", "edge", "host", "monitoring"}
+    assert {group["name"] for group in groups} == {"slo", "slo-budget", "api", "jobs", "edge", "host", "monitoring"}
     assert [rule["lastError"] for group in groups for rule in group["rules"] if rule["health"] == "err"] == []
 
 
