@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from server import ROOT, Server, wait_until
+
+from tests.server.server import ROOT, Server, wait_until
 
 MARKER = "Marker4711"
 BODIES = {
@@ -44,7 +45,12 @@ def listed(server: Server) -> list[dict[str, Any]]:
 
 def test_markers_are_nowhere(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    settings = {"RUNS_DIR": str(runs), "LOG_LEVEL": "DEBUG", "JOB_ATTEMPTS": "1", "MAX_TEXT_LENGTH": "100"}
+    settings: dict[str, Any] = {
+        "RUNS_DIR": str(runs),
+        "LOG_LEVEL": "DEBUG",
+        "JOB_ATTEMPTS": "1",
+        "MAX_TEXT_LENGTH": "100",
+    }
     errors: list[httpx.Response] = []
     numbers = itertools.count()
     with Server(tmp_path, APP="tests.support.failing_app:app", **settings) as server:
