@@ -61,7 +61,9 @@ class Stack:
     def up(self) -> None:
         """Start everything and wait until it is healthy; on failure the containers' logs are in the error."""
         say(f"{self.project}: images")
-        subprocess.run([sys.executable, "scripts/images.py"], cwd=self.directory, check=True, capture_output=True)
+        for names in ([], ["valkey"])[: 1 + ("valkey" in self.profiles)]:
+            command = [sys.executable, "scripts/images.py", *names]
+            subprocess.run(command, cwd=self.directory, check=True, capture_output=True)
         say(f"{self.project}: building, starting, waiting until healthy")
         try:
             self.containers.start()
@@ -86,6 +88,13 @@ class Stack:
         if check and result.returncode != 0:
             raise RuntimeError(f"{' '.join(arguments)}: {result.stderr or result.stdout}")
         return result
+
+    def set(self, **settings: str) -> None:
+        """Change settings, and what they change."""
+        self.settings |= settings
+        with self.env_file.open("a") as file:
+            file.writelines(f"{name}={value}\n" for name, value in settings.items())
+        self.compose("up", "--detach", "--wait")
 
     def logs(self, *services: str, tail: int = 15) -> str:
         """Return the ends of the containers' logs."""
