@@ -61,6 +61,13 @@ def test_wrong_setting_ends_the_start_in_one_line(tmp_path: Path) -> None:
     assert server.stdout() == ""
 
 
+def test_an_empty_setting_counts_as_unset(tmp_path: Path) -> None:
+    with Server(tmp_path, WEB_CONCURRENCY="", LOG_FORMAT="") as server:
+        assert server.get("/health").status_code == 200
+        server.client.close()
+        assert server.stop() == 0
+
+
 @pytest.mark.parametrize("options", [(), ("-k", "asgi")], ids=["uvicorn", "plain-native"])
 def test_app_in_a_package_named_as_ours_is_served(tmp_path: Path, options: tuple[str, ...]) -> None:
     (tmp_path / "api").mkdir()
