@@ -1,7 +1,7 @@
 """What the shipped service does, and takes for it: predict at rising load, documents by format, jobs, Presidio alone.
 
-A production stack of its own, by default settings but for the rate limit; everything goes through TLS and NGINX. CPU time
-and memory are those of the API's, or the workers', processes. The load comes from the same machine, by `wrk` and httpx.
+A production stack of its own, its rate limit out of the way; everything goes through TLS and NGINX. CPU time and memory
+are those of the API's, or the workers', processes. The load comes from the same machine, by `wrk` and httpx.
 Run as ``python -m bench.service``.
 """
 
@@ -61,8 +61,8 @@ def main() -> None:
     publish(
         "The shipped service",
         "Everything through TLS and NGINX, 2 gunicorn workers, 2 workers for jobs, the model without `MODEL_PATH`; the "
-        f"load comes from the same CPUs. The floor is Presidio alone: {text_floor * 1000:.1f} ms of CPU for the text of "
-        f"predict ({len(TEXT)} characters), {window_floor:.1f} s for 1 MB of the documents' sentences in windows. "
+        f"load comes from the same CPUs. The floor is Presidio alone: {text_floor * 1000:.1f} ms of CPU for the text "
+        f"of predict ({len(TEXT)} characters), {window_floor:.1f} s for 1 MB of the documents' sentences in windows. "
         "“Model” is the time from a text's turn to its end, waiting for a CPU included.\n\n"
         + table(
             [
