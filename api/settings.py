@@ -74,7 +74,7 @@ class Settings(BaseSettings):
         None, description="redis://..., rediss://... or unix://...; unset, SQLite in RUNS_DIR"
     )
     job_attempts: int = Field(3, ge=1, le=1000, description="a whole number from 1 to 1000")
-    job_retention_hours: float = Field(168, gt=0, le=87600, description="hours above 0 up to 87600")
+    job_retention_hours: int = Field(168, ge=1, le=87600, description="whole hours from 1 to 87600")
     job_retention_bytes: int = Field(10 * 1024**3, ge=0, description="whole bytes")
     api_keys_file: Path | None = Field(None, description="a file of owner:key lines")
     tracing_enabled: bool = Field(False, description="true or false")

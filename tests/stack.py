@@ -4,6 +4,7 @@ It runs beside whatever else runs on the machine, and a test may change files of
 """
 
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -86,6 +87,12 @@ class Stack:
         if check and result.returncode != 0:
             raise RuntimeError(f"{' '.join(arguments)}: {result.stderr or result.stdout}")
         return result
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the copy of the tree, whatever its status."""
+        return subprocess.run(
+            command, cwd=self.directory, env=os.environ | environment, capture_output=True, text=True, check=False
+        )
 
     def logs(self, *services: str, tail: int = 15) -> str:
         """Return the ends of the containers' logs."""

@@ -1,6 +1,7 @@
 """The model at work in one process: loaded in the background, its use bounded, the event loop left free."""
 
 import asyncio
+import contextvars
 import logging
 import sys
 import time
@@ -123,7 +124,9 @@ class Work:
             ProblemError: whatever the function raises as such; else 500, without a word of the text.
 
         """
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._timed, function)
+        # The thread's logs carry the ids of the request.
+        run = contextvars.copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(self._executor, run, self._timed, function)
 
     def _timed(self, function: Callable[[], T]) -> T:
         started = time.perf_counter()

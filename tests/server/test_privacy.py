@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from server import ROOT, Server, wait_until
+
+from tests.server.server import ROOT, Server, wait_until
 
 MARKER = "Marker4711"
 BODIES = {
@@ -44,7 +45,12 @@ def listed(server: Server) -> list[dict[str, Any]]:
 
 def test_markers_are_nowhere(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    settings = {"RUNS_DIR": str(runs), "LOG_LEVEL": "DEBUG", "JOB_ATTEMPTS": "1", "MAX_TEXT_LENGTH": "100"}
+    settings: dict[str, Any] = {
+        "RUNS_DIR": str(runs),
+        "LOG_LEVEL": "DEBUG",
+        "JOB_ATTEMPTS": "1",
+        "MAX_TEXT_LENGTH": "100",
+    }
     errors: list[httpx.Response] = []
     numbers = itertools.count()
     with Server(tmp_path, APP="tests.support.failing_app:app", **settings) as server:
@@ -91,6 +97,7 @@ def test_markers_are_nowhere(tmp_path: Path) -> None:
         done = listed(server)
         metrics = server.get("/metrics").text
         assert server.stop() == 0
+        failures = [line for line in server.lines() if line["message"] == "the model failed: ValueError"]
         outputs = {
             "stdout": server.stdout(),
             "stderr": server.stderr(),
@@ -104,6 +111,7 @@ def test_markers_are_nowhere(tmp_path: Path) -> None:
     assert len(jobs) == len(done) > 10
     assert {job["status"] for job in done} == {"succeeded", "failed", "dead"}
     assert {error.status_code for error in errors} >= {404, 415, 422, 500}
-    assert "the model failed: ValueError" in outputs["stdout"]
+    requests = {error.headers["x-request-id"] for error in errors if error.status_code == 500}
+    assert {line["request_id"] for line in failures} == requests  # which request it was is said
     assert "job " in outputs["worker"]
     assert [name for name, text in outputs.items() if MARKER in text] == []

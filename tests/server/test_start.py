@@ -4,7 +4,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from server import Server, wait_until
+
+from tests.server.server import Server, wait_until
 
 SHOP = """
 from fastapi import FastAPI

@@ -10,9 +10,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from real_server import HERE, Scrape, Series, eventually, free_port, gunicorn
 
 from api.observability.slots import SlotDirectory
+from tests.workers.real_server import HERE, Scrape, Series, eventually, free_port, gunicorn
 
 REQUESTS = {"name": "http_requests_total", "route": "/items/{item}", "status": "200"}
 
