@@ -44,7 +44,7 @@ bases: images  ## the images an application's own Dockerfile stands on
 
 test: $(VENV)/.installed  ## every test, end to end included
 	@scripts/engine.sh
-	@$(VENV)/pytest
+	@$(VENV)/pytest --numprocesses 3 --dist loadgroup
 
 lint: $(VENV)/.installed  ## ruff, mypy, shellcheck
 	@$(VENV)/pytest tests/unit/test_lint.py

@@ -9,8 +9,13 @@ from fastapi import FastAPI
 
 from api.observability import health
 from api.privacy import predict, process
+from api.privacy.dependencies import authorized
 from api.privacy.findings import Model
 from api.privacy.inference import Inference
+from api.privacy.jobs import routes as jobs
+from api.privacy.jobs.queue import Queue
+from api.privacy.jobs.store import JobStore
+from api.privacy.keys import ApiKeys
 from api.privacy.size_limit import RequestSizeLimit
 from api.problem import install_problem_handlers
 from api.settings import Settings, load_settings_or_exit
@@ -46,14 +51,17 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
     )
     app.state.settings = settings
     app.state.inference = inference
+    app.state.jobs = JobStore(settings.runs_dir)
+    app.state.queue = Queue(settings)
+    app.state.keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
     install_problem_handlers(app)
     app.add_middleware(
         RequestSizeLimit,
         default=settings.max_request_size_bytes,
         paths={predict.PATH: predict.body_limit(settings)},
     )
-    app.include_router(predict.router, tags=["privacy"])
-    app.include_router(process.router, tags=["privacy"])
+    for router in (predict.router, process.router, jobs.router):
+        app.include_router(router, dependencies=[authorized])
     return app
 
 

@@ -70,6 +70,13 @@ class Settings(BaseSettings):
     inference_concurrency: int = Field(8, ge=1, le=1000, description="a whole number from 1 to 1000")
     document_concurrency: int = Field(2, ge=1, le=1000, description="a whole number from 1 to 1000")
     inference_timeout: int = Field(30, ge=1, le=3600, description="whole seconds from 1 to 3600")
+    queue_url: Annotated[str, StringConstraints(pattern=r"^(redis|rediss|unix)://.+$")] | None = Field(
+        None, description="redis://..., rediss://... or unix://...; unset, SQLite in RUNS_DIR"
+    )
+    job_attempts: int = Field(3, ge=1, le=1000, description="a whole number from 1 to 1000")
+    job_retention_hours: int = Field(168, ge=1, le=87600, description="whole hours from 1 to 87600")
+    job_retention_bytes: int = Field(10 * 1024**3, ge=0, description="whole bytes")
+    api_keys_file: Path | None = Field(None, description="a file of owner:key lines")
     tracing_enabled: bool = Field(False, description="true or false")
     otel_traces_sampler: Literal[
         "always_on",

@@ -9,7 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-_HEAD = "# Benchmarks\n\nWritten by `python -m bench.request_cost` and `python -m bench.scrape_cost`.\n"
+_HEAD = """# Benchmarks
+
+Written by `python -m bench.request_cost`, `bench.scrape_cost` and `bench.record_cost`; each says what it measures.
+"""
 _PACKAGES = (
     "fastapi",
     "starlette",

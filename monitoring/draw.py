@@ -270,7 +270,7 @@ def text(value: float, unit: str, decimals: int | None = None) -> str:
     if math.isinf(value) or math.isnan(value):
         return "∞" if value > 0 else "-"
     if unit == "percentunit":
-        return f"{value * 100:.{decimals}f} %" if decimals is not None else f"{value * 100:.3g} %"
+        return f"{value * 100:.{decimals}f} %" if decimals is not None else f"{value * 100:.4g} %"
     if unit == "s":
         steps = ((86400 * 7, 86400, "d"), (3600, 3600, "h"), (60, 60, "min"), (1, 1, "s"), (1e-3, 1e-3, "ms"))
         for least, one, name in steps:
@@ -328,7 +328,7 @@ def _dates(times: Any) -> list[float]:
 
 
 def _time(axes: Axes, window: Window) -> None:
-    locator = AutoDateLocator(maxticks=5)  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator(minticks=2, maxticks=5)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
     axes.set_xlim(_date(window.start), _date(window.end))

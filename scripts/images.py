@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "docker" / "images" / "Dockerfile"
@@ -32,15 +33,15 @@ def main() -> int:
     """
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--env-file", type=Path, default=ROOT / ".env", help="what Compose is told (default: .env)")
-    arguments.add_argument("name", nargs="*", help="a service, or `python` for the API's base (default: all)")
+    arguments.add_argument(
+        "name", nargs="*", help="a service, or `python` for the API's base (default: what make up starts)"
+    )
     options = arguments.parse_args()
     settings = read_env(options.env_file)
     chosen: dict[str, str] = {}
     dead_registries: set[str] = set()
     buildable = set(re.findall(r"^FROM \S+ AS (\S+)", RECIPES.read_text(), re.MULTILINE))
-    for name, image in wanted(options.env_file, settings).items():
-        if options.name and name not in options.name:
-            continue
+    for name, image in wanted(options.env_file, settings, options.name).items():
         prefix = name.replace("-", "_").upper()
         local = f"{LOCAL}/{name}:{recipe_id()}"
         if not image.startswith(LOCAL) and (present(image) or pull(image, dead_registries)):
@@ -62,8 +63,13 @@ def main() -> int:
     return 0
 
 
-def wanted(env_file: Path, settings: dict[str, str]) -> dict[str, str]:
+def wanted(env_file: Path, settings: dict[str, str], names: list[str]) -> dict[str, str]:
     """Name each image the stack takes from elsewhere: those of the Compose file, and the API's base.
+
+    Args:
+        env_file: what Compose is told.
+        settings: the same, read.
+        names: which to name; none means those without a profile and of the profile monitoring.
 
     Returns:
         Service name (`python` for the base) to image reference.
@@ -77,9 +83,12 @@ def wanted(env_file: Path, settings: dict[str, str]) -> dict[str, str]:
     environment = os.environ | {"GRAFANA_PROFILE": "monitoring"}
     compose = ("docker", "compose", "--file", "docker-compose.prod.yml", "--env-file", str(env_file))
     config = json.loads(checked(*compose, "--profile", "*", "config", "--format", "json", env=environment))
-    services: dict[str, dict[str, str]] = config["services"]
+    services: dict[str, dict[str, Any]] = config["services"]
     own = {service["image"] for service in services.values() if "build" in service}
-    return {"python": python} | {n: s["image"] for n, s in sorted(services.items()) if s["image"] not in own}
+    others = {name: service for name, service in sorted(services.items()) if service["image"] not in own}
+    default_names = ["python", *(n for n, s in others.items() if "monitoring" in s.get("profiles", ["monitoring"]))]
+    images = {"python": python} | {name: str(service["image"]) for name, service in others.items()}
+    return {name: images[name] for name in names or default_names}
 
 
 def present(image: str) -> bool:

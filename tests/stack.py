@@ -4,6 +4,7 @@ It runs beside whatever else runs on the machine, and a test may change files of
 """
 
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -87,6 +88,12 @@ class Stack:
             raise RuntimeError(f"{' '.join(arguments)}: {result.stderr or result.stdout}")
         return result
 
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the copy of the tree, whatever its status."""
+        return subprocess.run(
+            command, cwd=self.directory, env=os.environ | environment, capture_output=True, text=True, check=False
+        )
+
     def logs(self, *services: str, tail: int = 15) -> str:
         """Return the ends of the containers' logs."""
         return self.compose("logs", "--no-color", "--tail", str(tail), *services, check=False).stdout
@@ -124,10 +131,14 @@ class Stack:
         path.write_text(self.compose("exec", "-T", "nginx", "cat", "/run/tls/tls.crt").stdout)
         return path
 
+    @property
+    def tls(self) -> ssl.SSLContext:
+        """What a client trusts: that certificate and no other."""
+        return ssl.create_default_context(cafile=str(self.certificate))
+
     def client(self, **arguments: Any) -> httpx.Client:
         """Return an HTTP client of the edge that verifies its certificate."""
-        context = ssl.create_default_context(cafile=str(self.certificate))
-        defaults: dict[str, Any] = {"base_url": self.https_url, "verify": context, "timeout": 30}
+        defaults: dict[str, Any] = {"base_url": self.https_url, "verify": self.tls, "timeout": 30}
         return httpx.Client(**defaults | arguments)
 
     def query(self, expression: str) -> list[dict[str, Any]]:

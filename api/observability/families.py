@@ -71,12 +71,16 @@ def continued(families: Iterable[Family], inherited: Totals) -> tuple[list[Famil
     totals: Totals = dict(inherited)
     for name, kind, documentation, unit, samples in families:
         old_kind, *_, old = inherited.get(name, (kind, "", "", {}))
-        left = dict(old) if old_kind == kind else {}
-        if left:
-            samples = [(key, value + left.pop(key, 0), exemplar) for key, value, exemplar in samples]
+        before = (old if old_kind == kind else {}).get
+        # The same work without a predecessor: the time of a scrape does not depend on how many there were.
+        samples = [(key, value + before(key, 0), exemplar) for key, value, exemplar in samples]
+        values = {key: value for key, value, _ in samples}
+        if old_kind == kind and old.keys() - values.keys():
+            left = {key: value for key, value in old.items() if key not in values}
             samples += [(key, value, "") for key, value in left.items()]
+            values.update(left)
         result.append((name, kind, documentation, unit, samples))
-        totals[name] = (kind, documentation, unit, {key: value for key, value, _ in samples})
+        totals[name] = (kind, documentation, unit, values)
     counted = {family[0] for family in result}
     result += as_families({name: total for name, total in inherited.items() if name not in counted})
     return result, totals

@@ -9,9 +9,8 @@ its choice of trace id has a say: at a public edge that would let any client fil
 import logging
 import os
 import random
-import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -21,8 +20,8 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import (
     ALWAYS_ON,
@@ -31,14 +30,14 @@ from opentelemetry.sdk.trace.sampling import (
     SamplingResult,
     TraceIdRatioBased,
 )
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, TraceFlags
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.http import sanitize_method
-from prometheus_client import Counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.observability.context import current_request
 from api.observability.log_format import PATH_LIMIT, clean
+from api.observability.span_export import ScrubbingExporter
 from api.settings import Settings
 
 SHUTDOWN_SECONDS = 3.0
@@ -47,10 +46,6 @@ _TRACE_HEADERS = frozenset({b"traceparent"})
 _TRUSTED_TRACE_HEADERS = _TRACE_HEADERS | {b"tracestate", b"baggage"}
 _SCOPE = "sightglass.scope"
 _UNSAMPLED = TraceFlags(TraceFlags.DEFAULT)
-
-_FRAME = re.compile(r'^ *File "[^"\n]*", line \d+, in .*$', re.MULTILINE)
-
-SPANS_FAILED = Counter("tracing_spans_failed", "Spans that the collector did not take.")
 
 logger = logging.getLogger(__name__)
 
@@ -244,57 +239,3 @@ class _RequestsDecided(Sampler):
 
     def get_description(self) -> str:
         return f"RequestsDecided{{{self._others.get_description()}}}"
-
-
-class ScrubbingExporter(SpanExporter):
-    """Leaves messages of exceptions, which may quote what a client sent, out of events and statuses; counts failures.
-
-    Args:
-        exporter: where the spans go then.
-
-    """
-
-    def __init__(self, exporter: SpanExporter) -> None:
-        self._exporter = exporter
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send spans; called in the batch processor's thread."""
-        result = self._exporter.export([_scrub(span) for span in spans])
-        if result is not SpanExportResult.SUCCESS:
-            SPANS_FAILED.inc(len(spans))
-        return result
-
-    def shutdown(self) -> None:
-        """Stop sending."""
-        self._exporter.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Send what is waiting."""
-        return self._exporter.force_flush(timeout_millis)
-
-
-def _scrub(span: ReadableSpan) -> ReadableSpan:
-    if span.status.description is None and not any(event.name == "exception" for event in span.events):
-        return span
-    return ReadableSpan(
-        name=span.name,
-        context=span.get_span_context(),
-        parent=span.parent,
-        resource=span.resource,
-        attributes=span.attributes,
-        events=[_scrub_event(event) if event.name == "exception" else event for event in span.events],
-        links=span.links,
-        kind=span.kind,
-        status=Status(span.status.status_code),
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
-    )
-
-
-def _scrub_event(event: Event) -> Event:
-    attributes = dict(event.attributes or {})
-    message = str(attributes.pop("exception.message", ""))
-    stack = str(attributes.get("exception.stacktrace", "")).replace(message, "")
-    attributes["exception.stacktrace"] = "\n".join(_FRAME.findall(stack))
-    return Event(event.name, attributes, event.timestamp)

@@ -1,22 +1,48 @@
-"""What `create_app` put into the app's state, for its routes."""
+"""What `create_app` put into the app's state, for its routes.
+
+All are coroutines, though none waits: FastAPI sends plain functions through a thread.
+"""
 
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from api.privacy.inference import Inference
+from api.privacy.jobs.queue import Queue
+from api.privacy.jobs.store import JobStore
+from api.privacy.keys import ApiKeys
 from api.settings import Settings
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def _inference(request: Request) -> Inference:
+async def _inference(request: Request) -> Inference:
     inference: Inference = request.app.state.inference
     return inference
 
 
+async def _store(request: Request) -> JobStore:
+    store: JobStore = request.app.state.jobs
+    return store
+
+
+async def _queue(request: Request) -> Queue:
+    queue: Queue = request.app.state.queue
+    return queue
+
+
+async def _owner(request: Request) -> str | None:
+    """Give whose API key the request carries, None when the service asks for none. Raises a 401."""
+    keys: ApiKeys | None = request.app.state.keys
+    return keys.owner(request.headers.get("authorization")) if keys else None
+
+
 SettingsOf = Annotated[Settings, Depends(_settings)]
 InferenceOf = Annotated[Inference, Depends(_inference)]
+StoreOf = Annotated[JobStore, Depends(_store)]
+QueueOf = Annotated[Queue, Depends(_queue)]
+OwnerOf = Annotated[str | None, Depends(_owner)]
+authorized = Depends(_owner)

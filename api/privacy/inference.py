@@ -1,6 +1,7 @@
 """The model at work in one process: loaded in the background, its use bounded, the event loop left free."""
 
 import asyncio
+import contextvars
 import logging
 import sys
 import time
@@ -71,9 +72,7 @@ class Inference:
             ProblemError: 503, every place is taken.
 
         """
-        if places.free < 1:
-            MODEL_REJECTIONS.inc()
-            raise ProblemError(503, "The model is busy", headers=RETRY_AFTER)
+        places.check()
         places.free -= 1
         work = Work(self._executor)
         try:
@@ -104,6 +103,12 @@ class Places:
     def __init__(self, free: int) -> None:
         self.free = free
 
+    def check(self) -> None:
+        """Raise a 503, counted, when nobody may come in."""
+        if self.free < 1:
+            MODEL_REJECTIONS.inc()
+            raise ProblemError(503, "The model is busy", headers=RETRY_AFTER)
+
 
 class Work:
     """One text's use of the model's thread; `seconds` is what it took there so far."""
@@ -119,7 +124,9 @@ class Work:
             ProblemError: whatever the function raises as such; else 500, without a word of the text.
 
         """
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._timed, function)
+        # The thread's logs carry the ids of the request.
+        run = contextvars.copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(self._executor, run, self._timed, function)
 
     def _timed(self, function: Callable[[], T]) -> T:
         started = time.perf_counter()

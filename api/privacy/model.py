@@ -4,6 +4,7 @@ Without `MODEL_PATH` spaCy's blank English tokenizer serves: e-mail, card, IBAN,
 by pattern and checksum. A trained spaCy model adds what has no pattern: names, places, organisations.
 """
 
+import logging
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -19,6 +20,9 @@ from api.privacy.findings import Finding, ModelError, merge
 
 BLANK_LANGUAGES = ("en",)
 WARM_UP = "Mail anna@example.com, call +1 212 555 0123, pay 4111 1111 1111 1111, see https://example.org or 192.0.2.1."
+
+# It says which recognizers it has and has not, at every load, and which labels it does not know, at every text.
+logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
 
 # The recognizers call `tldextract.extract`, which fetches the list of public suffixes on first use; the list that
 # comes with the package does.

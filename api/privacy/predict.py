@@ -85,7 +85,7 @@ def body_limit(settings: Settings) -> int:
     return min(12 * settings.max_text_length + 4096, settings.max_request_size_bytes)
 
 
-router = APIRouter()
+router = APIRouter(tags=["privacy"])
 
 
 @router.post(
@@ -93,7 +93,7 @@ router = APIRouter()
     response_model=PredictResponse,
     response_description="What was found",
     summary="Find and redact personal data in a text",
-    responses=error_responses(400, 413, 422, 429, 500, 503),
+    responses=error_responses(400, 401, 413, 422, 429, 500, 503),
 )
 async def predict(
     body: PredictRequest,

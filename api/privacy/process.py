@@ -1,141 +1,151 @@
 """`POST /api/v1/process`: a document in, the same document without personal data out."""
 
+import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import ExitStack
-from email.message import Message
+from collections.abc import Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from tempfile import SpooledTemporaryFile
-from typing import Annotated, Any
+from typing import BinaryIO, cast
 
-from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
-from api.privacy.coding import CODINGS, Decompressor
+from api.privacy.coding import Decompressor
 from api.privacy.dependencies import InferenceOf, SettingsOf
-from api.privacy.formats.document import find_charset
+from api.privacy.documents import CLIENT_CLOSED_REQUEST, DocumentOf, content, output_charset, receive
 from api.privacy.inference import Work
 from api.privacy.metrics import PII_DETECTED
-from api.privacy.redactor import MEDIA_TYPES, XML, make_redactor
-from api.problem import ProblemError, error_responses, invalid
+from api.privacy.redactor import make_redactor, redact_file
+from api.problem import ProblemError, error_responses
 
 PATH = "/api/v1/process"
 IN_MEMORY = 1024 * 1024
-"""Bytes of a result kept in memory; more of it goes to an unnamed file in `RUNS_DIR`."""
+"""Bytes of a document, and of its result, kept in memory; longer ones go to unnamed files in `RUNS_DIR`."""
 PART = 256 * 1024
 """Bytes of a result sent at once."""
-CLIENT_CLOSED_REQUEST = 499
-"""NGINX's status for a client that left; only metrics and logs see it."""
-
-EXAMPLES = {
-    "text/plain": ("Mail anna@example.com", "Mail [EMAIL_ADDRESS]"),
-    "text/csv": ("name,mail\nAnna,anna@example.com\n", "name,mail\nAnna,[EMAIL_ADDRESS]\n"),
-    "application/xml": ("<mail>anna@example.com</mail>", "<mail>[EMAIL_ADDRESS]</mail>"),
-    "application/x-ndjson": ('{"mail": "anna@example.com"}\n', '{"mail": "[EMAIL_ADDRESS]"}\n'),
-}
 
 logger = logging.getLogger(__name__)
-router = APIRouter()
-
-
-def _content(side: int) -> dict[str, Any]:
-    return {kind: {"schema": {"type": "string"}, "example": example[side]} for kind, example in EXAMPLES.items()}
+router = APIRouter(tags=["privacy"])
 
 
 @router.post(
     PATH,
-    response_class=StreamingResponse,
+    response_class=Response,
     response_model=None,
     summary="Redact a document",
-    responses=error_responses(400, 413, 415, 422, 429, 500, 503, 507)
-    | {200: {"description": "The document without personal data", "content": _content(1)}},
-    openapi_extra={"requestBody": {"required": True, "content": _content(0)}},
+    responses=error_responses(400, 401, 413, 415, 422, 429, 500, 503, 507)
+    | {200: {"description": "The document without personal data", "content": content(1)}},
+    openapi_extra={"requestBody": {"required": True, "content": content(0)}},
 )
 async def process(
     request: Request,
     settings: SettingsOf,
     inference: InferenceOf,
-    language: Annotated[str, Query(max_length=16, description="A language the model has (ISO 639-1).")] = "en",
-    min_confidence: Annotated[float, Query(ge=0, le=1, description="Leave findings below it alone.")] = 0.35,
+    document: DocumentOf,
 ) -> Response:
     """Replace every finding by `[TYPE]`, keeping the format: the same table, tree or lines.
 
-    The document is worked on while it arrives, and the answer begins when all of it is done: an error anywhere is a
-    problem, never half a document. `Content-Encoding` may be gzip or deflate; without a `charset` it is UTF-8.
+    The work begins when the document is here, and the answer when the work is done: an error anywhere is a problem,
+    never half a document. `Content-Encoding` may be gzip or deflate; without a `charset` it is UTF-8.
     """
-    model = inference.model
-    media_type, charset = _content_type(request)
-    coding = request.headers.get("content-encoding", "identity").strip().lower()
-    if coding not in CODINGS:
-        raise ProblemError(
-            415, "This content coding is not supported", headers={"Accept-Encoding": "gzip, deflate, identity"}
-        )
-    if language not in model.languages:
-        raise invalid("/language", f"Input should be one of: {', '.join(model.languages)}")
-    redactor = make_redactor(media_type, charset, partial(model.find, language=language, min_confidence=min_confidence))
-    decompressor = Decompressor(coding, settings.max_request_size_bytes)
-    with ExitStack() as stack:
-        result = stack.enter_context(SpooledTemporaryFile(IN_MEMORY, dir=str(settings.runs_dir)))
+    find = partial(inference.model.find, language=document.language, min_confidence=document.min_confidence)
+    redactor = make_redactor(document.media_type, document.charset, find)
+    decompressor = Decompressor(document.coding, settings.max_request_size_bytes)
+    directory = str(settings.runs_dir)
+    with (
+        _room(),
+        ExitStack() as result_stack,
+        SpooledTemporaryFile(IN_MEMORY, dir=directory) as source,
+    ):
+        result = result_stack.enter_context(SpooledTemporaryFile(IN_MEMORY, dir=directory))
         try:
+            # Asked before anything is read; held only for the work, as a slow sender would otherwise hold it for long.
+            inference.documents.check()
+            await receive(request, source)
+            source.seek(0)
             with inference.work(inference.documents) as work:
-                async for chunk in request.stream():
-                    for part in decompressor.feed(chunk):
-                        await _spool(work, redactor.feed(part), result)
-                decompressor.finish()
-                await _spool(work, redactor.finish(), result)
+                steps = redact_file(cast(BinaryIO, source), decompressor, redactor)
+                await _unless_gone(request, _run(work, steps, result))
         except ClientDisconnect:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
-        stack.pop_all()
+        result_stack.pop_all()
     for entity_type, count in redactor.found.items():
         PII_DETECTED.labels(entity_type).inc(count)
-    charset = "utf-8" if MEDIA_TYPES[media_type] == XML else charset or "utf-8"
-    return StreamingResponse(
-        _parts(result),
-        media_type=f"{media_type}; charset={charset}",
-        headers={"Content-Length": str(result.tell())},
-    )
+    charset = output_charset(document.media_type, document.charset)
+    return _ResultResponse(result, f"{document.media_type}; charset={charset}")
 
 
-def _content_type(request: Request) -> tuple[str, str | None]:
-    """Give the media type, and the charset if there is one.
+class _ResultResponse(Response):
+    """Sends a file, from its start to where it stands, and closes it.
 
-    Raises:
-        ProblemError: 415, one of them is not supported.
-
+    Its last bytes go as the last message: a client has them all then and may be gone before another, which would
+    look like one that left in the middle.
     """
-    value = request.headers.get("content-type", "")
-    media_type = value.partition(";")[0].strip().lower()
-    if media_type not in MEDIA_TYPES:
-        raise ProblemError(415, f"The media type should be one of: {', '.join(MEDIA_TYPES)}")
-    header = Message()
-    header["Content-Type"] = value
-    name = header.get_content_charset()
-    charset = find_charset(name) if name else None
-    if name and not charset:
-        raise ProblemError(415, "This charset is not supported")
-    return media_type, charset
+
+    def __init__(self, file: SpooledTemporaryFile[bytes], content_type: str) -> None:
+        self._file = file
+        self._left = file.tell()
+        super().__init__(headers={"Content-Type": content_type, "Content-Length": str(self._left)})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Send it."""
+        with self._file:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            self._file.seek(0)
+            more = True
+            while more:
+                part = await asyncio.to_thread(self._file.read, PART)
+                self._left -= len(part)
+                more = self._left > 0
+                await send({"type": "http.response.body", "body": part, "more_body": more})
 
 
-async def _spool(work: Work, steps: Iterator[bytes], result: SpooledTemporaryFile[bytes]) -> None:
+async def _run(work: Work, steps: Iterator[bytes], result: SpooledTemporaryFile[bytes]) -> None:
     """Take the steps in the model's thread; what they give goes to the result."""
 
     def step() -> bool:
         data = next(steps, None)
         if data:
-            try:
+            with _room():
                 result.write(data)
-            except OSError as error:
-                logger.error("no room for a result: %s", error.strerror)
-                raise ProblemError(507, "There is no room for the result") from None
         return data is not None
 
     while await work.step(step):
         pass
 
 
-def _parts(result: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
-    with result:
-        result.seek(0)
-        while part := result.read(PART):
-            yield part
+async def _unless_gone(request: Request, work: Coroutine[None, None, None]) -> None:
+    """Do the work; a client that leaves meanwhile cancels it.
+
+    Raises:
+        ClientDisconnect: it left.
+
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_leave(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        await working
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.wait((working, leaving))
+
+
+async def _leave(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        logger.error("no room for a document: %s", error.strerror)
+        raise ProblemError(507, "There is no room for the document") from None

@@ -4,8 +4,9 @@ import codecs
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
+from api.privacy.coding import Decompressor
 from api.privacy.findings import Finding, redact
 from api.privacy.formats.csv import CsvParser
 from api.privacy.formats.document import Decoder, Parser, Segment, Token
@@ -19,6 +20,8 @@ TEXT, CSV, NDJSON, XML = "text/plain", "text/csv", "application/x-ndjson", "appl
 MEDIA_TYPES = {TEXT: TEXT, CSV: CSV, NDJSON: NDJSON, XML: XML, "text/xml": XML}
 """What is taken, and the format it is."""
 
+CHUNK = 65536
+"""Bytes of a file read at once."""
 MAX_BATCH = 65536
 """Characters between texts that are held back at most."""
 
@@ -51,6 +54,15 @@ def make_redactor(media_type: str, charset: str | None, find: Find) -> Redactor:
         case "application/x-ndjson":
             return StructuredRedactor(NdjsonParser(charset or "utf-8"), charset or "utf-8", find)
     return StructuredRedactor(XmlParser(charset), "utf-8", find)
+
+
+def redact_file(source: BinaryIO, decompressor: Decompressor, redactor: Redactor) -> Iterator[bytes]:
+    """Redact what a file holds, step by step. Raises `DocumentError`, or a 413 for too much once decoded."""
+    while chunk := source.read(CHUNK):
+        for part in decompressor.feed(chunk):
+            yield from redactor.feed(part)
+    decompressor.finish()
+    yield from redactor.finish()
 
 
 class TextRedactor:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.dashboards import api, edge, model, monitoring, overview, workers
+from monitoring.dashboards import api, edge, jobs, model, monitoring, overview, workers
 from monitoring.slo import Objectives
 
 BUILDERS: dict[str, Callable[[Objectives], Dashboard]] = {
@@ -13,6 +13,7 @@ BUILDERS: dict[str, Callable[[Objectives], Dashboard]] = {
     "api": api.build,
     "workers": workers.build,
     "model": model.build,
+    "jobs": jobs.build,
     "monitoring": monitoring.build,
 }
 """By file name, which is also the end of the dashboard's uid."""

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
-from sample_app import items, streams, trouble
+from . import items, streams, trouble
 
 logger = logging.getLogger(__name__)
 

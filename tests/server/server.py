@@ -1,5 +1,6 @@
 """A real gunicorn with the product's configuration, serving the sample app, for the length of a test."""
 
+import contextlib
 import json
 import os
 import signal
@@ -59,6 +60,7 @@ class Server:
                 cwd=directory,
                 stdout=out if stdout is None else stdout,
                 stderr=err,
+                start_new_session=True,  # so that a failing test takes the workers along, too
             )
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=SECONDS)
 
@@ -69,13 +71,19 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.client.close()
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGQUIT)
-            try:
+        try:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGQUIT)
                 self.process.wait(SECONDS)
-            finally:
-                self.process.kill()
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """End whatever is left of the server."""
+        self.client.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.stderr() + self.stdout()

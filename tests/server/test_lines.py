@@ -10,9 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from server import Server, wait_until
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+
+from tests.server.server import Server, wait_until
 
 SECRET = "private4711"
 NATIVE = ("-k", "api.workers.AsgiWorker")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from server import Server, wait_until
+
+from tests.server.server import Server, wait_until
 
 NATIVE = ("-k", "api.workers.AsgiWorker")
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from otlp_receiver import OtlpReceiver
-from server import Server
+
+from tests.server.server import Server
+from tests.support.otlp_receiver import OtlpReceiver
 
 LATER = "600000"  # milliseconds: only the end of a worker sends what it has
 

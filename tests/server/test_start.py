@@ -4,7 +4,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from server import Server, wait_until
+
+from tests.server.server import Server, wait_until
 
 SHOP = """
 from fastapi import FastAPI
@@ -22,8 +23,7 @@ def _end(server: Server) -> tuple[int, str]:
     try:
         status = server.process.wait(30)
     finally:
-        server.process.kill()
-        server.client.close()
+        server.kill()
     return status, server.stderr()
 
 

@@ -10,13 +10,13 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from hypothesis import given
 from hypothesis import strategies as st
-from observed import Client, Observed, ask, http, websocket
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import Metric
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from api.observability.context import current_request
+from tests.unit.observed import Client, Observed, ask, http, websocket
 
 
 class BrokenError(Exception):

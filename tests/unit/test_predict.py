@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
-from service import StubModel, eventually, metric, model_reason, serving, words
 
 from api.privacy.findings import Finding
 from api.privacy.predict import PATH
 from api.problem import MEDIA_TYPE
+from tests.support.service import StubModel, eventually, metric, model_reason, serving, words
 
 MARKER = "Marker4711"
 
@@ -123,10 +123,14 @@ def test_not_ready_until_the_model_is_loaded() -> None:
 
     with serving(load, ready=False) as client:
         early = client.post(PATH, json={"text": "a"})
-        assert (early.status_code, early.headers["retry-after"], model_reason()) == (503, "1", "the model is loading")
+        assert (early.status_code, early.headers["retry-after"], model_reason(client)) == (
+            503,
+            "1",
+            "the model is loading",
+        )
         assert metric("model_ready") == 0
         go.set()
-        eventually(lambda: model_reason() is None)
+        eventually(lambda: model_reason(client) is None)
         eventually(lambda: metric("model_ready") == 1)
         assert client.post(PATH, json={"text": "a"}).status_code == 200
 
@@ -200,7 +204,7 @@ def test_a_text_that_takes_too_long_is_given_up() -> None:
 def test_the_description_names_every_error_as_a_problem(client: TestClient) -> None:
     description = client.get("/openapi.json").json()
     responses = description["paths"][PATH]["post"]["responses"]
-    assert set(responses) == {"200", "400", "413", "422", "429", "500", "503"}
+    assert set(responses) == {"200", "400", "401", "413", "422", "429", "500", "503"}
     errors = [responses[status] for status in responses if status != "200"]
     assert all(list(error["content"]) == [MEDIA_TYPE] for error in errors)
     assert {"Problem", "FieldProblem"} <= set(description["components"]["schemas"])

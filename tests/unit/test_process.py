@@ -2,6 +2,7 @@ import asyncio
 import gzip
 import json
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,17 +10,27 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from service import StubModel, eventually, metric, serving, words
 
 from api.main import create_app
 from api.privacy.coding import Decompressor
+from api.privacy.documents import EXAMPLES
 from api.privacy.findings import Finding
 from api.privacy.formats.document import DocumentError
-from api.privacy.process import EXAMPLES, PATH
+from api.privacy.process import PATH
 from api.problem import MEDIA_TYPE, ProblemError
 from api.settings import Settings
+from tests.support.service import StubModel, eventually, metric, serving, words
 
 MARKER = "Marker4711"
+SCOPE = {
+    "type": "http",
+    "asgi": {"version": "3.0", "spec_version": "2.4"},
+    "http_version": "1.1",
+    "method": "POST",
+    "path": PATH,
+    "query_string": b"",
+    "headers": [(b"content-type", b"text/plain")],
+}
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +143,7 @@ def test_no_room_is_said(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> No
         small = client.post(PATH, content=b"a", headers={"Content-Type": "text/plain"})
         large = client.post(PATH, content=b"a" * 2_000_000, headers={"Content-Type": "text/plain"})
     assert (small.status_code, large.status_code) == (200, 507)
-    assert "no room for a result" in caplog.text
+    assert "no room for a document" in caplog.text
 
 
 def test_a_failing_model_is_a_500_counted_and_says_nothing_of_the_text(
@@ -161,6 +172,14 @@ def test_documents_have_places_of_their_own(tmp_path: Path) -> None:
             assert go.wait(30)
         return []
 
+    sent = 0
+
+    def body() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(100):
+            sent += 1
+            yield b"a" * 1000
+
     with serving(lambda _: StubModel(block), runs_dir=tmp_path, document_concurrency=1) as client:
         first: list[int] = []
 
@@ -170,7 +189,9 @@ def test_documents_have_places_of_their_own(tmp_path: Path) -> None:
         thread = threading.Thread(target=send)
         thread.start()
         assert started.wait(30)
-        busy = client.post(PATH, content=b"a", headers={"Content-Type": "text/plain"})
+        rejected = metric("model_rejections_total")
+        busy = client.post(PATH, content=body(), headers={"Content-Type": "text/plain"})
+        assert (sent, metric("model_rejections_total")) == (0, rejected + 1)
         assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
         go.set()
         thread.join(30)
@@ -180,41 +201,62 @@ def test_documents_have_places_of_their_own(tmp_path: Path) -> None:
 
 async def test_a_client_that_leaves_stops_the_work(tmp_path: Path) -> None:
     seen = 0
+    started = threading.Event()
 
     def find(_: str) -> list[Finding]:
         nonlocal seen
         seen += 1
+        started.set()
+        time.sleep(0.01)
         return []
 
     app = create_app(Settings(runs_dir=tmp_path, document_concurrency=1), lambda _: StubModel(find))
-    messages: list[dict[str, Any]] = [{"type": "http.request", "body": b"a " * 30_000, "more_body": True}] * 2
-    messages.append({"type": "http.disconnect"})
     statuses: list[int] = []
-
-    async def receive() -> Any:
-        return messages.pop(0) if messages else await asyncio.Event().wait()
 
     async def send(message: Any) -> None:
         if message["type"] == "http.response.start":
             statuses.append(message["status"])
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "method": "POST",
-        "path": PATH,
-        "query_string": b"",
-        "headers": [(b"content-type", b"text/plain")],
-    }
+    async def leave_while_sending() -> Any:
+        return messages.pop(0)
+
+    async def leave_while_waiting() -> Any:
+        if messages:
+            return messages.pop(0)
+        await asyncio.to_thread(started.wait, 30)
+        return {"type": "http.disconnect"}
+
     done = metric("model_predictions_total")
     async with app.router.lifespan_context(app):
         await asyncio.to_thread(eventually, lambda: app.state.inference.check() is None)
-        await asyncio.wait_for(app(scope, receive, send), 30)
+        messages = [{"type": "http.request", "body": b"a " * 30_000, "more_body": True}, {"type": "http.disconnect"}]
+        await asyncio.wait_for(app(SCOPE.copy(), leave_while_sending, send), 30)
+        assert (seen, app.state.inference.documents.free) == (0, 1)
+        messages = [{"type": "http.request", "body": b"a " * 300_000}]
+        await asyncio.wait_for(app(SCOPE.copy(), leave_while_waiting, send), 30)
+        assert 0 < seen < 600_000 / 2048
         assert app.state.inference.documents.free == 1
-    assert statuses == [499]
-    assert 0 < seen < 2 * 60_000 / 1500
+    assert statuses == [499, 499]
     assert metric("model_predictions_total") == done
+
+
+async def test_the_last_bytes_are_the_last_message(tmp_path: Path) -> None:
+    app = create_app(Settings(runs_dir=tmp_path), lambda _: StubModel())
+    sent: list[dict[str, Any]] = []
+
+    messages = [{"type": "http.request", "body": b"a" * 300_000}]
+
+    async def receive() -> Any:
+        return messages.pop() if messages else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with app.router.lifespan_context(app):
+        await asyncio.to_thread(eventually, lambda: app.state.inference.check() is None)
+        await app(SCOPE.copy(), receive, send)
+    bodies = [message for message in sent if message["type"] == "http.response.body"]
+    assert [(len(body["body"]), body.get("more_body", False)) for body in bodies] == [(262144, True), (37856, False)]
 
 
 def test_a_packed_bomb_is_unpacked_in_bounded_parts() -> None:
@@ -246,5 +288,5 @@ def test_packed_bodies_in_any_parts_and_members() -> None:
 def test_the_description_has_every_format_both_ways(client: TestClient) -> None:
     operation = client.get("/openapi.json").json()["paths"][PATH]["post"]
     assert set(operation["requestBody"]["content"]) == set(operation["responses"]["200"]["content"]) == set(EXAMPLES)
-    assert set(operation["responses"]) == {"200", "400", "413", "415", "422", "429", "500", "503", "507"}
-    assert json.dumps(operation).count("$ref") == 8
+    assert set(operation["responses"]) == {"200", "400", "401", "413", "415", "422", "429", "500", "503", "507"}
+    assert json.dumps(operation).count("$ref") == 9

@@ -10,7 +10,6 @@ from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.staticfiles import StaticFiles
 from hypothesis import given
 from hypothesis import strategies as st
-from observed import Observed, ask, http, websocket
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.responses import PlainTextResponse
@@ -18,6 +17,7 @@ from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from api.observability.routes import UNMATCHED
+from tests.unit.observed import Observed, ask, http, websocket
 
 
 async def hello(request: Request) -> PlainTextResponse:

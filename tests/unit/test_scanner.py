@@ -2,10 +2,10 @@ import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
-from service import words
 
 from api.privacy.findings import Finding
 from api.privacy.scanner import OVERLAP, WINDOW, Piece, Scanner, scan
+from tests.support.service import words
 
 WORD = "Zaphod"
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -27,10 +28,14 @@ def slots() -> Iterator[SlotDirectory]:
         directory = SlotDirectory(Path(path) / "slots")
         directory.create()
         yield directory
+        for child in list(Child.living):
+            child.kill()
 
 
 class Child:
     """A forked process that runs `work`, says what it returned, and lives until it is killed."""
+
+    living: ClassVar[set["Child"]] = set()
 
     def __init__(self, work: Callable[[], object]) -> None:
         read, write = os.pipe()
@@ -41,11 +46,13 @@ class Child:
                 signal.pause()
             finally:
                 os._exit(0)
+        self.living.add(self)
         os.close(write)
         with os.fdopen(read) as pipe:
             self.said = pipe.readline().strip()
 
     def kill(self) -> None:
+        self.living.discard(self)
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
 

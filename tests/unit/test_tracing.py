@@ -13,7 +13,6 @@ from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
 from opentelemetry import trace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from otlp_receiver import OtlpReceiver, values
 from prometheus_client import REGISTRY
 
 from api.observability.context import current_request
@@ -23,6 +22,7 @@ from api.observability.routes import RouteTemplates
 from api.observability.tracing import Tracing
 from api.observability.worker import Worker
 from api.settings import Settings
+from tests.support.otlp_receiver import OtlpReceiver, values
 
 SECRET = "private4711"
 PARENT_TRACE, PARENT_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

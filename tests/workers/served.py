@@ -27,8 +27,8 @@ async def wait(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-@app.get("/work/{seconds}")
-async def work(seconds: float) -> None:
+@app.get("/burn/{seconds}")
+async def burn(seconds: float) -> None:
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         pass

@@ -10,9 +10,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from real_server import HERE, Scrape, Series, eventually, free_port, gunicorn
 
 from api.observability.slots import SlotDirectory
+from tests.workers.real_server import HERE, Scrape, Series, eventually, free_port, gunicorn
 
 REQUESTS = {"name": "http_requests_total", "route": "/items/{item}", "status": "200"}
 
@@ -81,7 +81,7 @@ def test_every_request_is_counted_once(workers: int) -> None:
 def test_recycling_by_max_requests_loses_nothing(kind: str) -> None:
     with gunicorn(2, "-k", f"api.workers.{kind}", "--max-requests", "25", "--max-requests-jitter", "5") as server:
         first = server.pids()
-        watch = Watch(server)
+        # No scrape meanwhile: what a worker has counted must be kept by its end alone.
         answered = sum(server.ask("/items/1", 50) for _ in range(4))
         eventually(server.pids, lambda pids: len(pids) == 2 and not pids & first)
         server.wait_for_workers(2)
@@ -89,7 +89,6 @@ def test_recycling_by_max_requests_loses_nothing(kind: str) -> None:
         assert answered >= 150
         assert scrape.total("jobs_total") == answered
         assert set(scrape.by_worker(**REQUESTS)) <= {"0", "1"}
-        assert watch.end() > 3
 
 
 def test_reload_under_load_loses_nothing() -> None:
@@ -170,9 +169,9 @@ def test_a_worker_that_hangs_is_told_and_its_successor_goes_on() -> None:
 def test_scrapes_arrive_while_the_workers_are_overloaded() -> None:
     with gunicorn(2) as server:
         watch = Watch(server)
-        assert server.ask("/work/0.02", 200, at_once=48) == 200
+        assert server.ask("/burn/0.02", 200, at_once=48) == 200
         assert watch.end() > 3
-        eventually(server.scrape, lambda scrape: scrape.total("http_requests_total", route="/work/{seconds}") == 200)
+        eventually(server.scrape, lambda scrape: scrape.total("http_requests_total", route="/burn/{seconds}") == 200)
 
 
 def test_exemplars_name_sampled_traces() -> None:

@@ -10,7 +10,6 @@ from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
 
 from api.main import create_app, load_model
-from api.observability import health
 from api.privacy.findings import Finding, Model
 from api.settings import Settings
 
@@ -66,9 +65,10 @@ def eventually(condition: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.01)
 
 
-def model_reason() -> Any:
+def model_reason(client: TestClient) -> str | None:
     """What readiness says of the model."""
-    return health.checks["model"]()
+    reason: str | None = client.app.state.inference.check()  # type: ignore[attr-defined]
+    return reason
 
 
 def metric(name: str, **labels: str) -> float:

@@ -1,0 +1,1 @@
+"""Documents redacted in the background, by worker processes of their own."""

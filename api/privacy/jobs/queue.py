@@ -1,0 +1,64 @@
+"""The task queue: huey over SQLite in `RUNS_DIR`, or over Redis or Valkey when `QUEUE_URL` names one.
+
+It only carries ids of jobs; `store` keeps the jobs.
+"""
+
+import json
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from huey import Huey, RedisHuey, SqliteHuey  # type: ignore[import-untyped]
+from huey.registry import Message  # type: ignore[import-untyped]
+from huey.serializer import Serializer  # type: ignore[import-untyped]
+
+from api.settings import Settings
+
+NAME = "jobs"
+
+
+class JsonSerializer(Serializer):  # type: ignore[misc]
+    """Messages as JSON: huey's own pickles run whatever someone puts into the queue."""
+
+    def _serialize(self, data: Any) -> bytes:
+        return json.dumps(data).encode()
+
+    def _deserialize(self, data: bytes) -> Any:
+        return Message(*json.loads(data))
+
+
+class Queue:
+    """Tells workers which job to look at. Opened at first use, in the process that uses it."""
+
+    def __init__(self, settings: Settings, run: Callable[[str], None] = lambda _: None) -> None:
+        """Take what a worker runs for each id; who only puts ids in needs none."""
+        self._settings = settings
+        self._run = run
+
+    @cached_property
+    def _opened(self) -> tuple[Huey, Callable[[str], object]]:
+        options = {"serializer": JsonSerializer(), "results": False}
+        if self._settings.queue_url:
+            huey = RedisHuey(NAME, url=self._settings.queue_url, **options)
+        else:
+            self._settings.runs_dir.mkdir(parents=True, exist_ok=True)
+            huey = SqliteHuey(NAME, filename=str(self._settings.runs_dir / "queue.db"), **options)
+
+        def run_job(job_id: str) -> None:
+            """Stand for the task under one name: huey takes it from the function and its module."""
+            self._run(job_id)
+
+        return huey, huey.task()(run_job)
+
+    @property
+    def huey(self) -> Huey:
+        """The queue as the library has it."""
+        return self._opened[0]
+
+    def put(self, job_id: str) -> None:
+        """Name a job. Raises what the back end raises when it is gone; a sweep of the workers will name it then."""
+        self._opened[1](job_id)
+
+    def waiting(self) -> set[str]:
+        """Give the ids that no worker has taken yet."""
+        return {task.args[0] for task in self.huey.pending()}

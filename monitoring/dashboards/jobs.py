@@ -1,0 +1,108 @@
+"""Work in the background: how much waits, how long it takes, how it ends."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from monitoring.panels import BAD, GOOD, WARN, Query, Row, board, choice, lines, number, quantiles, rows
+from monitoring.slo import Objectives
+
+WORKER = 'job=~"$job",instance=~"$instance"'
+TOO_OLD = 600
+"""Seconds, as in the alert JobQueueOld."""
+
+
+def build(_objectives: Objectives) -> Dashboard:
+    """Return the dashboard."""
+    now = Row(
+        "Now",
+        (
+            number(
+                "Waiting",
+                "Jobs that wait for a worker.",
+                "short",
+                f"max(job_queue_depth{{{WORKER}}})",
+                steps=((None, "blue"),),
+                w=6,
+            ),
+            number(
+                "Oldest",
+                "How long the oldest waiting job has waited.",
+                "s",
+                f"max(job_queue_age_seconds{{{WORKER}}})",
+                steps=((None, GOOD), (TOO_OLD / 2, WARN), (TOO_OLD, BAD)),
+                w=6,
+            ),
+            number(
+                "Workers",
+                "Worker processes that answer.",
+                "short",
+                'sum(up{job=~"$job"}) or vector(0)',
+                steps=((None, BAD), (1, GOOD)),
+                w=6,
+            ),
+            number(
+                "Given up in this time range",
+                "Jobs given up after all their attempts.",
+                "short",
+                f'sum(increase(jobs_total{{{WORKER},status="dead"}}[$__range])) or vector(0)',
+                steps=((None, GOOD), (1, BAD)),
+                history=False,
+                decimals=0,
+                w=6,
+            ),
+        ),
+    )
+    work = Row(
+        "Work",
+        (
+            lines(
+                "Jobs by what became of them",
+                "Changes of status per minute, accepted by the API and ended by workers.",
+                "short",
+                Query("sum by (status) (rate(jobs_total[$__rate_interval])) * 60", "{{status}}"),
+            ),
+            lines(
+                "Duration",
+                "From a worker's taking a job to its end, by attempt.",
+                "s",
+                *quantiles("job_duration_seconds", WORKER),
+            ),
+            lines(
+                "Queue",
+                "Jobs that wait for a worker.",
+                "short",
+                Query(f"max(job_queue_depth{{{WORKER}}})", "waiting"),
+            ),
+            lines(
+                "CPU by worker",
+                "CPU seconds per second; a worker does one job at a time on one core.",
+                "short",
+                Query(
+                    f"sum by (instance) (rate(process_cpu_seconds_total{{{WORKER}}}[$__rate_interval]))", "{{instance}}"
+                ),
+            ),
+            lines(
+                "Memory by worker",
+                "Resident memory.",
+                "bytes",
+                Query(f"max by (instance) (process_resident_memory_bytes{{{WORKER}}})", "{{instance}}"),
+            ),
+            rows(
+                "Jobs in this time range",
+                "By what became of them.",
+                Query("round(sum by (status) (increase(jobs_total[$__range])))", "Jobs"),
+                columns={"status": "Status"},
+                sort="Jobs",
+                w=8,
+            ),
+        ),
+    )
+    return board(
+        "jobs",
+        "Jobs",
+        "Work in the background: how much waits, how long it takes, how it ends.",
+        (now, work),
+        (
+            choice("job", "Job", "label_values(job_queue_depth, job)"),
+            choice("instance", "Instance", 'label_values(job_queue_depth{job=~"$job"}, instance)'),
+        ),
+    )

@@ -1,0 +1,117 @@
+"""Nothing a client sends is in a log, a label, an error or a job's record, whatever goes wrong."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.server.server import ROOT, Server, wait_until
+
+MARKER = "Marker4711"
+BODIES = {
+    "text/plain": [f"{MARKER} fail", f"{MARKER} Zaphod", f"{MARKER}\udcff"],
+    "text/csv": [f"a,{MARKER} fail\n", f'a,"{MARKER}', f'a,"b"{MARKER}\n'],
+    "application/xml": [f"<a>{MARKER} fail</a>", f"<{MARKER}>", f"<!DOCTYPE {MARKER}><a/>", f"<a>&{MARKER};</a>"],
+    "application/x-ndjson": [f'{{"{MARKER}": "fail"}}\n', f'"{MARKER}'],
+    "application/json": [
+        f'{{"text": "{MARKER} fail"}}',
+        f'{{"text": {MARKER}}}',
+        f'{{"{MARKER}": 1}}',
+        f'["{MARKER}"]',
+    ],
+    f"multipart/form-data; boundary={MARKER}": [f'--{MARKER}\nContent-Disposition: form-data; filename="{MARKER}"\n'],
+    f"text/plain; charset={MARKER}": [MARKER],
+    MARKER: [MARKER],
+}
+HEADERS = {
+    "Authorization": f"Bearer {MARKER}",
+    "Cookie": f"session={MARKER}",
+    "User-Agent": MARKER,
+    "Referer": f"https://example.org/{MARKER}",
+    "X-Request-ID": f"{MARKER} is no id",
+    "Traceparent": MARKER,
+    "Accept": MARKER,
+}
+
+
+def listed(server: Server) -> list[dict[str, Any]]:
+    jobs: list[dict[str, Any]] = server.client.get("/api/v1/jobs?limit=1000").json()["jobs"]
+    return jobs
+
+
+def test_markers_are_nowhere(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    settings: dict[str, Any] = {
+        "RUNS_DIR": str(runs),
+        "LOG_LEVEL": "DEBUG",
+        "JOB_ATTEMPTS": "1",
+        "MAX_TEXT_LENGTH": "100",
+    }
+    errors: list[httpx.Response] = []
+    numbers = itertools.count()
+    with Server(tmp_path, APP="tests.support.failing_app:app", **settings) as server:
+        for path in ("predict", "process", "jobs", "predict/x", "jobs/x/result"):
+            for media_type, bodies in BODIES.items():
+                for body in bodies:
+                    for extra in ({}, {"Content-Encoding": "gzip"}, {"Content-Encoding": MARKER}):
+                        answer = server.client.post(
+                            f"/api/v1/{path}?language=en&{MARKER}={MARKER}",
+                            content=body.encode("utf-8", "surrogateescape"),
+                            headers={
+                                **HEADERS,
+                                **extra,
+                                "Content-Type": media_type,
+                                "Idempotency-Key": f"{MARKER}-{next(numbers)}",
+                            },
+                        )
+                        errors += [answer] if answer.is_error else []
+        for query in (f"language={MARKER}", f"min_confidence={MARKER}"):
+            errors.append(
+                server.client.post(f"/api/v1/process?{query}", content="a", headers={"Content-Type": "text/csv"})
+            )
+        errors.append(server.client.get(f"/api/v1/jobs?limit={MARKER}"))
+        jobs = listed(server)
+        worker_log = tmp_path / "worker"
+        with worker_log.open("wb") as out:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.failing_app"],
+                env={**os.environ, **settings},
+                cwd=ROOT,
+                stdout=out,
+                stderr=out,
+            )
+        try:
+            wait_until(
+                lambda: (
+                    not {"queued", "running"}
+                    & {job["status"] for job in server.client.get("/api/v1/jobs").json()["jobs"]}
+                )
+            )
+        finally:
+            worker.terminate()
+            worker.wait(30)
+        done = listed(server)
+        metrics = server.get("/metrics").text
+        assert server.stop() == 0
+        failures = [line for line in server.lines() if line["message"] == "the model failed: ValueError"]
+        outputs = {
+            "stdout": server.stdout(),
+            "stderr": server.stderr(),
+            "worker": worker_log.read_text(),
+            "metrics": metrics,
+            "jobs": str(done),
+            "records": "".join(path.read_text() for path in runs.rglob("record.json")),
+            "queue": (runs / "queue.db").read_bytes().decode("latin-1"),
+            "errors": "".join(f"{error.headers} {error.text}" for error in errors),
+        }
+    assert len(jobs) == len(done) > 10
+    assert {job["status"] for job in done} == {"succeeded", "failed", "dead"}
+    assert {error.status_code for error in errors} >= {404, 415, 422, 500}
+    requests = {error.headers["x-request-id"] for error in errors if error.status_code == 500}
+    assert {line["request_id"] for line in failures} == requests  # which request it was is said
+    assert "job " in outputs["worker"]
+    assert [name for name, text in outputs.items() if MARKER in text] == []

@@ -1,0 +1,24 @@
+"""`python stub_worker.py RUNS_DIR`: a worker whose model finds one word, slowly."""
+
+import logging
+import sys
+import time
+from pathlib import Path
+from threading import Event
+
+from api.privacy import worker
+from api.privacy.findings import Finding
+from api.settings import Settings
+from tests.support.service import StubModel, words
+
+
+def find(text: str) -> list[Finding]:
+    time.sleep(0.01)
+    return words("Zaphod")(text)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    settings = Settings(runs_dir=Path(sys.argv[1]), job_attempts=1000)
+    worker.SWEEP_INTERVAL = 0.2
+    worker.work(settings, Event(), lambda _: StubModel(find))

@@ -1,0 +1,367 @@
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from api.observability.context import RequestContext, current_request
+from api.privacy.documents import EXAMPLES
+from api.privacy.findings import Finding
+from api.privacy.jobs import runner as running
+from api.privacy.jobs.queue import Queue
+from api.privacy.jobs.routes import PATH
+from api.privacy.jobs.runner import Runner, sweep
+from api.privacy.jobs.store import JobStore, Status, now
+from api.problem import MEDIA_TYPE
+from api.settings import Settings
+from tests.support.service import StubModel, eventually, metric, serving, words
+
+MARKER = "Marker4711"
+PLAIN = {"Content-Type": "text/plain"}
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Jobs:
+    """A service and, when a test says so, a worker at its jobs."""
+
+    def __init__(self, client: TestClient, settings: Settings) -> None:
+        self.client = client
+        self.settings = settings
+        self.store = JobStore(settings.runs_dir)
+        self.stopping = threading.Event()
+
+    def create(self, text: str | bytes = "Zaphod", **headers: str) -> Any:
+        return self.client.post(PATH, content=text, headers={**PLAIN, **headers})
+
+    def runner(self, model: StubModel | None = None) -> Runner:
+        return Runner(self.settings, self.store, model or StubModel(words("Zaphod")), self.stopping)
+
+    def work(self, model: StubModel | None = None) -> None:
+        for record in self.store.all():
+            self.runner(model).run(record.id)
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
+    monkeypatch.setattr(running, "PROGRESS_INTERVAL", 0.0)
+    with serving(lambda _: StubModel(words("Zaphod")), runs_dir=tmp_path, job_attempts=2) as client:
+        yield Jobs(client, Settings(runs_dir=tmp_path, job_attempts=2))
+
+
+def ids(queue: Queue) -> list[str]:
+    return [task.args[0] for task in queue.huey.pending()]
+
+
+@pytest.mark.parametrize(("media_type", "example"), EXAMPLES.items())
+def test_a_job_is_accepted_done_and_fetched(jobs: Jobs, media_type: str, example: tuple[str, str]) -> None:
+    accepted, succeeded = metric("jobs_total", status="accepted"), metric("jobs_total", status="succeeded")
+    answer = jobs.create(example[0].replace("anna@example.com", "Zaphod"), **{"Content-Type": media_type})
+    assert answer.status_code == 202
+    job = answer.json()
+    where = answer.headers["location"]
+    assert (where, job["status"], job["attempts"]) == (f"{PATH}/{job['id']}", "queued", 0)
+    assert ids(Queue(jobs.settings)) == [job["id"]]
+    early = jobs.client.get(f"{where}/result")
+    assert (early.status_code, early.headers["content-type"]) == (409, MEDIA_TYPE)
+    jobs.work()
+    jobs.work()  # named twice, done once
+    job = jobs.client.get(where).json()
+    assert (job["status"], job["attempts"], job["done"], job["error"]) == ("succeeded", 1, job["size"], None)
+    result = jobs.client.get(f"{where}/result")
+    assert result.text == example[1].replace("EMAIL_ADDRESS", "WORD")
+    assert result.headers["content-type"] == f"{media_type}; charset=utf-8"
+    assert metric("jobs_total", status="accepted") == accepted + 1
+    assert metric("jobs_total", status="succeeded") == succeeded + 1
+
+
+def test_jobs_are_listed_newest_first(jobs: Jobs) -> None:
+    made = [jobs.create().json()["id"] for _ in range(5)]
+    listed = [job["id"] for job in jobs.client.get(PATH).json()["jobs"]]
+    assert listed == made[::-1]
+    assert [job["id"] for job in jobs.client.get(f"{PATH}?limit=2").json()["jobs"]] == made[:2:-1]
+
+
+@pytest.mark.parametrize(("job_id", "status"), [("0" * 32, 404), ("..%2f..%2fetc", 404), (MARKER, 422)])
+def test_what_is_no_job_is_a_problem(jobs: Jobs, job_id: str, status: int) -> None:
+    for method, path in [("GET", ""), ("GET", "/result"), ("DELETE", "")]:
+        answer = jobs.client.request(method, f"{PATH}/{job_id}{path}")
+        assert (answer.status_code, answer.headers["content-type"]) == (status, MEDIA_TYPE)
+        assert MARKER not in answer.text
+
+
+def test_the_same_idempotency_key_is_the_same_job(jobs: Jobs) -> None:
+    first = jobs.create("Zaphod", **{"Idempotency-Key": "k"})
+    jobs.work()
+    again = jobs.create("Zaphod", **{"Idempotency-Key": "k"})
+    assert (again.status_code, again.headers["location"]) == (202, first.headers["location"])
+    assert again.json()["status"] == "succeeded"
+    assert jobs.create("other", **{"Idempotency-Key": "k"}).status_code == 422
+    assert jobs.create("Zaphod", **{"Idempotency-Key": "l"}).headers["location"] != first.headers["location"]
+    assert len(jobs.store.all()) == 2
+
+
+def test_a_document_that_cannot_be_redacted_fails_at_once(jobs: Jobs) -> None:
+    where = jobs.create(f"<{MARKER}>", **{"Content-Type": "application/xml"}).headers["location"]
+    jobs.work()
+    job = jobs.client.get(where).json()
+    assert (job["status"], job["attempts"], job["error"]) == ("failed", 1, "The document is not well-formed XML")
+    assert jobs.client.get(f"{where}/result").status_code == 409
+
+
+def test_a_failing_model_is_tried_again_later_and_then_given_up(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(text: str) -> list[Finding]:
+        raise ValueError(text)
+
+    where = jobs.create(MARKER).headers["location"]
+    jobs.work(StubModel(fail))
+    (record,) = jobs.store.all()
+    assert (record.status, record.attempts) == (Status.QUEUED, 1)
+    assert record.not_before is not None
+    assert record.not_before > now()
+    queue = Queue(jobs.settings)
+    queue.huey.flush()
+    sweep(jobs.store, queue)
+    assert ids(queue) == []  # not yet
+    jobs.work(StubModel(fail))
+    job = jobs.client.get(where).json()
+    assert (job["status"], job["attempts"], job["error"]) == ("dead", 2, "Every attempt failed")
+    said = caplog.text + "".join(path.read_text() for path in jobs.settings.runs_dir.rglob("record.json"))
+    assert "ValueError" in said
+    assert MARKER not in said
+
+
+def test_a_job_whose_attempts_ended_their_worker_is_given_up(jobs: Jobs) -> None:
+    job_id = jobs.create().json()["id"]
+    for _ in range(2):
+        with jobs.store.claim(job_id) as claim:
+            assert claim
+            claim.save(status=Status.RUNNING, attempts=claim.record.attempts + 1)
+    jobs.work()
+    assert jobs.client.get(f"{PATH}/{job_id}").json()["status"] == "dead"
+
+
+def test_a_worker_that_stops_gives_its_job_back(jobs: Jobs) -> None:
+    def stop(_: str) -> list[Finding]:
+        jobs.stopping.set()
+        return []
+
+    job_id = jobs.create("lorem ipsum " * 1000).json()["id"]
+    jobs.work(StubModel(stop))
+    record = jobs.store.get(job_id)
+    assert record
+    assert (record.status, record.attempts) == (Status.QUEUED, 0)
+    jobs.stopping.clear()
+    jobs.work()
+    assert jobs.client.get(f"{PATH}/{job_id}").json()["status"] == "succeeded"
+
+
+def test_a_job_can_be_removed_at_any_time(jobs: Jobs) -> None:
+    started, go = threading.Event(), threading.Event()
+
+    def block(_: str) -> list[Finding]:
+        started.set()
+        assert go.wait(30)
+        return []
+
+    queued, done, busy = (jobs.create().headers["location"] for _ in range(3))
+    cancelled = metric("jobs_total", status="cancelled")
+    jobs.runner().run(done.rpartition("/")[2])
+    thread = threading.Thread(target=jobs.runner(StubModel(block)).run, args=[busy.rpartition("/")[2]])
+    thread.start()
+    assert started.wait(30)
+    assert [jobs.client.delete(where).status_code for where in (queued, done, busy)] == [204, 204, 202]
+    go.set()
+    thread.join(30)
+    assert [jobs.client.get(where).status_code for where in (queued, done, busy)] == [404] * 3
+    assert metric("jobs_total", status="cancelled") == cancelled + 2
+    assert not any((jobs.settings.runs_dir / "jobs").iterdir())
+    assert not any((jobs.settings.runs_dir / "drafts").iterdir())
+
+
+def test_a_job_is_in_one_pair_of_hands(jobs: Jobs) -> None:
+    job_id = jobs.create().json()["id"]
+    with jobs.store.claim(job_id) as first, jobs.store.claim(job_id) as second:
+        assert first
+        assert second is None
+        jobs.work()
+        assert first.record.status is Status.QUEUED
+    assert jobs.store.get(job_id).attempts == 0  # type: ignore[union-attr]
+
+
+def test_a_job_is_accepted_without_the_queue_and_named_by_the_sweep(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Queue, "put", lambda *_: (_ for _ in ()).throw(ConnectionError))
+        job_id = jobs.create().json()["id"]
+    assert "the queue is not reachable" in caplog.text
+    queue = Queue(jobs.settings)
+    for _ in range(3):
+        sweep(jobs.store, queue)
+        assert ids(queue) == [job_id]  # once, however often
+        assert metric("job_queue_depth") == 1
+        assert metric("job_queue_age_seconds") > 0
+    jobs.work()
+    queue.huey.flush()
+    sweep(jobs.store, queue)
+    assert (ids(queue), metric("job_queue_depth"), metric("job_queue_age_seconds")) == ([], 0, 0)
+
+
+def test_a_redis_that_is_gone_loses_no_job(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        url = f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"
+        with serving(lambda _: StubModel(), runs_dir=tmp_path, queue_url=url) as client:
+            answer = client.post(PATH, content=b"a", headers=PLAIN)
+            assert answer.status_code == 202
+            assert client.get(answer.headers["location"]).json()["status"] == "queued"
+    assert "the queue is not reachable: ConnectionError" in caplog.text
+
+
+def test_what_the_service_puts_into_the_queue_a_worker_understands(jobs: Jobs) -> None:
+    job_id = jobs.create().json()["id"]
+    seen: list[str] = []
+    queue = Queue(jobs.settings, seen.append)
+    queue.huey.execute(queue.huey.dequeue())
+    assert seen == [job_id]
+
+
+def test_finished_jobs_expire_by_age_and_by_size(jobs: Jobs) -> None:
+    old, middle, new = (jobs.create("Zaphod " * 10_000).json()["id"] for _ in range(3))
+    jobs.work()
+    waiting = jobs.create().json()["id"]
+    with jobs.store.claim(old) as claim:
+        assert claim
+        claim.save(finished=now() - timedelta(hours=2))
+    assert jobs.store.expire(now() - timedelta(hours=1), 10**9) == 1
+    assert [record.id for record in jobs.store.all()] == [middle, new, waiting]
+    assert jobs.store.expire(now() - timedelta(hours=1), 200_000) == 1
+    assert [record.id for record in jobs.store.all()] == [new, waiting]
+    assert jobs.store.expire(now() + timedelta(hours=1), 0) == 1
+    assert [record.id for record in jobs.store.all()] == [waiting]
+
+
+def test_what_a_killed_upload_left_expires(jobs: Jobs) -> None:
+    left = jobs.settings.runs_dir / "drafts" / "left"
+    left.mkdir(parents=True)
+    jobs.store.expire(now() - timedelta(hours=1), 10**9)
+    assert left.exists()
+    os.utime(left, (0, 0))
+    jobs.store.expire(now() - timedelta(hours=1), 10**9)
+    assert not left.exists()
+
+
+def test_a_job_goes_on_with_its_requests_ids_and_trace(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(running, "tracer", provider.get_tracer("test"))
+    seen: list[tuple[str | None, ...]] = []
+
+    def find(_: str) -> list[Finding]:
+        context = current_request.get()
+        assert context
+        seen.append((context.request_id, context.trace_id, context.span_id))
+        return []
+
+    request = RequestContext("request-1")
+    request.trace_id, request.span_id = "a" * 32, "b" * 16
+    for sampled in (True, False):
+        request.sampled = sampled
+        token = current_request.set(request)
+        try:
+            jobs.create()
+        finally:
+            current_request.reset(token)
+        jobs.work(StubModel(find))
+    (span,) = exporter.get_finished_spans()
+    assert span.parent
+    assert (f"{span.parent.trace_id:032x}", f"{span.parent.span_id:016x}") == ("a" * 32, "b" * 16)
+    assert seen == [("request-1", "a" * 32, f"{span.context.span_id:016x}"), ("request-1", None, None)]
+
+
+def test_no_room_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with serving(lambda _: StubModel(), runs_dir=tmp_path / "file") as client:
+        answer = client.post(PATH, content=b"a", headers=PLAIN)
+    assert (answer.status_code, answer.headers["content-type"]) == (507, MEDIA_TYPE)
+
+
+def test_too_large_a_document_leaves_nothing(tmp_path: Path) -> None:
+    with serving(lambda _: StubModel(), runs_dir=tmp_path, max_request_size_bytes=2000) as client:
+        answer = client.post(PATH, content=(b"a" * 999 for _ in range(3)), headers=PLAIN)
+    assert answer.status_code == 413
+    assert not any((tmp_path / "drafts").iterdir())
+    assert not any((tmp_path / "jobs").iterdir())
+
+
+def test_a_worker_without_a_model_says_so_and_stays(jobs: Jobs, tmp_path: Path) -> None:
+    code = (
+        "import logging; from threading import Event; from api.privacy.worker import work; "
+        "from api.settings import load_settings; logging.basicConfig(); work(load_settings(), Event())"
+    )
+    environment = {**os.environ, "MODEL_PATH": "/nowhere", "RUNS_DIR": str(tmp_path)}
+    log = tmp_path / "log"
+    with log.open("wb") as said:
+        worker = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=ROOT, stderr=said)
+    try:
+        eventually(lambda: "MODEL_PATH=/nowhere: no such directory" in log.read_text())
+        assert worker.poll() is None
+    finally:
+        worker.terminate()
+        assert worker.wait(30) == 0
+
+
+def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_path: Path) -> None:
+    """Every job ends succeeded, with the right result, though no worker lives for long."""
+    texts = [f"{n} " + "Zaphod lorem ipsum " * (200 * (n % 4) + 1) for n in range(16)]
+    wheres = [jobs.create(text).headers["location"] for text in texts]
+    log = tmp_path / "log"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def spawn() -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(ROOT / "tests/support/stub_worker.py"), str(jobs.settings.runs_dir)]
+        with log.open("ab") as said:
+            return subprocess.Popen(command, env=environment, stderr=said)
+
+    def unfinished() -> int:
+        return sum(record.status is not Status.SUCCEEDED for record in jobs.store.all())
+
+    chance = random.Random(4711)
+    workers = [spawn() for _ in range(2)]
+    kills = 0
+    try:
+        while unfinished() and kills < 12:
+            before = {record.id: record.attempts for record in jobs.store.all()}
+            eventually(lambda: not unfinished() or any(r.attempts > before[r.id] for r in jobs.store.all()))  # noqa: B023
+            time.sleep(chance.uniform(0, 0.1))
+            victim = chance.randrange(2)
+            workers[victim].kill()
+            workers[victim].wait(30)
+            kills += 1
+            workers[victim] = spawn()
+        eventually(lambda: not unfinished(), 60)
+    finally:
+        for worker in workers:
+            worker.send_signal(signal.SIGTERM)
+        assert {worker.wait(30) for worker in workers} <= {0, -signal.SIGTERM}
+    assert kills >= 3
+    for text, where in zip(texts, wheres, strict=True):
+        assert jobs.client.get(f"{where}/result").text == text.replace("Zaphod", "[WORD]")
+    assert len(jobs.store.all()) == len(texts)
+    assert log.read_text().count("job succeeded") <= len(texts)
