@@ -21,7 +21,7 @@ reload:  ## make NGINX read docker/nginx* again; a wrong configuration is refuse
 	@$(COMPOSE) exec -T nginx sh /etc/sightglass/nginx/reload.sh
 
 down:  ## stop and remove the containers; data stays in its volumes
-	@$(COMPOSE) down
+	@docker compose --profile '*' down
 
 logs:  ## follow every container's log
 	@$(COMPOSE) logs --follow --tail 100

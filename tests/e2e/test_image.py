@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -51,22 +52,23 @@ def test_the_hosts_ca_bundle_is_not_in_the_image(stack: Stack) -> None:
     assert stack.compose("exec", "-T", "api", "ls", "-A", "/run/secrets").stdout == "api_keys\n"
 
 
-def test_without_root_and_docker_the_commands_to_run_are_said(tmp_path: Path) -> None:
+def test_without_root_and_docker_the_commands_to_run_are_said() -> None:
     nobody = 65534 if os.geteuid() == 0 else None
-    script = tmp_path / "engine.sh"
-    script.write_bytes((ROOT / "scripts" / "engine.sh").read_bytes())
-    for path in (tmp_path, *tmp_path.parents[:2], script):
-        path.chmod(0o755)
-    result = subprocess.run(
-        ["bash", str(script)],
-        env={"PATH": "/usr/bin:/bin", "DOCKER_HOST": f"unix://{tmp_path}/none"},
-        capture_output=True,
-        text=True,
-        check=False,
-        user=nobody,
-        group=nobody,
-    )
+    with tempfile.TemporaryDirectory(prefix="engine-") as directory:
+        script = Path(directory, "engine.sh")
+        script.write_bytes((ROOT / "scripts" / "engine.sh").read_bytes())
+        for path in (script, script.parent):
+            path.chmod(0o755)
+        result = subprocess.run(
+            ["bash", str(script)],
+            env={"PATH": "/usr/bin:/bin", "DOCKER_HOST": f"unix://{directory}/none"},
+            capture_output=True,
+            text=True,
+            check=False,
+            user=nobody,
+            group=nobody,
+        )
     assert result.returncode == 1
     assert "As root, run:" in result.stderr
-    assert f"    {tmp_path}/engine.sh\n" in result.stderr
+    assert f"    {directory}/engine.sh\n" in result.stderr
     assert "usermod -aG docker" in result.stderr
