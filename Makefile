@@ -21,7 +21,7 @@ reload:  ## make NGINX read docker/nginx* again; a wrong configuration is refuse
 	@$(COMPOSE) exec -T nginx sh /etc/sightglass/nginx/reload.sh
 
 down:  ## stop and remove the containers; data stays in its volumes
-	@$(COMPOSE) down
+	@docker compose --profile '*' down
 
 logs:  ## follow every container's log
 	@$(COMPOSE) logs --follow --tail 100
@@ -44,7 +44,7 @@ bases: images  ## the images an application's own Dockerfile stands on
 
 test: $(VENV)/.installed  ## every test, end to end included
 	@scripts/engine.sh
-	@$(VENV)/pytest
+	@$(VENV)/pytest --numprocesses 3 --dist loadgroup
 
 fuzz: $(VENV)/.installed  ## 20,000 requests made up from the API's own description
 	@scripts/engine.sh

@@ -110,7 +110,6 @@ def number(
     empty: str = "No data",
     decimals: int | None = None,
     history: bool = True,
-    legend: str = "",
     mappings: dict[str, str] | None = None,
 ) -> Panel:
     """Return a stat panel of the latest value; ``empty`` is what it says when the query rightly returns nothing."""
@@ -126,9 +125,9 @@ def number(
         .thresholds(_thresholds(steps))
         .color_mode(common_models.BigValueColorMode.VALUE)
         .graph_mode(common_models.BigValueGraphMode.AREA if history else common_models.BigValueGraphMode.NONE)
-        .text_mode(common_models.BigValueTextMode.VALUE if not legend else common_models.BigValueTextMode.NAME)
+        .text_mode(common_models.BigValueTextMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .with_target(_target(Query(expr, legend), "A", instant=not history))
+        .with_target(_target(Query(expr), "A", instant=not history))
     )
     if decimals is not None:
         panel.decimals(decimals)

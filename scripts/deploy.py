@@ -77,7 +77,7 @@ def check(running: Sequence[str]) -> None:
         raise DeployError(f"no replica of {SERVICE} runs; start the stack first: make up")
     tested = run("docker", "compose", "exec", "-T", "nginx", "nginx", "-t", "-q", "-c", "/etc/sightglass/nginx.conf")
     if tested.returncode != 0:
-        raise DeployError(f"NGINX refuses its configuration: {last_line(tested.stderr)}")
+        raise DeployError(f"NGINX refuses its configuration: {tested.stderr.strip()}")
 
 
 def replace(old: Sequence[str], wanted: int) -> None:

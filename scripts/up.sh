@@ -6,6 +6,10 @@ started=$SECONDS
 step() { printf '==> %s  [%d s]\n' "$*" $((SECONDS - started)); }
 compose() { docker compose --profile monitoring "$@"; }
 
+# A clone made under a strict umask: the containers' users could not read their own configuration.
+unreadable=$(find docker grafana ! -perm -o+r -print -quit)
+[ -z "$unreadable" ] || { echo "$unreadable: not readable by the containers' users; run: chmod -R o+rX docker grafana" >&2; exit 1; }
+
 step "Docker Engine"
 scripts/engine.sh
 
@@ -25,8 +29,8 @@ if grep -q '^API_CONTEXT=.' .env || [ -n "${API_CONTEXT:-}" ]; then scripts/base
 compose build --quiet
 
 step "starting, until every service is healthy"
-if ! compose up --detach --quiet-pull --wait --wait-timeout 300 2>/tmp/sightglass-up.$$; then
-    tail -n 3 /tmp/sightglass-up.$$ >&2; rm -f /tmp/sightglass-up.$$
+if ! said=$(compose up --detach --quiet-pull --wait --wait-timeout 300 2>&1); then
+    tail -n 3 <<<"$said" >&2
     echo "What did not start, and the end of its log:" >&2
     for service in $(compose ps --all --format '{{.Service}} {{.State}} {{.Health}} {{.ExitCode}}' |
         awk '!($2 == "running" && $3 == "healthy") && !($2 == "exited" && $4 == 0) {print $1}' | sort -u); do
@@ -34,7 +38,6 @@ if ! compose up --detach --quiet-pull --wait --wait-timeout 300 2>/tmp/sightglas
     done
     exit 1
 fi
-rm -f /tmp/sightglass-up.$$
 
 published() { compose port "$1" "$2" | sed 's/^0\.0\.0\.0/localhost/'; }
 running() { [ -n "$(compose ps --quiet "$1")" ]; }

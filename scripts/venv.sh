@@ -13,4 +13,4 @@ python3 -m venv .venv
 # A TLS-inspecting proxy's CA is in the host's bundle, which pip does not read by itself.
 [ -n "${PIP_CERT:-}" ] || [ ! -s /etc/ssl/certs/ca-certificates.crt ] || export PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
-touch .venv/.installed
+touch .venv/bin/.installed  # what make looks at

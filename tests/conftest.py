@@ -14,6 +14,23 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
+# What brings containers up begins first, and tests that share some stay in one process (make test runs several).
+SHARED = ("stack", "made", "service", "edge_stack", "network")
+
+
+def group(item: pytest.Item) -> str:
+    """Name what a test shares with others: a stack, or else its file."""
+    fixtures = getattr(item, "fixturenames", ())
+    return next((name for name in SHARED if name in fixtures), item.path.stem)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell the processes apart, the longest work first."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: "unit" in item.path.parts)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach the logs of the stack a failed test used."""

@@ -4,6 +4,7 @@ It runs beside whatever else runs on the machine, and a test may change files of
 """
 
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -96,6 +97,12 @@ class Stack:
             file.writelines(f"{name}={value}\n" for name, value in settings.items())
         self.compose("up", "--detach", "--wait")
 
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the copy of the tree, whatever its status."""
+        return subprocess.run(
+            command, cwd=self.directory, env=os.environ | environment, capture_output=True, text=True, check=False
+        )
+
     def logs(self, *services: str, tail: int = 15) -> str:
         """Return the ends of the containers' logs."""
         return self.compose("logs", "--no-color", "--tail", str(tail), *services, check=False).stdout
@@ -170,7 +177,8 @@ class Stack:
         start = time.time()
         eventually(
             lambda: all(
-                float(t["value"][1]) > start for t in self.query('min by (job) (timestamp(up{job=~"api|nginx"}))')
+                float(t["value"][1]) > start
+                for t in self.query('min by (job) (timestamp(up{job=~"api|nginx|worker"}))')
             ),
             lambda: "no new scrape",
         )

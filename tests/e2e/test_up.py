@@ -1,40 +1,17 @@
 """The commands of the README on a copy of the tree: up, up again, down, up by the ordinary tool; nothing is lost."""
 
-import os
 import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.stack import Stack, docker, eventually, say
+from tests.stack import Stack, docker, eventually
 
 COUNTED = 'max_over_time(sum(edge_http_requests_total{route="/health",status="200"})[1h:5s])'
 
 
-def run(stack: Stack, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=stack.directory, env=os.environ | environment, capture_output=True, text=True, check=False
-    )
-
-
 def containers(stack: Stack) -> dict[str, str]:
     return {c["Name"]: c["Id"] for c in stack.inspect()}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack started by `make up`."""
-    stack = Stack(tmp_path_factory.mktemp("up"), profiles=["monitoring"])
-    say(f"{stack.project}: make up")
-    result = run(stack, "make", "up")
-    try:
-        assert result.returncode == 0, result.stdout + result.stderr
-        (stack.directory / "up.out").write_text(result.stdout)
-        yield stack
-    finally:
-        stack.down()
 
 
 def test_up_says_where_things_are(made: Stack) -> None:
@@ -51,26 +28,26 @@ def test_up_says_where_things_are(made: Stack) -> None:
 
 def test_up_again_changes_nothing(made: Stack) -> None:
     before = containers(made)
-    result = run(made, "make", "up")
+    result = made.run("make", "up")
     assert result.returncode == 0, result.stdout + result.stderr
     assert containers(made) == before
 
 
 def test_the_ordinary_tool_sees_the_same_stack(made: Stack) -> None:
     before = containers(made)
-    result = run(made, "docker", "compose", "--profile", "monitoring", "up", "-d", "--wait")
+    result = made.run("docker", "compose", "--profile", "monitoring", "up", "-d", "--wait")
     assert result.returncode == 0, result.stderr
     assert containers(made) == before
     standalone = shutil.which("docker-compose")
-    if standalone is None or "v1" in run(made, standalone, "version", "--short").stdout:
+    if standalone is None or "v1" in made.run(standalone, "version", "--short").stdout:
         pytest.skip("no standalone docker-compose v2 on this machine")
-    result = run(made, standalone, "--profile", "monitoring", "up", "-d", "--wait")
+    result = made.run(standalone, "--profile", "monitoring", "up", "-d", "--wait")
     assert result.returncode == 0, result.stderr
     assert containers(made) == before
 
 
 def test_credentials_are_shown_when_asked_for(made: Stack) -> None:
-    assert len(run(made, "make", "credentials").stdout.removeprefix("Grafana: ").strip()) == 32
+    assert len(made.run("make", "credentials").stdout.removeprefix("Grafana: ").strip()) == 32
 
 
 def test_data_certificate_and_password_outlive_down_and_up(made: Stack) -> None:
@@ -78,15 +55,15 @@ def test_data_certificate_and_password_outlive_down_and_up(made: Stack) -> None:
         for _ in range(5):
             assert client.get("/health").status_code == 200
     eventually(lambda: made.value(COUNTED) == 5, lambda: f"{COUNTED} is {made.value(COUNTED)}")
-    password = run(made, "make", "credentials").stdout
+    password = made.run("make", "credentials").stdout
     made.compose("exec", "-T", "api", "sh", "-c", "echo kept > /app/runs/kept")
-    assert run(made, "make", "down").returncode == 0
+    assert made.run("make", "down").returncode == 0
     assert made.compose("ps", "--quiet").stdout == ""
-    assert run(made, "docker", "compose", "--profile", "monitoring", "up", "-d", "--wait").returncode == 0
+    assert made.run("docker", "compose", "--profile", "monitoring", "up", "-d", "--wait").returncode == 0
     # The client still trusts the first certificate.
     with made.client() as client:
         assert client.get("/health").status_code == 200
-    assert run(made, "make", "credentials").stdout == password
+    assert made.run("make", "credentials").stdout == password
     assert made.compose("exec", "-T", "api", "cat", "/app/runs/kept").stdout == "kept\n"
     assert (made.value(COUNTED) or 0) >= 5
 
@@ -113,7 +90,7 @@ WRONG = [
 def test_a_wrong_setting_stops_the_start_with_one_line(
     made: Stack, service: str, name: str, value: str, expected: object
 ) -> None:
-    result = run(made, "docker", "compose", "run", "--rm", "--no-deps", "-T", "-e", f"{name}={value}", service)
+    result = made.run("docker", "compose", "run", "--rm", "--no-deps", "-T", "-e", f"{name}={value}", service)
     assert result.returncode == 2, result.stderr
     lines = [line for line in result.stderr.splitlines() if line and not line.startswith((" Container", " Network"))]
     assert len(lines) == 1, result.stderr
@@ -124,7 +101,7 @@ def test_a_wrong_setting_stops_the_start_with_one_line(
 
 @pytest.mark.parametrize("app", ["nowhere:app", "api.main:nothing", "api.settings:Path.cwd"])
 def test_an_app_that_is_not_there_stops_the_start_with_one_line(made: Stack, app: str) -> None:
-    result = run(made, "docker", "compose", "run", "--rm", "--no-deps", "-T", "-e", f"APP={app}", "api")
+    result = made.run("docker", "compose", "run", "--rm", "--no-deps", "-T", "-e", f"APP={app}", "api")
     assert result.returncode != 0
     lines = [line for line in (result.stdout + result.stderr).splitlines() if f"APP={app}" in line]
     assert len(lines) == 1, result.stdout + result.stderr
@@ -132,10 +109,10 @@ def test_an_app_that_is_not_there_stops_the_start_with_one_line(made: Stack, app
 
 def test_up_shows_the_line_of_what_did_not_start(made: Stack) -> None:
     before = containers(made)
-    result = run(made, "make", "up", RATE_LIMIT="fast")
+    result = made.run("make", "up", RATE_LIMIT="fast")
     assert result.returncode != 0
     assert "RATE_LIMIT=fast: not allowed; expected a whole number from 1 to 1000000" in result.stderr
-    assert run(made, "make", "up").returncode == 0
+    assert made.run("make", "up").returncode == 0
     assert {n: i for n, i in containers(made).items() if "nginx" not in n} == {
         n: i for n, i in before.items() if "nginx" not in n
     }
@@ -150,13 +127,13 @@ def test_your_own_certificate_is_served(made: Stack) -> None:
         "-keyout", "/out/own.key", "-out", "/out/own.crt",
     )  # fmt: skip
     key.chmod(0o644)
-    result = run(made, "make", "up", TLS_CERT=str(certificate), TLS_KEY=str(key))
+    result = made.run("make", "up", TLS_CERT=str(certificate), TLS_KEY=str(key))
     assert result.returncode == 0, result.stderr
     eventually(
         lambda: certificate.read_text() in made.compose("exec", "-T", "nginx", "cat", "/run/tls/tls.crt").stdout,
         lambda: "the own certificate is not in place",
     )
-    refused = run(made, "docker", "compose", "run", "--rm", "--no-deps", "-T", "setup", TLS_CERT=str(certificate))
+    refused = made.run("docker", "compose", "run", "--rm", "--no-deps", "-T", "setup", TLS_CERT=str(certificate))
     assert refused.returncode == 2
     assert "TLS_KEY" in refused.stderr
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from monitoring.rules import EXPECTED_JOBS
+from monitoring.alerts import EXPECTED_JOBS
 from tests.stack import ROOT, Stack
 
 PROMETHEUS = ROOT / "docker/prometheus"

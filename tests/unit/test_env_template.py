@@ -10,11 +10,12 @@ from api.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEMPLATE = dict(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=(.*)$", (ROOT / ".env.template").read_text(), re.MULTILINE))
 PRODUCTION = (ROOT / "docker-compose.prod.yml").read_text()
+DEVELOPMENT = (ROOT / "docker-compose.dev.yml").read_text()
 SERVICES = yaml.safe_load(PRODUCTION)["services"]
 
 # Where each default is defined: in the Compose file, in the settings, or in NGINX's start script.
 INTERPOLATED: dict[str, set[str]] = {}
-for name, default in re.findall(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*)|:\+[^}]*)?\}", PRODUCTION):
+for name, default in re.findall(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*)|:\+[^}]*)?\}", PRODUCTION + DEVELOPMENT):
     INTERPOLATED.setdefault(name, set()).add(default)
 PASSED_ON = {n for s in SERVICES.values() for n, value in s.get("environment", {}).items() if value is None}
 SETTINGS = {
@@ -27,8 +28,9 @@ EDGE = dict(re.findall(r"^([A-Z_]+)=\$\{\1:-(.*)\}$", (ROOT / "docker/nginx/star
 FOR_COMPOSE_ITSELF = {"COMPOSE_FILE"}
 BUILD_ARGUMENTS = {"PYTHON_IMAGE"}  # the others are set by make up, or the shell's own
 SET_BY_THE_IMAGE = {"APP_VERSION", "APP_REVISION", "PORT", "METRICS_PORT", "FORWARDED_ALLOW_IPS"}
-# The Compose file has a volume's name or an empty file for "not given", or a version that only it should name.
-SHOWN_EMPTY = {"ALERT_SECRETS_DIR", "API_KEYS_FILE", "APP_DIR", "MODELS_DIR", "TLS_CERT", "TLS_KEY"} | {
+# The Compose file has a volume's name or an empty file for "not given", a version that only it should name, or another
+# default while developing.
+SHOWN_EMPTY = {"ALERT_SECRETS_DIR", "API_KEYS_FILE", "APP_DIR", "MODELS_DIR", "LOG_FORMAT", "TLS_CERT", "TLS_KEY"} | {
     n for n in TEMPLATE if n.endswith("_IMAGE")
 }
 

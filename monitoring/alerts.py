@@ -1,0 +1,325 @@
+"""Alerts on causes, few, each with something to do.
+
+Every alert says what is wrong with its values, and links to its section of docs/runbook.md and to the dashboard that
+shows it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+EXPECTED_JOBS = ("alertmanager", "blackbox", "nginx", "node", "probe", "prometheus")
+"""Always scraped. The API and the workers have alerts of their own; Grafana may be left out."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One alerting rule. ``summary`` and ``description`` are Prometheus templates."""
+
+    name: str
+    expr: str
+    hold: str
+    severity: str
+    dashboard: str
+    summary: str
+    description: str
+    keep: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def rule(self) -> dict[str, Any]:
+        """Return the rule as Prometheus reads it."""
+        optional = {"keep_firing_for": self.keep} if self.keep else {}
+        return {
+            "alert": self.name,
+            "expr": self.expr,
+            "for": self.hold,
+            **optional,
+            "labels": {"severity": self.severity, **dict(self.labels)},
+            "annotations": {
+                "summary": self.summary,
+                "description": self.description,
+                # Absolute where DOCS_URL and GRAFANA_URL are set, else the path inside repository and Grafana.
+                "runbook_url": "{{ with $externalLabels.docs_url }}{{ . }}{{ else }}docs{{ end }}"
+                f"/runbook.md#{self.name.lower()}",
+                "dashboard_url": f"{{{{ $externalLabels.grafana_url }}}}/d/sightglass-{self.dashboard}",
+            },
+        }
+
+
+API = (
+    Alert(
+        "APIDown",
+        'absent(up{job="api"} == 1)',
+        "30s",
+        "page",
+        "overview",
+        "No instance of the API answers",
+        "Prometheus reaches the metrics listener of no API instance: users get 502 or 503.",
+    ),
+    Alert(
+        "APIRestarting",
+        'max by (instance) (changes(process_start_time_seconds{job="api"}[15m])) > 3',
+        "0s",
+        "ticket",
+        "workers",
+        "Workers of {{ $labels.instance }} keep restarting",
+        "One worker slot was started {{ $value }} times again within 15 minutes.",
+        keep="5m",
+    ),
+    Alert(
+        "WorkerHung",
+        'worker_up{job="api"} == 0',
+        "30s",
+        "ticket",
+        "workers",
+        "Worker {{ $labels.worker }} of {{ $labels.instance }} hangs",
+        "The process exists and does not answer; its last counters are still shown.",
+    ),
+    Alert(
+        "ModelNotReady",
+        'min by (instance, worker) (model_ready{job="api"}) == 0',
+        "2m",
+        "ticket",
+        "model",
+        "The model of worker {{ $labels.worker }} of {{ $labels.instance }} is not ready",
+        "It is neither loaded nor warmed up after 2 minutes; /ready says why.",
+    ),
+    Alert(
+        "ModelErrors",
+        'sum by (instance) (increase(model_errors_total{job="api"}[10m])) > 5',
+        "0s",
+        "ticket",
+        "model",
+        "The model of {{ $labels.instance }} fails on texts",
+        "It failed on about {{ $value | humanize }} texts within 10 minutes.",
+        keep="5m",
+    ),
+    Alert(
+        "EventLoopLag",
+        'min_over_time(event_loop_lag_seconds{job="api"}[2m]) > 0.25',
+        "1m",
+        "ticket",
+        "workers",
+        "The event loop of worker {{ $labels.worker }} of {{ $labels.instance }} is blocked",
+        "Callbacks ran at least {{ $value | humanizeDuration }} late for minutes: it is blocked or overloaded.",
+    ),
+    Alert(
+        "MemoryNearLimit",
+        'max by (instance) (container_memory_working_set_bytes{job="api"})'
+        ' / max by (instance) (container_spec_memory_limit_bytes{job="api"}) > 0.9',
+        "5m",
+        "ticket",
+        "workers",
+        "{{ $labels.instance }} is near its memory limit",
+        "{{ $value | humanizePercentage }} of the container's limit is used; at 100 % the kernel kills a worker.",
+    ),
+    Alert(
+        "LogLinesDropped",
+        'sum by (instance) (increase(log_lines_dropped_total{job="api"}[5m])) > 0',
+        "0s",
+        "ticket",
+        "workers",
+        "{{ $labels.instance }} drops log lines",
+        "About {{ $value | humanize }} lines were dropped within 5 minutes because standard output took no more.",
+        keep="5m",
+    ),
+)
+
+JOBS = (
+    Alert(
+        "JobsNotWorkedOn",
+        'sum(increase(jobs_total{job="api",status="accepted"}[10m])) > 0 unless on () sum(up{job="worker"}) > 0',
+        "2m",
+        "ticket",
+        "jobs",
+        "Jobs are accepted and nobody works on them",
+        "About {{ $value | humanize }} jobs came within 10 minutes, and no worker answers.",
+    ),
+    Alert(
+        "JobQueueOld",
+        'max(job_queue_age_seconds{job="worker"}) > 600',
+        "2m",
+        "ticket",
+        "jobs",
+        "Jobs wait too long",
+        "The oldest waiting job has waited for {{ $value | humanizeDuration }}.",
+    ),
+    Alert(
+        "JobsGivenUp",
+        # The first job ever given up creates its series, which increase() does not count.
+        'sum(increase(jobs_total{job="worker",status="dead"}[30m])'
+        ' or (jobs_total{job="worker",status="dead"} unless jobs_total{job="worker",status="dead"} offset 30m)) > 0',
+        "0s",
+        "ticket",
+        "jobs",
+        "Jobs are given up",
+        "About {{ $value | humanize }} jobs were given up within 30 minutes, after all their attempts.",
+    ),
+)
+
+EDGE = (
+    Alert(
+        "EdgeProbeFailing",
+        'probe_success{job="probe"} == 0',
+        "1m",
+        "page",
+        "edge",
+        "{{ $labels.instance }} does not answer as ready",
+        "TLS, the edge or every replica behind it fails the probe.",
+    ),
+    Alert(
+        "EdgeGatewayErrors",
+        'sum(rate(edge_http_requests_total{job="nginx",status=~"502|504"}[5m]))'
+        ' / sum(rate(edge_http_requests_total{job="nginx"}[5m])) > 0.05\n'
+        'and sum(increase(edge_http_requests_total{job="nginx",status=~"502|504"}[5m])) > 10\n',
+        "1m",
+        "ticket",
+        "edge",
+        "The edge cannot get answers from the API",
+        "{{ $value | humanizePercentage }} of all requests of the last 5 minutes ended in 502 or 504.",
+    ),
+    Alert(
+        "RateLimiterRejecting",
+        'sum(rate(rate_limit_exceeded_total{job="nginx"}[10m]))'
+        ' / sum(rate(edge_http_requests_total{job="nginx"}[10m])) > 0.2\n'
+        'and sum(rate(rate_limit_exceeded_total{job="nginx"}[10m])) > 1\n',
+        "10m",
+        "ticket",
+        "edge",
+        "The rate limiter rejects many requests",
+        "{{ $value | humanizePercentage }} of all requests of the last 10 minutes were over the limit.",
+    ),
+    Alert(
+        "CertificateExpiring",
+        'probe_ssl_earliest_cert_expiry{job="probe"} - time() < 14 * 86400',
+        "10m",
+        "ticket",
+        "edge",
+        "The certificate of {{ $labels.instance }} expires soon",
+        "It is valid for another {{ $value | humanizeDuration }}.",
+    ),
+    Alert(
+        "CertificateExpiring",
+        'probe_ssl_earliest_cert_expiry{job="probe"} - time() < 2 * 86400',
+        "10m",
+        "page",
+        "edge",
+        "The certificate of {{ $labels.instance }} expires now",
+        "It is valid for another {{ $value | humanizeDuration }}.",
+    ),
+    Alert(
+        "EdgeMetricsDropped",
+        'increase(edge_metrics_dropped_total{job="nginx"}[10m]) > 0',
+        "0s",
+        "ticket",
+        "edge",
+        "The edge could not count requests",
+        "About {{ $value | humanize }} requests are missing in its metrics: its shared memory zone is full.",
+        keep="5m",
+    ),
+)
+
+HOST = (
+    Alert(
+        "HostMemoryLow",
+        'node_memory_MemAvailable_bytes{job="node"} / node_memory_MemTotal_bytes{job="node"} < 0.05',
+        "5m",
+        "ticket",
+        "workers",
+        "The host runs out of memory",
+        "{{ $value | humanizePercentage }} of its memory is available.",
+    ),
+    Alert(
+        "DiskFilling",
+        # One device may be mounted in many places.
+        "min by (instance, device) ("
+        'node_filesystem_avail_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
+        ' / node_filesystem_size_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}) < 0.1',
+        "5m",
+        "ticket",
+        "monitoring",
+        "The disk {{ $labels.device }} fills up",
+        "{{ $value | humanizePercentage }} of it is free; Prometheus and uploads need some.",
+    ),
+)
+
+MONITORING = (
+    Alert(
+        "Watchdog",
+        "vector(1)",
+        "0s",
+        "none",
+        "monitoring",
+        "Alerting works",
+        "Always firing: what receives it should raise an alarm when it stops.",
+    ),
+    Alert(
+        "TargetDown",
+        "up == 0",
+        "1m",
+        "ticket",
+        "monitoring",
+        "{{ $labels.job }} at {{ $labels.instance }} cannot be scraped",
+        "Nothing is known of it, so alerts that need its metrics are blind.",
+    ),
+    Alert(
+        "TargetMissing",
+        "\nor ".join(f'absent(up{{job="{job}"}})' for job in EXPECTED_JOBS),
+        "5m",
+        "ticket",
+        "monitoring",
+        "{{ $labels.job }} is not scraped at all",
+        "The scrape configuration or service discovery yields no target for this job.",
+    ),
+    Alert(
+        "RuleEvaluationFailing",
+        'sum by (rule_group) (increase(prometheus_rule_evaluation_failures_total{job="prometheus"}[5m])) > 0',
+        "0s",
+        "ticket",
+        "monitoring",
+        "Rules of {{ $labels.rule_group }} cannot be evaluated",
+        "About {{ $value | humanize }} evaluations failed within 5 minutes.",
+        keep="5m",
+    ),
+    Alert(
+        "ConfigReloadFailed",
+        'prometheus_config_last_reload_successful{job="prometheus"} == 0\n'
+        'or alertmanager_config_last_reload_successful{job="alertmanager"} == 0\n',
+        "1m",
+        "ticket",
+        "monitoring",
+        "{{ $labels.job }} runs on an old configuration",
+        "Its last reload failed.",
+    ),
+    Alert(
+        "AlertsNotDelivered",
+        'sum by (alertmanager) (increase(prometheus_notifications_errors_total{job="prometheus"}[5m])) > 0',
+        "1m",
+        "ticket",
+        "monitoring",
+        "Prometheus cannot hand its alerts to {{ $labels.alertmanager }}",
+        "About {{ $value | humanize }} alerts were not taken within 5 minutes.",
+        keep="5m",
+    ),
+    Alert(
+        "NotificationsFailing",
+        'sum by (integration) (increase(alertmanager_notifications_failed_total{job="alertmanager"}[5m])) > 0',
+        "1m",
+        "ticket",
+        "monitoring",
+        "Notifications by {{ $labels.integration }} fail",
+        "About {{ $value | humanize }} notifications failed within 5 minutes.",
+        keep="5m",
+    ),
+    Alert(
+        "NobodyNotified",
+        'sum(alertmanager_integrations{job="alertmanager"}) == 0',
+        "0s",
+        "none",
+        "monitoring",
+        "No receiver is configured",
+        "Alerts are shown here and sent to nobody; set one of the ALERT_* variables.",
+    ),
+)
+
+CAUSES = {"api": API, "jobs": JOBS, "edge": EDGE, "host": HOST, "monitoring": MONITORING}
+"""By group of rules."""
