@@ -26,6 +26,7 @@ from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import Runner, sweep
 from api.privacy.jobs.store import JobStore, Status, now
+from api.privacy.worker import SWEEP_INTERVAL, pause_after
 from api.problem import MEDIA_TYPE
 from api.settings import Settings
 from tests.support.service import StubModel, eventually, metric, serving, words
@@ -428,3 +429,8 @@ def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_
         assert jobs.client.get(f"{where}/result").text == text.replace("Zaphod", "[WORD]")
     assert len(jobs.store.all()) == len(texts)
     assert log.read_text().count("job succeeded") <= len(texts)
+
+
+def test_sweeps_are_rarer_the_longer_they_take() -> None:
+    assert pause_after(0.01) == SWEEP_INTERVAL
+    assert pause_after(3) == 60
