@@ -17,6 +17,8 @@ DOCUMENTS = 60
 KILLS = 8
 VALKEY = "redis://valkey:6379/0"
 
+pytestmark = pytest.mark.timeout(600)  # the first to use a stack also waits for its start
+
 
 def test_a_job_is_done_by_the_worker_and_counted(stack: Stack) -> None:
     accepted, succeeded = (
@@ -74,7 +76,6 @@ def test_jobs_that_wait_show_as_depth_and_age(stack: Stack) -> None:
     assert stack.value(age) == 0
 
 
-@pytest.mark.timeout(420)
 @pytest.mark.parametrize("queue", ["", VALKEY], ids=["sqlite", "valkey"])
 def test_no_accepted_job_is_lost_or_done_twice_whatever_is_killed(service: Stack, queue: str) -> None:
     service.set(QUEUE_URL=queue)

@@ -19,6 +19,7 @@ LIMIT = 300 * 1024 * 1024
 LINE = b"The word is Zaphod, and the rest of this line is of no interest to anyone at all.\n"
 RISE = 32 * 1024  # KiB of memory that a document of any size may take
 ROWS = 40
+pytestmark = pytest.mark.timeout(600)  # the first to use a stack also waits for its start
 
 
 def redacted(stack: Stack, document: str, media_type: str) -> str:
