@@ -25,6 +25,20 @@ DOCUMENT = 256 * 1024
 JOBS = 300
 SETTINGS = {"RATE_LIMIT": "100000", "RATE_BURST": "100000", "CONNECTION_LIMIT": "1000", "WORKER_REPLICAS": "2"}
 LOADS = (1, 2, 4, 8, 16)
+PREDICT = [
+    "predict: connections",
+    "texts/s",
+    "503s",
+    "p50 ms",
+    "p95 ms",
+    "p99 ms",
+    "model ms",
+    "CPU ms",
+    "÷ floor",
+    "MiB",
+]
+PROCESS = ["process: 256 KiB of sentences as", "MB/s", "CPU s a MB", "÷ floor", "MiB"]
+WORK = ["jobs", "jobs/s", "CPU ms", "MiB"]
 FLOOR = """
 import sys, time
 from api.privacy.model import load
@@ -65,24 +79,11 @@ def main() -> None:
         f"of predict ({len(TEXT)} characters), {window_floor:.1f} s for 1 MB of the documents' sentences in windows. "
         "“Model” is the time from a text's turn to its end, waiting for a CPU included; a 503 is a worker's "
         "`INFERENCE_CONCURRENCY` (8) reached, as connections are not spread evenly.\n\n"
-        + table(
-            [
-                "predict: connections",
-                "texts/s",
-                "p50, ms",
-                "p95, ms",
-                "p99, ms",
-                "model, ms",
-                "CPU, ms",
-                "÷ floor",
-                "MiB",
-            ],
-            rows,
-        )
+        + table(PREDICT, rows)
         + "\n\n"
-        + table(["process: 256 KiB of sentences as", "MB/s", "CPU, s a MB", "÷ floor", "MiB"], document_rows)
+        + table(PROCESS, document_rows)
         + "\n\n"
-        + table(["jobs", "jobs/s", "CPU, ms", "MiB"], [job_row]),
+        + table(WORK, [job_row]),
     )
 
 
