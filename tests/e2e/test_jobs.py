@@ -13,7 +13,6 @@ from tests.stack import DEADLINE, Stack, docker, eventually, say
 PATH = "/api/v1/jobs"
 SEED = 4711
 DOCUMENTS = 100
-KILLS = 8
 VALKEY = "redis://valkey:6379/0"
 
 pytestmark = pytest.mark.timeout(600)  # the first to use a stack also waits for its start
@@ -78,8 +77,9 @@ def test_jobs_that_wait_show_as_depth_and_age(stack: Stack) -> None:
 @pytest.mark.parametrize("queue", ["", VALKEY], ids=["sqlite", "valkey"])
 def test_no_accepted_job_is_lost_or_done_twice_whatever_is_killed(service: Stack, queue: str) -> None:
     service.set(QUEUE_URL=queue)
-    victims = ["api", "worker", "worker", "nginx", *(["valkey"] if queue else [])]
     chosen = random.Random(SEED)
+    victims = ["api", "nginx", "worker", "worker", *(["valkey"] if queue else [])] * 2
+    chosen.shuffle(victims)
     documents = {
         number: f"{number} anna@example.com " + "and so on " * chosen.randrange(9000) for number in range(DOCUMENTS)
     }
@@ -100,11 +100,11 @@ def test_no_accepted_job_is_lost_or_done_twice_whatever_is_killed(service: Stack
 
     with ThreadPoolExecutor(4) as pool:
         submitting = [pool.submit(submit, number) for number in documents]
-        for kill in range(KILLS):
-            time.sleep(chosen.uniform(0.2, 1.5))
-            name = chosen.choice(victims)
+        for kill, name in enumerate(victims, 1):
+            due = chosen.randrange(DOCUMENTS * (kill - 1), DOCUMENTS * kill) // len(victims)
+            eventually(lambda due=due: len(accepted) >= due, lambda: f"{len(accepted)} accepted")  # type: ignore[misc]
             container = chosen.choice(service.compose("ps", "--all", "--quiet", name).stdout.split())
-            say(f"kill {kill + 1}, {len(accepted)} accepted: {name}")
+            say(f"kill {kill}, {len(accepted)} accepted: {name}")
             docker("kill", container)
             docker("start", container)
         for future in submitting:
