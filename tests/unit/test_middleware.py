@@ -201,6 +201,41 @@ async def test_a_client_that_leaves_while_sending_its_body(observed: Observed) -
     assert observed.value("http_request_size_bytes_sum", method="POST", route="/echo") == 3
 
 
+LONG = [(b"content-length", b"10")]
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "headers", "pieces", "counted"),
+    [
+        ("GET", 200, LONG, [b"12345", b"67890"], ("200", "ok")),
+        ("GET", 200, LONG, [b"12345"], ("499", "disconnected")),
+        ("GET", 200, [], [b"12345", b"67890"], ("499", "disconnected")),  # chunked: its end is part of the answer
+        ("GET", 200, [(b"content-length", b"ten")], [b"1234567890"], ("499", "disconnected")),
+        ("GET", 200, [(b"content-length", b"0")], [], ("200", "ok")),
+        ("GET", 204, [], [], ("204", "ok")),
+        ("GET", 304, LONG, [], ("304", "ok")),
+        ("HEAD", 200, LONG, [], ("200", "ok")),
+        ("GET", 503, LONG, [b"1234567890"], ("503", "ok")),
+    ],
+)
+async def test_a_client_that_leaves_before_the_empty_last_message(
+    method: str, status: int, headers: list[tuple[bytes, bytes]], pieces: list[bytes], counted: tuple[str, str]
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await receive()
+        await send({"type": "http.response.body", "body": b""})
+
+    observed = Observed(app)
+    await ask(observed, http(method), {"type": "http.request"}, {"type": "http.disconnect"})
+    assert observed.requests() == {(method, "(unmatched)", counted[0]): 1}
+    assert [(str(e["status"]), e["outcome"]) for e in observed.log.entries] == [counted]
+    assert observed.value("http_requests_in_progress") == 0
+
+
 async def test_a_server_that_raises_on_send_says_the_client_left(observed: Observed) -> None:
     client = Client()
 
@@ -461,14 +496,34 @@ async def test_a_connection_that_fails(accepted: bool, status: str) -> None:
 # Own endpoints
 
 
-@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
-async def test_own_endpoints_are_answered_logged_and_not_counted(observed: Observed, path: str) -> None:
-    client = await ask(observed, http(path=path))
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+async def test_probes_are_answered_logged_and_counted(observed: Observed, path: str, method: str) -> None:
+    for _ in range(5):
+        client = await ask(observed, http(method, path))
+        assert client.status == 200
+        assert dict(client.headers)["x-request-id"]
+    assert observed.requests() == {(method, path, "200"): 5}
+    assert observed.durations() == 5
+    assert observed.value("http_requests_in_progress") == 0
+    assert [(entry["route"], entry["status"]) for entry in observed.log.entries] == [(path, 200)] * 5
+
+
+async def test_a_failed_readiness_is_counted_as_it_is_answered(observed: Observed) -> None:
+    observed.health.set_shutting_down()
+    await ask(observed, http(path="/ready"))
+    assert observed.requests() == {("GET", "/ready", "503"): 1}
+    assert observed.log.entries[0]["outcome"] == "ok"
+
+
+async def test_scrapes_are_answered_logged_and_not_counted(observed: Observed) -> None:
+    client = await ask(observed, http(path="/metrics"))
     assert client.status == 200
+    assert "http_requests_in_progress{worker=\"0\"} 0" in client.body.decode()
     assert dict(client.headers)["x-request-id"]
     assert observed.requests() == {}
-    assert observed.value("http_requests_in_progress") == 0
-    assert [(entry["route"], entry["status"]) for entry in observed.log.entries] == [(path, 200)]
+    assert observed.durations() == 0
+    assert [(entry["route"], entry["status"]) for entry in observed.log.entries] == [("/metrics", 200)]
 
 
 async def test_own_endpoints_answer_only_get_and_head_and_exact_paths(observed: Observed) -> None:
