@@ -23,8 +23,9 @@ class Exchange:
     """An HTTP request; `finished` is called exactly once, when the response is complete or cannot be any more.
 
     It is complete with the last byte that Content-Length announced (RFC 9112, section 6.3), though the app may have an
-    empty message left to send: clients go then. That is before background tasks run. Only a response of 500 or more waits for the app to return, because the
-    exception that caused it comes after it (Starlette answers 500 first and raises then).
+    empty message left to send: clients go then. That is before background tasks run. Only a response of 500 or more
+    waits for the app to return, because the exception that caused it comes after it (Starlette answers 500 first and
+    raises then).
     """
 
     __slots__ = (

@@ -519,7 +519,7 @@ async def test_a_failed_readiness_is_counted_as_it_is_answered(observed: Observe
 async def test_scrapes_are_answered_logged_and_not_counted(observed: Observed) -> None:
     client = await ask(observed, http(path="/metrics"))
     assert client.status == 200
-    assert "http_requests_in_progress{worker=\"0\"} 0" in client.body.decode()
+    assert 'http_requests_in_progress{worker="0"} 0' in client.body.decode()
     assert dict(client.headers)["x-request-id"]
     assert observed.requests() == {}
     assert observed.durations() == 0
