@@ -91,6 +91,9 @@ class Exchange:
             self.sent = message["status"]
             self._length = self._expected_length(message)
             message = with_request_id(message, self.context)
+            if self.sent == 500 and self.scope.get("http_version") == "1.1":
+                # An exception may follow, at which uvicorn closes: a request sent meanwhile would be lost.
+                message["headers"].append((b"connection", b"close"))
             last = self._length == 0
         else:
             last = kind == "http.response.pathsend"

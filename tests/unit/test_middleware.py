@@ -125,6 +125,19 @@ async def test_an_exception_is_counted_timed_and_passed_on(observed: Observed) -
     assert (observed.log.entries[0]["status"], observed.log.entries[0]["outcome"]) == (500, "error")
 
 
+@pytest.mark.parametrize(
+    ("path", "version", "closes"),
+    [("/fail", "1.1", True), ("/fail", "2", False), ("/unavailable", "1.1", False), ("/items/1", "1.1", False)],
+)
+async def test_no_request_is_sent_on_a_connection_that_an_exception_closes(
+    observed: Observed, path: str, version: str, closes: bool
+) -> None:
+    client = Client()
+    with contextlib.suppress(RuntimeError):
+        await observed.app(http(path=path, http_version=version), client.receive, client.send)
+    assert (("connection", "close") in client.headers) is closes
+
+
 async def test_an_app_that_raises_without_answering_is_answered_for() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise BrokenError
