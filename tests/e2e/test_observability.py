@@ -197,9 +197,12 @@ def test_each_worker_shows_its_own(served: Served, metric: str) -> None:
 
 
 async def overload(stack: Stack, rate: int, seconds: int) -> tuple[int, int]:
-    """Send requests at a rate, whether they are answered or not; returns how many were sent, and answered in time."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-    async with httpx.AsyncClient(base_url=stack.https_url, verify=stack.tls, timeout=2, limits=limits) as client:
+    """Send requests at a rate, whether they are answered or not; returns how many were sent, and answered by the end.
+
+    Nobody gives up before: the queue in the workers grows all the while.
+    """
+    # Over HTTP/2 in few connections, so that the client leaves the processors to the service.
+    async with httpx.AsyncClient(base_url=stack.https_url, verify=stack.tls, http2=True, timeout=None) as client:
 
         async def one() -> bool:
             try:
@@ -207,11 +210,15 @@ async def overload(stack: Stack, rate: int, seconds: int) -> tuple[int, int]:
             except httpx.TransportError:
                 return False
 
-        tasks = []
-        for _ in range(rate * seconds):
-            tasks.append(asyncio.create_task(one()))
-            await asyncio.sleep(1 / rate)
-        answered = sum(await asyncio.gather(*tasks))
+        start = time.monotonic()
+        tasks: list[asyncio.Task[bool]] = []
+        while (passed := time.monotonic() - start) < seconds:
+            tasks += [asyncio.create_task(one()) for _ in range(int(rate * passed) - len(tasks))]
+            await asyncio.sleep(0.05)
+        answered = sum(task.done() and task.result() for task in tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
     return len(tasks), answered
 
 
@@ -220,8 +227,10 @@ def test_scrapes_arrive_under_twice_the_load_the_service_can_take(served: Served
     start = time.time()
     two_processors = round(2 / BURN_SECONDS)  # what API_CPUS lets it answer in a second
     sent, answered = asyncio.run(overload(served.stack, rate=2 * two_processors, seconds=25))
-    assert answered < sent
+    assert answered <= 0.6 * sent
     window = f"{time.time() - start:.0f}s"
+    slowest = served.stack.value(f'max_over_time(scrape_duration_seconds{{job="api"}}[{window}])')
+    say(f"{answered} of {sent} requests answered, slowest scrape {slowest} s")
     scrapes = served.stack.value(f'count_over_time(up{{job="api"}}[{window}])')
     assert scrapes is not None
     assert scrapes >= int(window[:-1]) // SCRAPE_INTERVAL
