@@ -3,7 +3,7 @@ SHELL := /bin/bash
 COMPOSE := docker compose --profile monitoring
 VENV := .venv/bin
 
-.PHONY: help up deploy scale reload down logs ps credentials dev images bases test lint format lock
+.PHONY: help up deploy scale reload down logs ps credentials dev images bases test fuzz lint format lock
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ bases: images  ## the images an application's own Dockerfile stands on
 test: $(VENV)/.installed  ## every test, end to end included
 	@scripts/engine.sh
 	@$(VENV)/pytest --numprocesses 3 --dist loadgroup
+
+fuzz: $(VENV)/.installed  ## 20,000 requests made up from the API's own description
+	@scripts/engine.sh
+	@FUZZ_REQUESTS=20000 $(VENV)/pytest tests/e2e/test_api_fuzz.py
 
 lint: $(VENV)/.installed  ## ruff, mypy, shellcheck
 	@$(VENV)/pytest tests/unit/test_lint.py

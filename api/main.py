@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from api.observability import health
 from api.privacy import predict, process
-from api.privacy.dependencies import authorized
+from api.privacy.dependencies import authorized, described_as_authorized
 from api.privacy.findings import Model
 from api.privacy.inference import Inference
 from api.privacy.jobs import routes as jobs
@@ -60,8 +60,9 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
         default=settings.max_request_size_bytes,
         paths={predict.PATH: predict.body_limit(settings)},
     )
+    dependencies = [authorized, described_as_authorized] if settings.api_keys_file else [authorized]
     for router in (predict.router, process.router, jobs.router):
-        app.include_router(router, dependencies=[authorized])
+        app.include_router(router, dependencies=dependencies)
     return app
 
 

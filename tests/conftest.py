@@ -15,7 +15,7 @@ def stack() -> Iterator[Stack]:
 
 
 # What brings containers up begins first, and tests that share some stay in one process (make test runs several).
-SHARED = ("stack", "made", "edge_stack", "network")
+SHARED = ("stack", "made", "service", "edge_stack", "network")
 
 
 def group(item: pytest.Item) -> str:

@@ -62,7 +62,9 @@ class Stack:
     def up(self) -> None:
         """Start everything and wait until it is healthy; on failure the containers' logs are in the error."""
         say(f"{self.project}: images")
-        subprocess.run([sys.executable, "scripts/images.py"], cwd=self.directory, check=True, capture_output=True)
+        for names in ([], ["valkey"])[: 1 + ("valkey" in self.profiles)]:
+            command = [sys.executable, "scripts/images.py", *names]
+            subprocess.run(command, cwd=self.directory, check=True, capture_output=True)
         say(f"{self.project}: building, starting, waiting until healthy")
         try:
             self.containers.start()
@@ -87,6 +89,13 @@ class Stack:
         if check and result.returncode != 0:
             raise RuntimeError(f"{' '.join(arguments)}: {result.stderr or result.stdout}")
         return result
+
+    def set(self, **settings: str) -> None:
+        """Change settings, and what they change."""
+        self.settings |= settings
+        with self.env_file.open("a") as file:
+            file.writelines(f"{name}={value}\n" for name, value in settings.items())
+        self.compose("up", "--detach", "--wait")
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the copy of the tree, whatever its status."""
@@ -168,7 +177,8 @@ class Stack:
         start = time.time()
         eventually(
             lambda: all(
-                float(t["value"][1]) > start for t in self.query('min by (job) (timestamp(up{job=~"api|nginx"}))')
+                float(t["value"][1]) > start
+                for t in self.query('min by (job) (timestamp(up{job=~"api|nginx|worker"}))')
             ),
             lambda: "no new scrape",
         )

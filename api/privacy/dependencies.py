@@ -6,6 +6,7 @@ All are coroutines, though none waits: FastAPI sends plain functions through a t
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
 
 from api.privacy.inference import Inference
 from api.privacy.jobs.queue import Queue
@@ -46,3 +47,5 @@ StoreOf = Annotated[JobStore, Depends(_store)]
 QueueOf = Annotated[Queue, Depends(_queue)]
 OwnerOf = Annotated[str | None, Depends(_owner)]
 authorized = Depends(_owner)
+described_as_authorized = Depends(HTTPBearer(auto_error=False, description="A key of `API_KEYS_FILE`."))
+"""Puts the keys into the OpenAPI description; checks nothing."""

@@ -23,6 +23,13 @@ EXAMPLES = {
 }
 
 
+class Search(NamedTuple):
+    """What to look for in documents."""
+
+    language: str
+    min_confidence: float
+
+
 class Document(NamedTuple):
     """How a document is to be read and searched; all of it is supported."""
 
@@ -56,35 +63,56 @@ def output_charset(media_type: str, charset: str | None) -> str:
     return "utf-8" if MEDIA_TYPES[media_type] == XML else charset or "utf-8"
 
 
-async def _document(
-    request: Request,
+async def _search(
     inference: InferenceOf,
     language: Annotated[str, Query(max_length=16, description="A language the model has (ISO 639-1).")] = "en",
     min_confidence: Annotated[float, Query(ge=0, le=1, description="Leave findings below it alone.")] = 0.35,
-) -> Document:
-    """Read the request's headers and query; 415 or 422 for what is not supported."""
+) -> Search:
+    """Read the query; 422 for what is not supported."""
     if language not in inference.model.languages:
         raise invalid("/language", f"Input should be one of: {', '.join(inference.model.languages)}")
-    media_type, charset = _content_type(request)
-    coding = request.headers.get("content-encoding", "identity").strip().lower()
-    if coding not in CODINGS:
-        raise ProblemError(
-            415, "This content coding is not supported", headers={"Accept-Encoding": "gzip, deflate, identity"}
-        )
-    return Document(media_type, charset, coding, language, min_confidence)
+    return Search(language, min_confidence)
+
+
+SearchOf = Annotated[Search, Depends(_search)]
+
+
+def document_of(request: Request, search: Search) -> Document:
+    """Read the headers of a request whose body is one document; raises as `read_document`."""
+    headers = request.headers
+    return read_document(headers.get("content-type", ""), headers.get("content-encoding", "identity"), search)
+
+
+async def _document(request: Request, search: SearchOf) -> Document:
+    return document_of(request, search)
 
 
 DocumentOf = Annotated[Document, Depends(_document)]
 
 
-def _content_type(request: Request) -> tuple[str, str | None]:
+def read_document(content_type: str, content_encoding: str, search: Search) -> Document:
+    """Read a document's headers.
+
+    Raises:
+        ProblemError: 415, its type, charset or coding is not supported.
+
+    """
+    media_type, charset = _content_type(content_type)
+    coding = content_encoding.strip().lower()
+    if coding not in CODINGS:
+        raise ProblemError(
+            415, "This content coding is not supported", headers={"Accept-Encoding": "gzip, deflate, identity"}
+        )
+    return Document(media_type, charset, coding, search.language, search.min_confidence)
+
+
+def _content_type(value: str) -> tuple[str, str | None]:
     """Give the media type, and the charset if there is one.
 
     Raises:
         ProblemError: 415, one of them is not supported.
 
     """
-    value = request.headers.get("content-type", "")
     media_type = value.partition(";")[0].strip().lower()
     if media_type not in MEDIA_TYPES:
         raise ProblemError(415, f"The media type should be one of: {', '.join(MEDIA_TYPES)}")

@@ -59,12 +59,12 @@ class ApiKeys:
         except SettingsError as error:
             logger.error("the API keys stay as they were: %s", error)
 
-    def _mark(self) -> tuple[int, int]:
+    def _mark(self) -> tuple[int, int, int]:
         try:
             stat = self._file.stat()
         except OSError:
-            return 0, 0
-        return stat.st_mtime_ns, stat.st_ino
+            return 0, 0, 0
+        return stat.st_mtime_ns, stat.st_ino, stat.st_size
 
     def _read(self) -> dict[bytes, str]:
         try:

@@ -1,10 +1,10 @@
-"""A stack started the way the README says."""
+"""The stacks that several modules share: one started the way the README says, and the shipped service's own."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.stack import Stack, say
+from tests.stack import Stack, running_stack, say
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +19,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
     finally:
         stack.down()
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Stack]:
+    """The service with two workers and Valkey beside it, without monitoring; the edge's limits are out of the way."""
+    with running_stack(
+        profiles=["valkey"], RATE_LIMIT="100000", RATE_BURST="100000", CONNECTION_LIMIT="1000",
+        WORKER_REPLICAS="2", JOB_ATTEMPTS="100",
+    ) as running:  # fmt: skip
+        yield running

@@ -1,11 +1,14 @@
 """What is served, and what is refused before anything is."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.server.server import Server, wait_until
+from tests.server.server import ROOT, Server, wait_until
 
 SHOP = """
 from fastapi import FastAPI
@@ -59,6 +62,13 @@ def test_wrong_setting_ends_the_start_in_one_line(tmp_path: Path) -> None:
     server = Server(tmp_path, LOG_FORMAT="xml")
     assert _end(server) == (2, "LOG_FORMAT=xml: not allowed; expected json or text\n")
     assert server.stdout() == ""
+
+
+def test_an_empty_setting_counts_as_unset() -> None:
+    environment = {"PATH": os.environ["PATH"], "APP": "tests.sample_app.main:app", "WEB_CONCURRENCY": ""}
+    command = [sys.executable, "-m", "api.serve", "--check-config"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("options", [(), ("-k", "asgi")], ids=["uvicorn", "plain-native"])

@@ -20,11 +20,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from api.observability.context import RequestContext, current_request
 from api.privacy.documents import EXAMPLES
 from api.privacy.findings import Finding
+from api.privacy.jobs import intake
 from api.privacy.jobs import runner as running
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import Runner, sweep
 from api.privacy.jobs.store import JobStore, Status, now
+from api.privacy.worker import SWEEP_INTERVAL, pause_after
 from api.problem import MEDIA_TYPE
 from api.settings import Settings
 from tests.support.service import StubModel, eventually, metric, serving, words
@@ -111,6 +113,68 @@ def test_the_same_idempotency_key_is_the_same_job(jobs: Jobs) -> None:
     assert jobs.create("other", **{"Idempotency-Key": "k"}).status_code == 422
     assert jobs.create("Zaphod", **{"Idempotency-Key": "l"}).headers["location"] != first.headers["location"]
     assert len(jobs.store.all()) == 2
+
+
+def form(*documents: tuple[str, str]) -> list[tuple[str, tuple[str, str, str]]]:
+    return [("document", (f"{MARKER}.txt", text, media_type)) for text, media_type in documents]
+
+
+def test_a_form_is_a_job_for_each_document(jobs: Jobs) -> None:
+    accepted = metric("jobs_total", status="accepted")
+    jobs.create()
+    documents = form(("Zaphod\r\n--", "text/plain"), ("a,Zaphod\n", "text/csv; charset=utf-8"), ("<Zaphod", "text/xml"))
+    answer = jobs.client.post(PATH, files=documents)
+    assert answer.status_code == 202
+    made = answer.json()["jobs"]
+    assert [(job["part"], job["media_type"]) for job in made] == [(0, "text/plain"), (1, "text/csv"), (2, "text/xml")]
+    assert [job["size"] for job in made] == [10, 9, 7]
+    assert metric("jobs_total", status="accepted") == accepted + 4
+    jobs.work()
+    listed = jobs.client.get(answer.headers["location"]).json()["jobs"]
+    assert [(job["part"], job["status"]) for job in listed] == [(2, "failed"), (1, "succeeded"), (0, "succeeded")]
+    assert {job["batch"] for job in listed} == {made[0]["batch"]}
+    results = [jobs.client.get(f"{PATH}/{job['id']}/result").text for job in made[:2]]
+    assert results == ["[WORD]\r\n--", "a,[WORD]\n"]
+
+
+def test_a_form_sent_again_under_its_key_is_the_same_jobs(jobs: Jobs) -> None:
+    documents = form(("Zaphod", "text/plain"), ("Zaphod", "text/plain"))
+    first = jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "k"})
+    again = jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "k"})
+    assert (again.json(), again.headers["location"]) == (first.json(), first.headers["location"])
+    for other in (documents[:1], form(("Zaphod", "text/plain"), ("Arthur", "text/plain"))):
+        assert jobs.client.post(PATH, files=other, headers={"Idempotency-Key": "k"}).status_code == 422
+    assert len(jobs.store.all()) == 2
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("multipart/form-data", b"", 422),
+        ("multipart/form-data; boundary=x", b"", 422),
+        ("multipart/form-data; boundary=x", b"--x--\r\n", 422),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\nMarker4711", 422),
+        ("multipart/form-data; boundary=x", b"--x\r\nMarker4711\r\n\r\n\r\n--x--\r\n", 422),
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\nok\r\n--x\r\n"
+            b"Content-Disposition: form-data; name=b\r\nContent-Type: a/Marker4711\r\n\r\n\r\n--x--\r\n",
+            415,
+        ),
+    ],
+)
+def test_a_form_is_accepted_as_a_whole_or_not_at_all(jobs: Jobs, content_type: str, body: bytes, status: int) -> None:
+    answer = jobs.client.post(PATH, content=body, headers={"Content-Type": content_type})
+    assert (answer.status_code, answer.headers["content-type"]) == (status, MEDIA_TYPE)
+    assert MARKER not in answer.text
+    assert jobs.store.all() == []
+    assert not list(jobs.settings.runs_dir.glob("drafts/*"))
+
+
+def test_a_form_of_too_many_documents_is_refused(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "MAX_DOCUMENTS", 2)
+    assert jobs.client.post(PATH, files=form(*[("a", "text/plain")] * 2)).status_code == 202
+    assert jobs.client.post(PATH, files=form(*[("a", "text/plain")] * 3)).status_code == 422
 
 
 def test_a_document_that_cannot_be_redacted_fails_at_once(jobs: Jobs) -> None:
@@ -365,3 +429,8 @@ def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_
         assert jobs.client.get(f"{where}/result").text == text.replace("Zaphod", "[WORD]")
     assert len(jobs.store.all()) == len(texts)
     assert log.read_text().count("job succeeded") <= len(texts)
+
+
+def test_sweeps_are_rarer_the_longer_they_take() -> None:
+    assert pause_after(0.01) == SWEEP_INTERVAL
+    assert pause_after(3) == 60

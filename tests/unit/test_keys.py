@@ -97,3 +97,12 @@ def test_a_wrong_file_stops_the_start_with_one_line(tmp_path: Path, content: str
 def test_no_file_no_keys(tmp_path: Path) -> None:
     with serving(lambda _: StubModel(), runs_dir=tmp_path) as client:
         assert client.post(PREDICT, json={"text": "a"}).status_code == 200
+
+
+def test_the_description_names_the_keys_where_they_are_needed(tmp_path: Path, client: TestClient) -> None:
+    described = client.get("/openapi.json").json()
+    assert described["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    operations = [operation for path in described["paths"].values() for operation in path.values()]
+    assert all(operation["security"] == [{"HTTPBearer": []}] for operation in operations)
+    with serving(lambda _: StubModel(), runs_dir=tmp_path) as open_to_all:
+        assert "securitySchemes" not in open_to_all.get("/openapi.json").json()["components"]

@@ -3,12 +3,10 @@
 import asyncio
 import hashlib
 import logging
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from pathlib import Path as FilePath
-from typing import IO, Annotated
+from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -18,14 +16,25 @@ from starlette.requests import ClientDisconnect
 
 from api.observability.context import current_request
 from api.privacy.dependencies import OwnerOf, QueueOf, StoreOf
-from api.privacy.documents import CLIENT_CLOSED_REQUEST, DocumentOf, content, output_charset, receive
-from api.privacy.jobs.store import DOCUMENT, RESULT, JobStore, Record, Status, now
+from api.privacy.documents import CLIENT_CLOSED_REQUEST, EXAMPLES, SearchOf, content, output_charset
+from api.privacy.jobs.intake import MAX_DOCUMENTS, MULTIPART, Received, is_multipart, take_in
+from api.privacy.jobs.queue import Queue
+from api.privacy.jobs.store import RESULT, JobStore, Record, Status, now
 from api.privacy.metrics import JOBS
 from api.problem import ProblemError, error_responses
 
 PATH = "/api/v1/jobs"
 
-JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="As `POST` gave it.")]
+ID = "^[0-9a-f]{32}$"
+JobId = Annotated[str, Path(pattern=ID, description="As `POST` gave it.")]
+FORM: dict[str, Any] = {
+    "schema": {
+        "type": "object",
+        "properties": {"document": {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}},
+        "required": ["document"],
+    },
+    "encoding": {"document": {"contentType": ", ".join(EXAMPLES)}},
+}
 
 logger = logging.getLogger(__name__)
 router = APIRouter(prefix=PATH, tags=["jobs"])
@@ -46,6 +55,8 @@ class Job(BaseModel):
     size: int = Field(ge=0, description="Bytes of the document as sent.")
     done: int = Field(ge=0, description="How many of them are redacted, noted every few seconds.")
     error: str | None = Field(description="Why it failed.")
+    batch: str | None = Field(description="What the jobs made by one form have in common.")
+    part: int | None = Field(description="Which document of the form it is, from 0.")
 
 
 class Jobs(BaseModel):
@@ -57,65 +68,90 @@ class Jobs(BaseModel):
 @router.post(
     "",
     status_code=202,
-    summary="Redact a document in the background",
-    response_description="Accepted; the job is at `Location`",
+    summary="Redact documents in the background",
+    response_description="Accepted; `Location` tells how far it is",
     responses=error_responses(400, 401, 413, 415, 422, 429, 500, 503, 507)
-    | {202: {"headers": {"Location": {"description": "The job.", "schema": {"type": "string"}}}}},
-    openapi_extra={"requestBody": {"required": True, "content": content(0)}},
-    response_model=Job,
+    | {202: {"headers": {"Location": {"description": "The job, or the form's jobs.", "schema": {"type": "string"}}}}},
+    openapi_extra={"requestBody": {"required": True, "content": content(0) | {MULTIPART: FORM}}},
+    response_model=Job | Jobs,
 )
 async def create(
     request: Request,
     response: Response,
-    document: DocumentOf,
+    search: SearchOf,
     owner: OwnerOf,
     store: StoreOf,
     queue: QueueOf,
     idempotency_key: Annotated[
         str | None, Header(min_length=1, max_length=255, description="The same key again: the same job, not another.")
     ] = None,
-) -> Job | Response:
-    """Accept a document. Once this is answered the job is on disk and will be done, whatever is restarted."""
-    with _room(), store.draft() as draft:
+) -> Job | Jobs | Response:
+    """Accept a document, or many as a form, a job for each. Once answered they will be done, whatever is restarted."""
+    with _room(), ExitStack() as drafts:
         try:
-            size, digest = await _receive(request, draft / DOCUMENT)
+            received = await take_in(request, search, lambda: drafts.enter_context(store.draft()))
         except ClientDisconnect:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
-        digest.update(repr(document).encode())
-        context = current_request.get()
-        record = Record(
-            id=_job_id(owner, idempotency_key),
-            created=now(),
-            size=size,
-            **document._asdict(),
-            owner=owner,
-            digest=digest.hexdigest(),
-            request_id=context.request_id if context else None,
-            traceparent=f"00-{context.trace_id}-{context.span_id}-01" if context and context.sampled else None,
-        )
-        accepted = await asyncio.to_thread(store.accept, draft, record)
-    if accepted:
-        JOBS.labels("accepted").inc()
-        try:
-            await asyncio.to_thread(queue.put, record.id)
-        except Exception as error:
-            # It is on disk: the workers' sweep names it as soon as the queue is there again.
-            logger.warning("the queue is not reachable: %s", type(error).__name__)
-    else:
-        existing = _own(store, record.id, owner)
+        if not is_multipart(request):
+            record = _record(_job_id(owner, idempotency_key), received[0], owner)
+            record = await _accept(store, queue, received[0], record)
+            response.headers["Location"] = f"{PATH}/{record.id}"
+            return _view(record)
+        batch = _job_id(owner, idempotency_key)
+        records = []
+        for part, document in enumerate(received):
+            record = _record(_job_id(batch, str(part)), document, owner)
+            record.batch, record.part = batch, part
+            record.digest += f" of {len(received)}"
+            records.append(await _accept(store, queue, document, record))
+    response.headers["Location"] = f"{PATH}?batch={batch}&limit={MAX_DOCUMENTS}"
+    return Jobs(jobs=[_view(record) for record in records])
+
+
+def _record(job_id: str, received: Received, owner: str | None) -> Record:
+    context = current_request.get()
+    return Record(
+        id=job_id,
+        created=now(),
+        size=received.size,
+        **received.document._asdict(),
+        owner=owner,
+        digest=received.digest,
+        request_id=context.request_id if context else None,
+        traceparent=f"00-{context.trace_id}-{context.span_id}-01" if context and context.sampled else None,
+    )
+
+
+async def _accept(store: JobStore, queue: Queue, received: Received, record: Record) -> Record:
+    """Make it a job and name it to the workers; give the job that already has its id if there is one.
+
+    Raises:
+        ProblemError: 422, and that one is of another document.
+
+    """
+    if not await asyncio.to_thread(store.accept, received.draft, record):
+        existing = _own(store, record.id, record.owner)
         if existing.digest != record.digest:
             raise ProblemError(422, "The idempotency key was used for another document")
-        record = existing
-    response.headers["Location"] = f"{PATH}/{record.id}"
-    return _view(record)
+        return existing
+    JOBS.labels("accepted").inc()
+    try:
+        await asyncio.to_thread(queue.put, record.id)
+    except Exception as error:
+        # It is on disk: the workers' sweep names it as soon as the queue is there again.
+        logger.warning("the queue is not reachable: %s", type(error).__name__)
+    return record
 
 
 @router.get("", summary="List jobs", responses=error_responses(401, 422, 429, 500))
 def index(
-    owner: OwnerOf, store: StoreOf, limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100
+    owner: OwnerOf,
+    store: StoreOf,
+    limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100,
+    batch: Annotated[str | None, Query(pattern=ID, description="Those of one form only.")] = None,
 ) -> Jobs:
     """List your jobs, the newest first."""
-    mine = [record for record in store.all() if record.owner == owner]
+    mine = [record for record in store.all() if record.owner == owner and batch in (None, record.batch)]
     return Jobs(jobs=[_view(record) for record in mine[: -limit - 1 : -1]])
 
 
@@ -177,22 +213,6 @@ def _job_id(owner: str | None, idempotency_key: str | None) -> str:
     if idempotency_key is None:
         return uuid4().hex
     return hashlib.sha256(f"{owner or ''}\0{idempotency_key}".encode()).hexdigest()[:32]
-
-
-async def _receive(request: Request, path: FilePath) -> tuple[int, "hashlib._Hash"]:
-    """Put the body on disk; give its size and digest."""
-    file = await asyncio.to_thread(path.open, "w+b")
-    with file:
-        await receive(request, file)
-        return await asyncio.to_thread(_settle, file)
-
-
-def _settle(file: IO[bytes]) -> tuple[int, "hashlib._Hash"]:
-    file.flush()
-    os.fsync(file.fileno())
-    size = file.tell()
-    file.seek(0)
-    return size, hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
 
 
 @contextmanager

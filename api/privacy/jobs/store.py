@@ -57,6 +57,8 @@ class Record(BaseModel):
     min_confidence: float
     owner: str | None
     digest: str
+    batch: str | None = None
+    part: int | None = None
     request_id: str | None = None
     traceparent: str | None = None
 

@@ -1,0 +1,144 @@
+"""The documents of a request on their way to disk: its body, or each part of a `multipart/form-data` one (RFC 7578)."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from fastapi import Request
+from multipart import (  # type: ignore[import-untyped]
+    MultipartError,
+    MultipartSegment,
+    PushMultipartParser,
+    parse_options_header,
+)
+
+from api.privacy.documents import Document, Search, document_of, read_document
+from api.privacy.formats.document import DocumentError
+from api.privacy.jobs.store import DOCUMENT
+
+MULTIPART = "multipart/form-data"
+MAX_DOCUMENTS = 1000
+"""Documents of one request."""
+
+
+class Received(NamedTuple):
+    """A document in its draft, synced. `size` in bytes as sent."""
+
+    draft: Path
+    document: Document
+    size: int
+    digest: str
+
+
+class Intake(Protocol):
+    """Writes what it is fed; blocks on the disk."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Write more of the body. Raises `ProblemError` for what is wrong with it, `OSError` when there is no room."""
+
+    def finish(self) -> list[Received]:
+        """End the body; give its documents, in order. Raises as `feed` does."""
+
+
+def is_multipart(request: Request) -> bool:
+    """Tell whether the body is many documents."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == MULTIPART
+
+
+async def take_in(request: Request, search: Search, draft: Callable[[], Path]) -> list[Received]:
+    """Put a request's documents on disk, off the event loop.
+
+    Raises:
+        ClientDisconnect: the client left.
+        OSError: there is no room.
+        ProblemError: 413, 415 or 422, the body is too large, of no supported kind or broken.
+
+    """
+    with ExitStack() as files:
+        intake = _Many(request, search, draft, files) if is_multipart(request) else _One(request, search, draft, files)
+        async for chunk in request.stream():
+            await asyncio.to_thread(intake.feed, chunk)
+        return await asyncio.to_thread(intake.finish)
+
+
+class _Incoming:
+    """One document."""
+
+    def __init__(self, draft: Path, document: Document, files: ExitStack) -> None:
+        self._draft = draft
+        self._document = document
+        self._file = files.enter_context((draft / DOCUMENT).open("wb"))
+        self._digest = hashlib.sha256(repr(document).encode())
+
+    def write(self, data: bytes | bytearray) -> None:
+        self._file.write(data)
+        self._digest.update(data)
+
+    def end(self) -> Received:
+        with self._file:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            size = self._file.tell()
+        return Received(self._draft, self._document, size, self._digest.hexdigest())
+
+
+class _One:
+    def __init__(self, request: Request, search: Search, draft: Callable[[], Path], files: ExitStack) -> None:
+        self._incoming = _Incoming(draft(), document_of(request, search), files)
+
+    def feed(self, chunk: bytes) -> None:
+        self._incoming.write(chunk)
+
+    def finish(self) -> list[Received]:
+        return [self._incoming.end()]
+
+
+class _Many:
+    """Every part is a document, whatever it is called: names of parts and files are not looked at."""
+
+    def __init__(self, request: Request, search: Search, draft: Callable[[], Path], files: ExitStack) -> None:
+        _, options = parse_options_header(request.headers["content-type"])
+        try:
+            self._parser = PushMultipartParser(
+                options.get("boundary", ""), max_segment_count=MAX_DOCUMENTS, header_charset="latin-1"
+            )
+        except MultipartError:
+            raise DocumentError("The form's boundary is missing or not allowed") from None
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise DocumentError("A form may have no content coding")
+        self._search = search
+        self._draft = draft
+        self._files = files
+        self._incoming: _Incoming | None = None
+        self._received: list[Received] = []
+
+    def feed(self, chunk: bytes) -> None:
+        if not chunk:  # the parser would take it for the end
+            return
+        for event in self._events(chunk):
+            if isinstance(event, MultipartSegment):
+                content_type = event.header("Content-Type", "text/plain")
+                document = read_document(content_type, "identity", self._search)
+                self._incoming = _Incoming(self._draft(), document, self._files)
+            elif self._incoming and event is not None:
+                self._incoming.write(event)
+            elif self._incoming:
+                self._received.append(self._incoming.end())
+                self._incoming = None
+
+    def finish(self) -> list[Received]:
+        for _ in self._events(b""):
+            pass
+        if not self._received:
+            raise DocumentError("The form has no document")
+        return self._received
+
+    def _events(self, chunk: bytes) -> Iterator[MultipartSegment | bytearray | None]:
+        try:
+            yield from self._parser.parse(chunk)
+        except MultipartError:
+            raise DocumentError(f"The form is broken, or has more than {MAX_DOCUMENTS} documents") from None

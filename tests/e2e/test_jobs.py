@@ -1,0 +1,149 @@
+"""Jobs through the edge: done by the workers, counted exactly, and kept whatever is killed."""
+
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import httpx
+import pytest
+
+from tests.stack import DEADLINE, Stack, docker, eventually, say
+
+PATH = "/api/v1/jobs"
+SEED = 4711
+DOCUMENTS = 100
+KILLS = 8
+VALKEY = "redis://valkey:6379/0"
+
+pytestmark = pytest.mark.timeout(600)  # the first to use a stack also waits for its start
+
+
+def test_a_job_is_done_by_the_worker_and_counted(stack: Stack) -> None:
+    accepted, succeeded = (
+        'sum(jobs_total{job="api",status="accepted"})',
+        'sum(jobs_total{job="worker",status="succeeded"})',
+    )
+    failed = 'sum(jobs_total{job="worker",status="failed"})'
+    stack.wait_for_scrape()
+    before = {expression: stack.value(expression) or 0.0 for expression in (accepted, succeeded, failed)}
+    with stack.client() as client:
+        answer = client.post(PATH, content="Mail anna@example.com", headers={"Content-Type": "text/plain"})
+        assert answer.status_code == 202, answer.text
+        where = answer.headers["location"]
+        done = finish(client, where)
+        assert (done["status"], done["done"], done["attempts"]) == ("succeeded", 21, 1)
+        assert client.get(f"{where}/result").text == "Mail [EMAIL_ADDRESS]"
+        form = [("document", ("a.csv", f"{n},anna@example.com\n", "text/csv")) for n in range(3)]
+        form.append(("document", ("b.xml", "<broken", "application/xml")))
+        answer = client.post(PATH, files=form)
+        assert answer.status_code == 202, answer.text
+        jobs = answer.json()["jobs"]
+        for job in jobs[:3]:
+            assert finish(client, f"{PATH}/{job['id']}")["status"] == "succeeded"
+            assert client.get(f"{PATH}/{job['id']}/result").text == f"{job['part']},[EMAIL_ADDRESS]\n"
+            time.sleep(0.3)  # below the rate limit
+        assert finish(client, f"{PATH}/{jobs[3]['id']}")["status"] == "failed"
+    stack.wait_for_value(accepted, before[accepted] + 5)
+    stack.wait_for_value(succeeded, before[succeeded] + 4)
+    stack.wait_for_value(failed, before[failed] + 1)
+    assert stack.value('min(model_ready{job="worker"})') == 1
+    stack.wait_for_value('max(job_queue_depth{job="worker"})', 0)
+    assert stack.value('max(job_queue_age_seconds{job="worker"})') == 0
+
+
+def test_jobs_that_wait_show_as_depth_and_age(stack: Stack) -> None:
+    depth, age = 'max(job_queue_depth{job="worker"})', 'max(job_queue_age_seconds{job="worker"})'
+    with stack.client() as client:
+
+        def create(content: bytes) -> str:
+            answer = client.post(PATH, content=content, headers={"Content-Type": "text/plain"})
+            assert answer.status_code == 202, answer.text
+            return answer.headers["location"]
+
+        # Minutes of work for the only worker.
+        long = create(b"Call 020 7946 0958. " * 200_000)
+        eventually(lambda: client.get(long).json()["status"] == "running", lambda: "not taken")
+        waiting = [create(b"x") for _ in range(2)]
+        stack.wait_for_value(depth, 2)
+        assert (stack.value(age) or 0) > 5
+        assert client.delete(long).status_code == 202
+        for where in waiting:
+            assert finish(client, where)["status"] == "succeeded"
+        assert client.get(long).status_code == 404
+    stack.wait_for_value(depth, 0)
+    assert stack.value(age) == 0
+
+
+@pytest.mark.parametrize("queue", ["", VALKEY], ids=["sqlite", "valkey"])
+def test_no_accepted_job_is_lost_or_done_twice_whatever_is_killed(service: Stack, queue: str) -> None:
+    service.set(QUEUE_URL=queue)
+    victims = ["api", "worker", "worker", "nginx", *(["valkey"] if queue else [])]
+    chosen = random.Random(SEED)
+    documents = {
+        number: f"{number} anna@example.com " + "and so on " * chosen.randrange(9000) for number in range(DOCUMENTS)
+    }
+    accepted: dict[int, str] = {}
+    with service.client() as client:
+        before = ids(client)
+
+    def submit(number: int) -> None:
+        """Send one document until it is accepted, as a client with an idempotency key does."""
+        headers = {"Content-Type": "text/plain", "Idempotency-Key": f"{queue}-{number}"}
+        end = time.monotonic() + DEADLINE
+        while number not in accepted and time.monotonic() < end:
+            time.sleep(0.3)  # so that they come all the time while containers are killed
+            with suppress(httpx.HTTPError), service.client(timeout=20) as client:
+                answer = client.post(PATH, content=documents[number], headers=headers)
+                if answer.status_code == 202:
+                    accepted[number] = answer.headers["location"]
+
+    with ThreadPoolExecutor(4) as pool:
+        submitting = [pool.submit(submit, number) for number in documents]
+        for kill in range(KILLS):
+            time.sleep(chosen.uniform(0.2, 1.5))
+            name = chosen.choice(victims)
+            container = chosen.choice(service.compose("ps", "--all", "--quiet", name).stdout.split())
+            say(f"kill {kill + 1}, {len(accepted)} accepted: {name}")
+            docker("kill", container)
+            docker("start", container)
+        for future in submitting:
+            future.result()
+    service.compose("restart", "--timeout", "20")
+    service.compose("up", "--detach", "--wait")
+    assert sorted(accepted) == sorted(documents)
+    with service.client() as client:
+        interrupted = 0
+        for number, where in accepted.items():
+            job = finish(client, where)
+            assert job["status"] == "succeeded"
+            interrupted += job["attempts"] != 1
+            assert client.get(f"{where}/result").text == documents[number].replace(
+                "anna@example.com", "[EMAIL_ADDRESS]"
+            )
+        # Each once, and nothing else: what was sent again under its key made no second job.
+        assert sorted(f"{PATH}/{job}" for job in ids(client) - before) == sorted(accepted.values())
+        for where in accepted.values():
+            assert client.delete(where).status_code == 204
+    say(f"{interrupted} jobs were interrupted")
+
+
+def ids(client: httpx.Client) -> set[str]:
+    """List the newest jobs."""
+    return {job["id"] for job in client.get(f"{PATH}?limit=1000").json()["jobs"]}
+
+
+def finish(client: httpx.Client, where: str) -> dict[str, object]:
+    """Wait for the end of a job."""
+    job: dict[str, object] = {}
+
+    def ended() -> bool:
+        nonlocal job
+        answer = client.get(where)
+        if answer.status_code != 200:  # over the limit, or the service is starting again
+            return False
+        job = answer.json()
+        return job["status"] in ("succeeded", "failed", "dead")
+
+    eventually(ended, lambda: f"{where}: {job}")
+    return job
