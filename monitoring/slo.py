@@ -63,6 +63,8 @@ class Objectives:
     routes_not_timed: tuple[str, ...]
     """By the latency objective, on top of those not counted at all."""
     threshold_seconds: float
+    counted: str
+    """PromQL label matcher of the requests that count at all: those of users, not of machines."""
     timed: str
     """PromQL label matcher of the requests the latency objective counts."""
     availability: SLO
@@ -101,6 +103,7 @@ def parse(document: dict[str, Any]) -> Objectives:
         routes_not_counted=tuple(document["routes_not_counted"]),
         routes_not_timed=tuple(latency["routes_not_counted"]),
         threshold_seconds=threshold,
+        counted=counted,
         timed=timed,
         availability=SLO(
             name="availability",

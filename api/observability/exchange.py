@@ -16,18 +16,22 @@ CLIENT_CLOSED_REQUEST = 499
 """The status counted for a request whose client left or that was cancelled before its answer was complete (NGINX)."""
 
 _REQUEST_ID = b"x-request-id"
+_WITHOUT_BODY = frozenset({204, 304})
 
 
 class Exchange:
     """An HTTP request; `finished` is called exactly once, when the response is complete or cannot be any more.
 
-    That is before background tasks run. Only a response of 500 or more waits for the app to return, because the
-    exception that caused it comes after it (Starlette answers 500 first and raises then).
+    It is complete with the last byte that Content-Length announced (RFC 9112, section 6.3), though the app may have an
+    empty message left to send: clients go then. That is before background tasks run. Only a response of 500 or more
+    waits for the app to return, because the exception that caused it comes after it (Starlette answers 500 first and
+    raises then).
     """
 
     __slots__ = (
         "_disconnected",
         "_finished",
+        "_length",
         "_receive",
         "_send",
         "context",
@@ -64,6 +68,7 @@ class Exchange:
         self._send = send
         self._finished = finished
         self._disconnected = False
+        self._length: int | None = None
 
     async def receive(self) -> Message:
         """Pass a message on to the app and count its bytes."""
@@ -81,11 +86,15 @@ class Exchange:
         if kind == "http.response.body":
             if self.scope["method"] != "HEAD":
                 self.response_size += len(message.get("body", b""))
-            last = not message.get("more_body", False)
+            last = not message.get("more_body", False) or self.response_size == self._length
         elif kind == "http.response.start":
             self.sent = message["status"]
+            self._length = self._expected_length(message)
             message = with_request_id(message, self.context)
-            last = False
+            if self.sent == 500 and self.scope.get("http_version") == "1.1":
+                # An exception may follow, at which uvicorn closes: a request sent meanwhile would be lost.
+                message["headers"].append((b"connection", b"close"))
+            last = self._length == 0
         else:
             last = kind == "http.response.pathsend"
         try:
@@ -95,6 +104,15 @@ class Exchange:
             raise
         if last:
             self._complete()
+
+    def _expected_length(self, start: Message) -> int | None:
+        """Return the bytes of the body to come, None when only its end will tell."""
+        if self.scope["method"] == "HEAD" or start["status"] in _WITHOUT_BODY:
+            return 0
+        for name, value in start.get("headers", ()):
+            if name == b"content-length":
+                return int(value) if value.isdigit() else None
+        return None
 
     def returned(self) -> None:
         """Record what is not recorded yet, when the app has returned."""

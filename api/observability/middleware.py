@@ -21,6 +21,7 @@ from api.observability.metrics import LAG_PERIOD
 from api.observability.worker import Worker
 
 _MARK = "sightglass.request"  # in the scope of a request that is already observed
+_METRICS = "/metrics"  # the one path whose requests are not counted: a scrape would change what it reads
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 # RFC 9110, section 9, and PATCH (RFC 5789).
 _METHODS = {
@@ -109,7 +110,7 @@ class Middleware:
         self._own: dict[str, ASGIApp] = {
             "/health": self._answer_health,
             "/ready": self._answer_ready,
-            "/metrics": self._answer_metrics,
+            _METRICS: self._answer_metrics,
         }
         self._lifespan = Lifespan(self._inner, start=self._start, stopping=self._stopping, stopped=self._stopped)
         self._lag_task: asyncio.Task[None] | None = None
@@ -128,8 +129,11 @@ class Middleware:
             if kind == "websocket":
                 await self._connection(scope, receive, send, context)
             elif scope["path"] in self._own and scope["method"] in ("GET", "HEAD"):
-                exchange = Exchange(scope, receive, send, context, self._log_own)
-                await self._serve(self._own[scope["path"]], exchange)
+                path = scope["path"]
+                if path != _METRICS:
+                    self._metrics.in_progress += 1
+                finished = self._log_scrape if path == _METRICS else self._finished_own
+                await self._serve(self._own[path], Exchange(scope, receive, send, context, finished))
             else:
                 self._metrics.in_progress += 1
                 await self._serve(self._inner, Exchange(scope, receive, send, context, self._finished))
@@ -148,26 +152,30 @@ class Middleware:
         exchange.returned()
 
     def _finished(self, exchange: Exchange) -> None:
-        scope, context, duration = exchange.scope, exchange.context, exchange.duration or 0.0
-        metrics = self._metrics
+        self._record(exchange, self._route_of(exchange.scope))
+
+    def _finished_own(self, exchange: Exchange) -> None:
+        self._record(exchange, exchange.scope["path"])
+
+    def _log_scrape(self, exchange: Exchange) -> None:
+        if self._access_log is not None:
+            self._log(self._access_log, exchange, exchange.scope["method"], exchange.scope["path"])
+
+    def _record(self, exchange: Exchange, route: str) -> None:
+        context, metrics = exchange.context, self._metrics
         metrics.in_progress -= 1
-        method = _METHODS.get(scope["method"], "OTHER")
-        route = self._route_of(scope)
+        method = _METHODS.get(exchange.scope["method"], "OTHER")
         metrics.observe(
             method,
             route,
             exchange.status,
-            duration,
+            exchange.duration or 0.0,
             exchange.request_size,
             exchange.response_size,
             context.trace_id if context.sampled else None,
         )
         if self._access_log is not None:
             self._log(self._access_log, exchange, method, route)
-
-    def _log_own(self, exchange: Exchange) -> None:
-        if self._access_log is not None:
-            self._log(self._access_log, exchange, exchange.scope["method"], exchange.scope["path"])
 
     @staticmethod
     def _log(access_log: AccessLog, exchange: Exchange, method: str, route: str) -> None:

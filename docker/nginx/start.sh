@@ -41,6 +41,7 @@ UPSTREAM_TIMEOUT=${UPSTREAM_TIMEOUT:-300}
 HSTS_SECONDS=${HSTS_SECONDS:-31536000}
 TLS_CHECK_SECONDS=${TLS_CHECK_SECONDS:-10}
 NGINX_WORKERS=${NGINX_WORKERS:-2}
+HTTP3=${HTTP3:-false}
 
 ranges='[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(/[0-9]{1,3})?'
 number RATE_LIMIT "$RATE_LIMIT" 1 1000000
@@ -50,6 +51,10 @@ case $RATE_LIMIT_DRY_RUN in
 true) dry_run=on ;;
 false) dry_run=off ;;
 *) refuse RATE_LIMIT_DRY_RUN "$RATE_LIMIT_DRY_RUN" "true or false" ;;
+esac
+case $HTTP3 in
+true | false) ;;
+*) refuse HTTP3 "$HTTP3" "true or false" ;;
 esac
 number CONNECTION_LIMIT "$CONNECTION_LIMIT" 1 65535
 number MAX_REQUEST_SIZE_BYTES "$MAX_REQUEST_SIZE_BYTES" 1024 9999999999
@@ -82,22 +87,29 @@ echo "limit_req_zone \$limit_key zone=rate:10m rate=${RATE_LIMIT}r/s;" >"$out/ra
 if [ "$HTTPS_PORT" = 443 ]; then port=; else port=":$HTTPS_PORT"; fi
 if [ "$HSTS_SECONDS" = 0 ]; then policy=; else policy="max-age=$HSTS_SECONDS"; fi
 echo "map '' \$public_port { default '$port'; } map '' \$hsts_policy { default '$policy'; }" >"$out/public.conf"
+if [ "$HTTP3" = true ]; then
+    echo "add_header Alt-Svc 'h3=\":$HTTPS_PORT\"; ma=86400' always;"
+fi >"$out/alt-svc.conf"
 
-listens() { # parameters
-    echo "listen 8080 $1;"
-    echo "listen 8443 ssl $1;"
-    if [ -e /proc/net/if_inet6 ]; then
-        echo "listen [::]:8080 $1;"
-        echo "listen [::]:8443 ssl $1;"
-    fi
+listens() { # parameters, further ones of QUIC's, which only one server may give
+    for any in '' '[::]:'; do
+        if [ -n "$any" ] && [ ! -e /proc/net/if_inet6 ]; then continue; fi
+        echo "listen ${any}8080 $1;"
+        echo "listen ${any}8443 ssl $1;"
+        if [ "$HTTP3" = true ]; then echo "listen ${any}8443 quic $1 $2;"; fi
+    done
 }
 
 {
     if [ -n "$SERVER_NAME" ]; then
-        listens ''
-        echo "server_name $SERVER_NAME;"
+        listens '' reuseport
+        # Its own name on Docker's networks too: what the probe of docker/prometheus.yml asks for.
+        case " $SERVER_NAME " in
+        *' nginx '*) echo "server_name $SERVER_NAME;" ;;
+        *) echo "server_name $SERVER_NAME nginx;" ;;
+        esac
     else
-        listens default_server
+        listens default_server reuseport # a packet reaches the worker that has its connection
         echo 'server_name _;'
     fi
     echo 'http2 on;'
@@ -111,7 +123,7 @@ listens() { # parameters
 if [ -n "$SERVER_NAME" ]; then
     {
         echo 'server {'
-        listens default_server
+        listens default_server ''
         echo 'http2 on;'
         echo 'ssl_reject_handshake on;'
         echo 'include nginx/problem-pages.conf;'

@@ -6,14 +6,14 @@ from monitoring.panels import BAD, WARN, Query, Row, board, choice, density, lin
 from monitoring.slo import Objectives
 
 INSTANCE = 'job=~"$job",instance=~"$instance"'
-API = f'{INSTANCE},route=~"$route"'
 
 
 def build(objectives: Objectives) -> Dashboard:
     """Return the dashboard."""
     seconds = objectives.threshold_seconds
-    requests = f"sum by (route) (rate(http_requests_total{{{API}}}[$__rate_interval]))"
-    failed = f'sum by (route) (rate(http_requests_total{{{API},status=~"5.."}}[$__rate_interval]))'
+    users = f'{INSTANCE},route=~"$route",{objectives.counted}'
+    requests = f"sum by (route) (rate(http_requests_total{{{users}}}[$__rate_interval]))"
+    failed = f'sum by (route) (rate(http_requests_total{{{users},status=~"5.."}}[$__rate_interval]))'
     traffic = Row(
         "By route",
         (
@@ -31,7 +31,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "s",
                 Query(
                     "histogram_quantile(0.95, sum by (le, route)"
-                    f" (rate(http_request_duration_seconds_bucket{{{API}}}[$__rate_interval])))",
+                    f" (rate(http_request_duration_seconds_bucket{{{users}}}[$__rate_interval])))",
                     "{{route}}",
                 ),
                 limits=((None, "transparent"), (seconds, BAD)),
@@ -39,15 +39,17 @@ def build(objectives: Objectives) -> Dashboard:
             rows(
                 "Routes in this time range",
                 "Most asked first.",
-                Query(f"round(sum by (route, method) (increase(http_requests_total{{{API}}}[$__range])))", "Requests"),
                 Query(
-                    f'round(sum by (route, method) (increase(http_requests_total{{{API},status=~"5.."}}[$__range])))'
-                    f" or 0 * sum by (route, method) (increase(http_requests_total{{{API}}}[$__range]))",
+                    f"round(sum by (route, method) (increase(http_requests_total{{{users}}}[$__range])))", "Requests"
+                ),
+                Query(
+                    f'round(sum by (route, method) (increase(http_requests_total{{{users},status=~"5.."}}[$__range])))'
+                    f" or 0 * sum by (route, method) (increase(http_requests_total{{{users}}}[$__range]))",
                     "5xx",
                 ),
                 Query(
                     "histogram_quantile(0.95, sum by (le, route, method)"
-                    f" (rate(http_request_duration_seconds_bucket{{{API}}}[$__range])))",
+                    f" (rate(http_request_duration_seconds_bucket{{{users}}}[$__range])))",
                     "p95",
                     unit="s",
                 ),
@@ -59,7 +61,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "Requests by status",
                 "Finished requests per second; 499 is a client that left.",
                 "reqps",
-                Query(f"sum by (status) (rate(http_requests_total{{{API}}}[$__rate_interval]))", "{{status}}"),
+                Query(f"sum by (status) (rate(http_requests_total{{{users}}}[$__rate_interval]))", "{{status}}"),
                 stacked=True,
                 w=12,
             ),
@@ -72,7 +74,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "Quantiles",
                 "Over all chosen routes; a dot is a traced request, follow it to its trace.",
                 "s",
-                *quantiles("http_request_duration_seconds", API),
+                *quantiles("http_request_duration_seconds", users),
                 limits=((None, "transparent"), (seconds, BAD)),
                 exemplars=True,
                 w=12,
@@ -81,7 +83,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "Distribution",
                 "Requests per second by bucket of duration.",
                 "s",
-                f"sum by (le) (rate(http_request_duration_seconds_bucket{{{API}}}[$__rate_interval]))",
+                f"sum by (le) (rate(http_request_duration_seconds_bucket{{{users}}}[$__rate_interval]))",
             ),
         ),
     )
@@ -98,13 +100,13 @@ def build(objectives: Objectives) -> Dashboard:
                 "Request size",
                 "Bytes of request bodies read.",
                 "bytes",
-                *quantiles("http_request_size_bytes", API),
+                *quantiles("http_request_size_bytes", users),
             ),
             lines(
                 "Response size",
                 "Bytes of response bodies sent.",
                 "bytes",
-                *quantiles("http_response_size_bytes", API),
+                *quantiles("http_response_size_bytes", users),
             ),
         ),
     )
@@ -116,6 +118,6 @@ def build(objectives: Objectives) -> Dashboard:
         (
             choice("job", "Job", "label_values(http_requests_total, job)"),
             choice("instance", "Instance", 'label_values(http_requests_total{job=~"$job"}, instance)'),
-            choice("route", "Route", 'label_values(http_requests_total{job=~"$job"}, route)'),
+            choice("route", "Route", f'label_values(http_requests_total{{job=~"$job",{objectives.counted}}}, route)'),
         ),
     )

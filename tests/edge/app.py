@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -40,6 +41,13 @@ async def job(job_id: str) -> str:
 @app.get("/status/{code}")
 async def status(code: int) -> Response:
     return PlainTextResponse("the app's own", status_code=code, headers={"Retry-After": "17"})
+
+
+@app.api_route("/readily", methods=["GET", "POST"])
+async def readily(request: Request) -> Response:
+    """503 from a replica whose environment says so; arrivals are counted by method; /made tells."""
+    made[request.method] += 1
+    return PlainTextResponse("the app's own", status_code=503 if "UNREADY" in os.environ else 200)
 
 
 @app.post("/sink")

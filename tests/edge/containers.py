@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,10 @@ def ready(url: str) -> bool:
 
 
 class Edge:
-    """One NGINX container; `environment` is start.sh's. A `bare` configuration of another's takes the place of ours."""
+    """One NGINX container; `environment` is start.sh's. A `bare` configuration of another's takes the place of ours.
+
+    `hosts` are the host's addresses its ports are published on, IPv6 ones in brackets.
+    """
 
     def __init__(
         self,
@@ -129,6 +132,7 @@ class Edge:
         *,
         bare: Path | None = None,
         cpus: str | None = None,
+        hosts: Sequence[str] = ("127.0.0.1",),
     ) -> None:
         self.network = network
         self.directory = directory
@@ -145,17 +149,24 @@ class Edge:
             "--user", "101:101", "--tmpfs", "/tmp:uid=101,gid=101,mode=0700,size=256m", "--stop-signal", "SIGQUIT",
             "--volume", f"{self.configuration}:/etc/sightglass:ro", "--volume", f"{self.tls}:/run/tls:ro",
             *(f"--env={name}={value}" for name, value in environment.items()),
-            *(["--cpuset-cpus", cpus] if cpus else []), "--publish", "127.0.0.1::8080", "--publish", "127.0.0.1::8443",
+            *(["--cpuset-cpus", cpus] if cpus else []),
+            *(f"--publish={host}::{port}" for host in hosts for port in (8080, 8443)),
             "--entrypoint", command[0], network.nginx_image, *command[1:],
         )  # fmt: skip
 
     def wait(self) -> "Edge":
         """Wait until it listens."""
         eventually(lambda: ready(f"{self.internal_url}/health"), self.errors)
-        self.http_port, self.https_port = (
-            int(docker("port", self.container, str(port)).rsplit(":", 1)[1]) for port in (8080, 8443)
-        )
+        self.http_port, self.https_port = self.port(8080), self.port(8443)
         return self
+
+    def port(self, inside: int, host: str = "127.0.0.1") -> int:
+        """Return the port of one of the host's addresses that a container's port is published on."""
+        published = docker("port", self.container, str(inside)).splitlines()
+        (found,) = (
+            line.rpartition(":")[2] for line in published if line.rpartition(":")[0].strip("[]") == host.strip("[]")
+        )
+        return int(found)
 
     @property
     def internal_url(self) -> str:

@@ -47,13 +47,15 @@ class Load:
                 client()
             except Exception as error:
                 self.failures.append(f"{client.__name__} in {phase}/{self.phase}: {error!r}")
+                time.sleep(0.05)
 
     def _open(self, *, http2: bool = False) -> httpx.Client:
         return httpx.Client(base_url=self.url, verify=False, timeout=60, http2=http2)  # the certificate changes
 
     def _check(self, name: str, answer: httpx.Response) -> None:
         if answer.status_code != 200:
-            raise AssertionError(f"{answer.status_code} {answer.text[:200]}")
+            retry = answer.headers.get("retry-after")
+            raise AssertionError(f"{answer.status_code}, retry after {retry}: {answer.text[:200].strip()}")
         self.sent[name] += 1
 
     def _keep_alive(self) -> None:

@@ -19,6 +19,7 @@ EVERYTHING_SET = {
     "HTTPS_PORT": "8443",
     "HSTS_SECONDS": "0",
     "NGINX_WORKERS": "1",
+    "HTTP3": "true",
 }
 
 
@@ -71,6 +72,7 @@ def test_nginx_and_the_security_linter_have_nothing_to_say(
         ("HSTS_SECONDS", "forever"),
         ("TLS_CHECK_SECONDS", "0"),
         ("NGINX_WORKERS", "auto"),
+        ("HTTP3", "on"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_with_one_line(network: Network, edge: Edge, name: str, value: str) -> None:

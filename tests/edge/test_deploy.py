@@ -1,5 +1,6 @@
 """Deploys, scaling, reloads and certificate changes under load, seen by nobody; bad ones refused and rolled back."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,10 @@ from tests.edge.load import Load
 from tests.stack import Stack, eventually, running_stack, say
 
 AT_LEAST = 10_000  # requests in all
+
+# What Compose's ordinary commands make of a request, as docs/edge.md says: a problem that names a time to try again.
+NOT_READY = re.compile(r"_(predict|upload) in .*'503, retry after \d+: \{\"type\":.*The model is not ready")
+UNAVAILABLE = re.compile(r"_\w+ in .*'50[234], retry after \d+: \{\"type\":")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +35,7 @@ def replicas(stack: Stack) -> set[str]:
 
 
 def enter(load: Load, phase: str) -> None:
-    say(f"{phase}, after {load.total()} requests, failures: {load.failures}")
+    say(f"{phase}, after {load.total()} requests, {len(load.failures)} of them failed: {load.failures[-3:]}")
     load.phase = phase
 
 
@@ -100,6 +105,35 @@ def test_nothing_fails_while_everything_is_replaced(small_stack: Stack) -> None:
     assert load.failures == []
     assert load.sent["HTTP/2, sent again"] < 20  # a reload each, not a habit
     assert all(load.sent[kind] for kind in ("keep-alive", "predict", "upload", "new connection", "HTTP/2"))
+
+
+def test_what_the_ordinary_commands_do_to_clients(small_stack: Stack) -> None:
+    stack = small_stack
+    with Load(stack.https_url) as load:
+        eventually(lambda: load.total() > 100, lambda: str(load.sent))
+
+        def failures_during(*command: str, replicas: int) -> list[str]:
+            before = len(load.failures)
+            enter(load, " ".join(command))
+            stack.compose("up", "--detach", *command)
+            eventually(lambda: healthy(stack, replicas), lambda: stack.compose("ps").stdout)
+            sent = load.total()
+            eventually(lambda: load.total() > sent + 500, lambda: str(load.sent))
+            return load.failures[before:]
+
+        # One that is not ready yet is met by POSTs only: nobody sends those again.
+        assert {f for f in failures_during("--scale", "api=2", replicas=2) if not NOT_READY.match(f)} == set()
+        # Those under way, and those sent to an address that Docker's DNS gives a moment too long.
+        assert {f for f in failures_during("--scale", "api=1", replicas=1) if not UNAVAILABLE.match(f)} == set()
+        # All at once, which is what a new image is to `up --build`.
+        outage = failures_during("--no-deps", "--force-recreate", "api", replicas=1)
+        assert outage
+        assert {f for f in outage if not UNAVAILABLE.match(f)} == set()
+
+
+def healthy(stack: Stack, count: int) -> bool:
+    states = [container["State"]["Health"]["Status"] for container in stack.inspect("api")]
+    return states == ["healthy"] * count
 
 
 def trusts(stack: Stack, certificate: Path) -> bool:

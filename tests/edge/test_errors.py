@@ -78,6 +78,17 @@ def test_no_replica_is_a_problem_that_says_when_to_retry(network: Network, start
     assert int(answer.headers["retry-after"]) >= 1
 
 
+def test_no_address_at_all_is_one_too(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge(RATE_LIMIT="100000", RATE_BURST="100000")
+    servers = "server nowhere:8000 resolve max_fails=0;"
+    assert edge.exec("sh", "-c", f"echo '{servers}' > /tmp/nginx/upstream-servers.conf").returncode == 0
+    assert edge.reload().returncode == 0
+    with edge.client() as client:
+        answer = client.get("/echo")
+    check(edge, 502, (answer.status_code, dict(answer.headers), answer.content))
+    assert int(answer.headers["retry-after"]) >= 1
+
+
 @pytest.mark.parametrize("code", [400, 404, 413, 429, 500, 502, 503, 504])
 def test_errors_of_the_application_pass_untouched(edge: Edge, code: int) -> None:
     with edge.client() as client:

@@ -191,6 +191,33 @@ def test_a_post_that_was_sent_is_not_sent_again(network: Network, start_edge: Ca
         network.remove(other)
 
 
+def test_a_replica_that_is_not_ready_is_passed_over_where_it_is_safe(
+    network: Network, start_edge: Callable[..., Edge], api: str
+) -> None:
+    edge = start_edge(RATE_LIMIT="1000", RATE_BURST="1000")
+    unready = [network.start_api(alias=f"unready-{number}", UNREADY="1") for number in range(2)]
+    try:
+        mixed = [f"{network.address(name)}:8000" for name in (api, unready[0])]
+        edge.pin(*mixed)
+        before = arrivals(mixed)
+        with edge.client() as client:
+            assert {client.get("/readily").status_code for _ in range(20)} == {200}
+            posted = Counter(client.post("/readily", content=b"x").status_code for _ in range(20))
+        assert posted[503] > 0
+        assert posted[200] + posted[503] == 20
+        sent = arrivals(mixed) - before
+        assert sent["GET"] > 20
+        assert sent["POST"] == 20
+
+        edge.pin(*(f"{network.address(name)}:8000" for name in unready))
+        with edge.client() as client:
+            answer = client.get("/readily")
+        assert (answer.status_code, answer.text) == (503, "the app's own")
+    finally:
+        for name in unready:
+            network.remove(name)
+
+
 def test_the_absolute_form_names_the_host(edge: Edge) -> None:
     status, _, body = edge.raw(b"GET https://localhost/echo?a=1 HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n")
     assert status == 200

@@ -3,13 +3,15 @@
 import socket
 import ssl
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from tests.edge.containers import Edge, docker, eventually
+from tests.edge.containers import ROOT, Edge, docker, eventually
 
 INTERMEDIATE = {
     "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305",
@@ -119,6 +121,25 @@ def test_only_the_named_hosts_are_served_where_a_name_is_set(start_edge: Callabl
             handshake(edge, ssl.create_default_context(), name)
     plain = httpx.get(f"http://127.0.0.1:{edge.http_port}/x", headers={"Host": "evil.example"})
     assert plain.status_code == 421
+
+
+@pytest.mark.parametrize("names", ["localhost api.example.org", "nginx", "localhost nginx"])
+def test_the_probe_of_the_monitoring_is_served_whatever_names_are_set(
+    start_edge: Callable[..., Edge], names: str
+) -> None:
+    prometheus = yaml.safe_load((ROOT / "docker/prometheus.yml").read_text())
+    (probe,) = (job for job in prometheus["scrape_configs"] if job["job_name"] == "probe")
+    target = urlsplit(probe["static_configs"][0]["targets"][0])
+    assert target.hostname is not None
+    edge = start_edge(SERVER_NAME=names)
+    unverified = ssl.create_default_context()  # as docker/blackbox.yml has it
+    unverified.check_hostname = False
+    unverified.verify_mode = ssl.CERT_NONE
+    with edge.client(verify=unverified) as client:
+        answer = client.get(target.path, headers={"Host": target.netloc}, extensions={"sni_hostname": target.hostname})
+    assert answer.status_code == 200
+    assert answer.json() == {"ready": True}
+    assert "[warn]" not in edge.errors()
 
 
 def test_a_new_certificate_is_served_without_a_restart(start_edge: Callable[..., Edge]) -> None:

@@ -68,12 +68,41 @@ def test_line_of_the_app_has_the_ids_of_its_request(tmp_path: Path) -> None:
 
 def test_servers_report_of_an_exception_has_the_ids_of_its_request(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
+        # uvicorn closes the connection then, and the answer has said so: the next request takes another.
         server.get("/trouble/fail", headers={"x-request-id": "mine-1"})
         server.get("/", headers={"x-request-id": "mine-2"})
         assert server.stop() == 0
         (report,) = [line for line in server.lines() if "exception" in line]
         assert (report["level"], report["request_id"]) == ("ERROR", "mine-1")
         assert [line["logger"] for line in server.lines() if line.get("request_id") == "mine-2"] == ["api.access"]
+
+
+LEAVES_EARLY = """
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    headers = [(b"content-length", b"10")] if scope["path"] == "/whole" else []
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"1234567890", "more_body": True})
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    await send({"type": "http.response.body", "body": b""})
+"""
+
+
+@pytest.mark.parametrize("options", [(), NATIVE], ids=["uvicorn", "native"])
+def test_client_that_leaves_with_all_announced_bytes_was_answered(tmp_path: Path, options: tuple[str, ...]) -> None:
+    (tmp_path / "early.py").write_text(LEAVES_EARLY)
+    with Server(tmp_path, *options, path=tmp_path, APP="early:app", GUNICORN_TIMEOUT="10") as server:
+        for path in ("/whole", "/half"):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+                client.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+                answer = b""
+                while b"1234567890" not in answer:
+                    answer += client.recv(65536)
+        wait_until(lambda: len(server.access_lines()) == 2)
+        lines = {line["path"]: (line["status"], line["outcome"]) for line in server.access_lines()}
+        assert lines == {"/whole": (200, "ok"), "/half": (499, "disconnected")}
 
 
 def _raw(server: Server, request: bytes) -> bytes:

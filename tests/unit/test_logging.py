@@ -382,6 +382,8 @@ def test_non_blocking_output_is_waited_for() -> None:
     assert received == (b"x" * 999 + b"\n") * 500
 
 
+# The child does nothing that a thread of this process could hold a lock for.
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_forked_processes_write_whole_lines_and_each_its_own() -> None:
     reader, descriptor = os.pipe()
     writer = LogWriter(descriptor)

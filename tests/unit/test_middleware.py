@@ -125,6 +125,19 @@ async def test_an_exception_is_counted_timed_and_passed_on(observed: Observed) -
     assert (observed.log.entries[0]["status"], observed.log.entries[0]["outcome"]) == (500, "error")
 
 
+@pytest.mark.parametrize(
+    ("path", "version", "closes"),
+    [("/fail", "1.1", True), ("/fail", "2", False), ("/unavailable", "1.1", False), ("/items/1", "1.1", False)],
+)
+async def test_no_request_is_sent_on_a_connection_that_an_exception_closes(
+    observed: Observed, path: str, version: str, closes: bool
+) -> None:
+    client = Client()
+    with contextlib.suppress(RuntimeError):
+        await observed.app(http(path=path, http_version=version), client.receive, client.send)
+    assert (("connection", "close") in client.headers) is closes
+
+
 async def test_an_app_that_raises_without_answering_is_answered_for() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise BrokenError
@@ -199,6 +212,41 @@ async def test_a_client_that_leaves_while_sending_its_body(observed: Observed) -
         await observed.app(http("POST", "/echo"), client.receive, client.send)
     assert observed.requests() == {("POST", "/echo", "499"): 1}
     assert observed.value("http_request_size_bytes_sum", method="POST", route="/echo") == 3
+
+
+LONG = [(b"content-length", b"10")]
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "headers", "pieces", "counted"),
+    [
+        ("GET", 200, LONG, [b"12345", b"67890"], ("200", "ok")),
+        ("GET", 200, LONG, [b"12345"], ("499", "disconnected")),
+        ("GET", 200, [], [b"12345", b"67890"], ("499", "disconnected")),  # chunked: its end is part of the answer
+        ("GET", 200, [(b"content-length", b"ten")], [b"1234567890"], ("499", "disconnected")),
+        ("GET", 200, [(b"content-length", b"0")], [], ("200", "ok")),
+        ("GET", 204, [], [], ("204", "ok")),
+        ("GET", 304, LONG, [], ("304", "ok")),
+        ("HEAD", 200, LONG, [], ("200", "ok")),
+        ("GET", 503, LONG, [b"1234567890"], ("503", "ok")),
+    ],
+)
+async def test_a_client_that_leaves_before_the_empty_last_message(
+    method: str, status: int, headers: list[tuple[bytes, bytes]], pieces: list[bytes], counted: tuple[str, str]
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await receive()
+        await send({"type": "http.response.body", "body": b""})
+
+    observed = Observed(app)
+    await ask(observed, http(method), {"type": "http.request"}, {"type": "http.disconnect"})
+    assert observed.requests() == {(method, "(unmatched)", counted[0]): 1}
+    assert [(str(e["status"]), e["outcome"]) for e in observed.log.entries] == [counted]
+    assert observed.value("http_requests_in_progress") == 0
 
 
 async def test_a_server_that_raises_on_send_says_the_client_left(observed: Observed) -> None:
@@ -461,14 +509,34 @@ async def test_a_connection_that_fails(accepted: bool, status: str) -> None:
 # Own endpoints
 
 
-@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
-async def test_own_endpoints_are_answered_logged_and_not_counted(observed: Observed, path: str) -> None:
-    client = await ask(observed, http(path=path))
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+async def test_probes_are_answered_logged_and_counted(observed: Observed, path: str, method: str) -> None:
+    for _ in range(5):
+        client = await ask(observed, http(method, path))
+        assert client.status == 200
+        assert dict(client.headers)["x-request-id"]
+    assert observed.requests() == {(method, path, "200"): 5}
+    assert observed.durations() == 5
+    assert observed.value("http_requests_in_progress") == 0
+    assert [(entry["route"], entry["status"]) for entry in observed.log.entries] == [(path, 200)] * 5
+
+
+async def test_a_failed_readiness_is_counted_as_it_is_answered(observed: Observed) -> None:
+    observed.health.set_shutting_down()
+    await ask(observed, http(path="/ready"))
+    assert observed.requests() == {("GET", "/ready", "503"): 1}
+    assert observed.log.entries[0]["outcome"] == "ok"
+
+
+async def test_scrapes_are_answered_logged_and_not_counted(observed: Observed) -> None:
+    client = await ask(observed, http(path="/metrics"))
     assert client.status == 200
+    assert 'http_requests_in_progress{worker="0"} 0' in client.body.decode()
     assert dict(client.headers)["x-request-id"]
     assert observed.requests() == {}
-    assert observed.value("http_requests_in_progress") == 0
-    assert [(entry["route"], entry["status"]) for entry in observed.log.entries] == [(path, 200)]
+    assert observed.durations() == 0
+    assert [(entry["route"], entry["status"]) for entry in observed.log.entries] == [("/metrics", 200)]
 
 
 async def test_own_endpoints_answer_only_get_and_head_and_exact_paths(observed: Observed) -> None:
