@@ -20,6 +20,8 @@ SHARED = ("stack", "made", "service", "edge_stack", "network")
 
 def group(item: pytest.Item) -> str:
     """Name what a test shares with others: a stack, or else its file."""
+    if item.path.parent.name in ("server", "workers"):
+        return "gunicorn"  # they look at what all servers of this machine leave in /dev/shm
     fixtures = getattr(item, "fixturenames", ())
     return next((name for name in SHARED if name in fixtures), item.path.stem)
 

@@ -39,10 +39,6 @@ def enter(load: Load, phase: str) -> None:
     load.phase = phase
 
 
-def set_variable(stack: Stack, line: str) -> None:
-    stack.env_file.write_text(f"{stack.env_file.read_text()}{line}\n")
-
-
 def test_nothing_fails_while_everything_is_replaced(small_stack: Stack) -> None:
     stack = small_stack
     with Load(stack.https_url) as load:
@@ -81,13 +77,14 @@ def test_nothing_fails_while_everything_is_replaced(small_stack: Stack) -> None:
 
         enter(load, "bad application")
         before = replicas(stack)
-        set_variable(stack, "APP=nowhere:app")
+        settings = stack.env_file.read_text()
+        stack.env_file.write_text(f"{settings}APP=nowhere:app\n")
         refused = deploy(stack)
         assert refused.returncode == 1
         assert "nowhere" in refused.stderr
         assert replicas(stack) == before
         assert set(stack.compose("ps", "--all", "--quiet", "api").stdout.split()) == before
-        set_variable(stack, "APP=")
+        stack.env_file.write_text(settings)  # to the letter: an APP set to nothing is a change to Compose
 
         enter(load, "bad configuration")
         gzip = stack.directory / "docker" / "nginx" / "gzip.conf"

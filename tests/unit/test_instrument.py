@@ -21,7 +21,7 @@ def make_app() -> FastAPI:
 
 
 def test_an_app_needs_nothing_else() -> None:
-    with TestClient(instrument(make_app(), settings=SETTINGS)) as client:
+    with TestClient(instrument(make_app(), settings=SETTINGS, health=Health())) as client:
         assert client.get("/instrumented/1").headers["x-request-id"]
         text = client.get("/metrics").text
         assert client.get("/health").json()["status"] == "healthy"

@@ -366,7 +366,8 @@ def test_line_that_cannot_be_rendered_is_dropped_alone(log: Log) -> None:
     before = _dropped()
     log.writer.put(broken, None)
     log.logger.info("after")
-    assert [line.get("dropped", line["message"]) for line in log.lines()] == ["after", 1]
+    # When it is said that one was dropped depends on how fast the writer was.
+    assert {line.get("dropped", line["message"]) for line in log.lines()} == {"after", 1}
     assert _dropped() - before == 1
 
 
