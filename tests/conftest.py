@@ -14,8 +14,9 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
-# What brings containers up begins first, and tests that share some stay in one process (make test runs several).
-SHARED = ("stack", "made", "service", "edge_stack", "network")
+# Tests that share a stack stay in one process (make test runs several); the longest work begins first.
+SHARED = ("service", "stack", "made", "network")
+LONGEST_FIRST = ("service", "stack", "test_observability", "made", "gunicorn", "test_deploy", "network", "test_any_app")
 
 
 def group(item: pytest.Item) -> str:
@@ -26,11 +27,13 @@ def group(item: pytest.Item) -> str:
     return next((name for name in SHARED if name in fixtures), item.path.stem)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tell the processes apart, the longest work first."""
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: "unit" in item.path.parts)
+    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(group(item), len(order)))
 
 
 @pytest.hookimpl(wrapper=True)
