@@ -99,8 +99,12 @@ class Stack:
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the copy of the tree, whatever its status."""
+        # A make within `make test` would say which directory it enters.
+        inherited = {
+            name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+        }
         return subprocess.run(
-            command, cwd=self.directory, env=os.environ | environment, capture_output=True, text=True, check=False
+            command, cwd=self.directory, env=inherited | environment, capture_output=True, text=True, check=False
         )
 
     def logs(self, *services: str, tail: int = 15) -> str:

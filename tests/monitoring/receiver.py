@@ -6,11 +6,14 @@ Prints one JSON line each: the path or ``mail``, and the body. Standard library 
 import http.server
 import json
 import socketserver
+import sys
 import threading
 
 
 def say(path: str, body: object) -> None:
-    print(json.dumps({"path": path, "body": body}), flush=True)
+    # One write: lines of several threads do not mix.
+    sys.stdout.write(json.dumps({"path": path, "body": body}) + "\n")
+    sys.stdout.flush()
 
 
 class Webhook(http.server.BaseHTTPRequestHandler):
