@@ -13,7 +13,7 @@ import pytest
 
 from monitoring.draw import draw
 from monitoring.live import Prometheus, Window, ask, choices, interpolate, panels, variables
-from tests.stack import ROOT, Stack
+from tests.stack import ROOT, Stack, eventually
 
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "grafana/dashboards").glob("*.json"))}
 EMPTY_WHEN_HEALTHY = {("overview", "Firing alerts", "A")}  # and seen full in test_alerts.py
