@@ -44,7 +44,7 @@ bases: images  ## the images an application's own Dockerfile stands on
 
 test: $(VENV)/.installed  ## every test, end to end included
 	@scripts/engine.sh
-	@$(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
+	@export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder; exit $$?
 
 fuzz: $(VENV)/.installed  ## 20,000 requests made up from the API's own description
 	@scripts/engine.sh

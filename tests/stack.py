@@ -29,8 +29,9 @@ DEADLINE = 90.0  # seconds that anything polled for may take
 
 
 def say(message: str) -> None:
-    """Print a progress line past pytest's capture."""
-    print(f"    … {message}", file=sys.__stderr__, flush=True)
+    """Print a progress line, past pytest's capture where `make test` says how (PROGRESS_TO)."""
+    with Path(os.environ.get("PROGRESS_TO", "/dev/stderr")).open("a") as progress:
+        progress.write(f"    … {message}\n")
 
 
 class Stack:
