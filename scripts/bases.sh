@@ -7,7 +7,8 @@ python=${PYTHON_IMAGE:-$(from_env PYTHON_IMAGE)}
 bundle=${CA_BUNDLE:-$(from_env CA_BUNDLE)}
 pip_conf=${PIP_CONFIG_FILE:-$(from_env PIP_CONFIG_FILE)}
 for target in build runtime; do
-    docker build --quiet --target "$target" --tag "sightglass-$target" ${python:+--build-arg PYTHON_IMAGE="$python"} \
+    # buildx: an older `docker build` is not BuildKit, which the Dockerfile needs.
+    docker buildx build --load --quiet --target "$target" --tag "sightglass-$target" ${python:+--build-arg PYTHON_IMAGE="$python"} \
         --build-arg VERSION --build-arg REVISION --build-arg CREATED \
         --secret id=ca_bundle,src="${bundle:-docker/build/none}" \
         --secret id=pip_conf,src="${pip_conf:-docker/build/none}" . >/dev/null

@@ -128,8 +128,9 @@ def build(name: str, tag: str) -> None:
     if not present(base):
         bootstrap(base)
     say(f"building {tag}")
-    checked("docker", "build", "--quiet", "--target", name, "--build-arg", f"DEBIAN_IMAGE={base}", "--tag", tag,
-            str(RECIPES.parent))  # fmt: skip
+    # buildx: an older `docker build` is not BuildKit.
+    build_arguments = ("--target", name, "--build-arg", f"DEBIAN_IMAGE={base}", "--tag", tag)
+    checked("docker", "buildx", "build", "--load", "--quiet", *build_arguments, str(RECIPES.parent))
 
 
 def bootstrap(tag: str) -> None:

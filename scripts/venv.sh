@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
-# Makes .venv with everything the tests and linters need.
+# Makes .venv and installs what else the tests and linters need.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-if ! python3 -c 'import ensurepip' 2>/dev/null; then
-    [ "$(id -u)" = 0 ] || { echo "python3-venv is missing. As root, run: apt-get install python3-venv" >&2; exit 1; }
-    echo "==> python3-venv"
+packages=()
+python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
+command -v curl >/dev/null || packages+=(curl)  # the README's commands are tested as they stand there
+command -v ip >/dev/null || packages+=(iproute2)  # clients outside Docker, in network namespaces
+if [ ${#packages[@]} -gt 0 ]; then
+    [ "$(id -u)" = 0 ] || { echo "Missing. As root, run: apt-get install ${packages[*]}" >&2; exit 1; }
+    echo "==> ${packages[*]}"
     apt-get -qq update
-    DEBIAN_FRONTEND=noninteractive apt-get -qqy install --no-install-recommends python3-venv >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get -qqy install --no-install-recommends "${packages[@]}" >/dev/null 2>&1
 fi
 echo "==> .venv, from requirements/test.txt"
 python3 -m venv .venv

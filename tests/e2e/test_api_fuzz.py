@@ -30,7 +30,7 @@ def test_no_answer_is_a_500_or_outside_the_schema(service: Stack, tmp_path: Path
         result = subprocess.run(
             [
                 tool, "--no-color", "run", f"{service.https_url}/openapi.json",
-                f"--checks={CHECKS}", f"--tls-verify={service.certificate}", f"--max-time={ROUND}", "--workers=2",
+                f"--checks={CHECKS}", f"--tls-verify={service.certificate}", f"--max-time={ROUND}", "--workers=1",
                 "--request-timeout=60", "--continue-on-failure", "--warnings=off",
             ],
             cwd=tmp_path, env=os.environ | {"SCHEMATHESIS_HOOKS": "tests.support.fuzz_hooks", "PYTHONPATH": str(ROOT)},

@@ -28,7 +28,8 @@ def test_the_images_are_small_and_say_what_they_are(stack: Stack, target: str) -
     labels = {"VERSION": "1.2.3", "REVISION": "abc", "CREATED": "2026-01-01T00:00:00Z"}
     try:
         docker(
-            "build", "--quiet", "--target", target, "--tag", tag, *base, "--secret", f"id=ca_bundle,src={bundle}",
+            "buildx", "build", "--load", "--quiet", "--target", target, "--tag", tag, *base,
+            "--secret", f"id=ca_bundle,src={bundle}",
             *(f"--build-arg={name}={value}" for name, value in labels.items()), str(stack.directory),
         )  # fmt: skip
         (image,) = json.loads(docker("image", "inspect", tag))

@@ -27,4 +27,4 @@ def build_runtime(tag: str, base: str | None) -> None:
     arguments = ["--build-arg", f"PYTHON_IMAGE={base}"] if base else []
     lent = ("id=ca_bundle,src=/etc/ssl/certs/ca-certificates.crt", "id=pip_conf,src=/dev/null")
     secrets = [argument for secret in lent for argument in ("--secret", secret)]
-    docker("build", "--quiet", "--target", "runtime", "--tag", tag, *arguments, *secrets, str(ROOT))
+    docker("buildx", "build", "--load", "--quiet", "--target", "runtime", "--tag", tag, *arguments, *secrets, str(ROOT))
