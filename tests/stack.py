@@ -82,7 +82,7 @@ class Stack:
         """Run `docker compose` on this project.
 
         Raises:
-            subprocess.CalledProcessError: it failed, unless `check` is false.
+            RuntimeError: it failed, unless `check` is false; with its error output.
 
         """
         command = [*self.containers.compose_command_property, *arguments]
@@ -190,13 +190,16 @@ class Stack:
 
 
 def docker(*arguments: str) -> str:
-    """Run `docker` for what it prints.
+    """Run a docker command that must succeed, for what it prints.
 
     Raises:
-        subprocess.CalledProcessError: it failed.
+        RuntimeError: it did not; with its error output.
 
     """
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+    result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise RuntimeError(f"docker {' '.join(arguments)}: {result.stderr}")
+    return result.stdout.strip()
 
 
 def eventually(condition: Callable[[], bool], message: Callable[[], str], deadline: float = DEADLINE) -> None:

@@ -22,21 +22,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from prometheus_client.parser import text_string_to_metric_families
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.stack import ROOT as ROOT
+from tests.stack import docker as docker
+
 DEADLINE = 30.0  # seconds that anything polled for may take
-
-
-def docker(*arguments: str) -> str:
-    """Run a docker command that must succeed, for what it prints.
-
-    Raises:
-        RuntimeError: it did not; with its error output.
-
-    """
-    result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise RuntimeError(f"docker {' '.join(arguments)}: {result.stderr}")
-    return result.stdout.strip()
 
 
 def eventually(
