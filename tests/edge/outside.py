@@ -67,7 +67,7 @@ def outside() -> Iterator[Outside]:
         pytest.skip("network namespaces need root: no client outside Docker can be made")
     name = uuid.uuid4().hex[:6]
     octets = f"198.18.{int(name[:2], 16)}"  # RFC 2544: of nobody's network
-    prefix = f"fd00:5167:{name[2:]}:1"
+    prefix = f"fd00:5167:{int(name[2:], 16):x}:1"  # without leading zeros, as Docker prints addresses (RFC 5952)
     made = Outside(
         f"edge-{name}", f"{octets}.1", [f"{octets}.2", f"{octets}.3"], f"{prefix}::1", [f"{prefix}::2", f"{prefix}::3"]
     )
