@@ -24,6 +24,9 @@ HEALTH_TIMEOUT = 300.0  # seconds a new replica has to become healthy
 # Seconds until the edge sends nothing more to a replica it is no longer pinned to: NGINX's keepalive_min_timeout
 # (docker/nginx/limits.conf), within which its old workers may still take a client's next request, and a margin.
 LET_GO = 5 + 2
+# Seconds until the edge knows that an address is gone: its resolver's `valid` (docker/nginx/upstream.conf), the second
+# it rounds up by, and a margin.
+FORGET = 2 + 1 + 1
 
 
 class DeployError(Exception):
@@ -153,11 +156,12 @@ def wait_until_healthy(containers: Sequence[str]) -> None:
 
 
 def stop(containers: Sequence[str]) -> None:
-    """Wait until the edge has let go of replicas, let them finish and remove them."""
+    """Wait until the edge has let go of replicas, let them finish, remove them and wait until it knows."""
     say(f"draining {len(containers)}")
     time.sleep(LET_GO)
     checked("docker", "stop", *containers)  # their own stop_grace_period
     remove(containers)
+    time.sleep(FORGET)
 
 
 @contextlib.contextmanager

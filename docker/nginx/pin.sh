@@ -18,10 +18,10 @@ for address in "$@"; do
     fi
 done
 
-if [ $# -eq 0 ]; then
-    set -- "api:8000 resolve"
-fi
+# Docker's DNS is followed while pinned too (`down`: nothing is sent there): NGINX hands the addresses it knows on at a
+# reload, and taking the pin off waits for no answer.
+if [ $# -gt 0 ]; then found=down; else found=; fi
 # max_fails=0: one slow endpoint's timeouts must not take a replica, and in the end all, out for everybody.
-printf 'server %s max_fails=0;\n' "$@" >"$file.new"
+printf 'server %s max_fails=0;\n' "api:8000 resolve $found" "$@" >"$file.new"
 mv "$file.new" "$file"
 if $reload; then sh "$(dirname "$0")/reload.sh"; fi
