@@ -69,8 +69,9 @@ async def _search(
     min_confidence: Annotated[float, Query(ge=0, le=1, description="Leave findings below it alone.")] = 0.35,
 ) -> Search:
     """Read the query; 422 for what is not supported."""
-    if language not in inference.model.languages:
-        raise invalid("/language", f"Input should be one of: {', '.join(inference.model.languages)}")
+    languages = (await inference.model()).languages
+    if language not in languages:
+        raise invalid("/language", f"Input should be one of: {', '.join(languages)}")
     return Search(language, min_confidence)
 
 

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -18,6 +18,9 @@ THREADS = 1  # the interpreter lock lets one compute at a time; a second thread 
 # How long the model may keep the event loop waiting for the lock, in seconds: a fifth of Python's default. Measured
 # under full load: loop lag p99 from 10.5 to 2.3 ms, the same throughput.
 SWITCH_INTERVAL = 0.001
+# How long a request waits for a model that is still loading, in seconds: a worker takes requests before it has one, and
+# the successor of one that ended (`GUNICORN_MAX_REQUESTS`, a reload, a crash) does so beside others that work.
+LOADING_PATIENCE = 5.0
 RETRY_AFTER = {"Retry-After": "1"}
 
 T = TypeVar("T")
@@ -32,7 +35,9 @@ class Inference:
         """Let at most so many texts, and apart from them so many documents, share the model at once."""
         self.texts = Places(texts)
         self.documents = Places(documents)
+        self._waiting = Places(texts)
         self._load = load
+        self._loading: Future[None] | None = None
         self._executor = ThreadPoolExecutor(THREADS, "inference")
         self._model: Model | None = None
         self._reason = "the model is loading"
@@ -41,7 +46,7 @@ class Inference:
         """Load the model in the background; `check` tells how far it is."""
         sys.setswitchinterval(SWITCH_INTERVAL)
         MODEL_READY.set(0)
-        self._executor.submit(self._start)
+        self._loading = self._executor.submit(self._start)
 
     def stop(self) -> None:
         """Take no more work; what runs in the thread ends with its window."""
@@ -52,14 +57,16 @@ class Inference:
         """Give the reason the model cannot be used, None when it can: a readiness check."""
         return None if self._model else self._reason
 
-    @property
-    def model(self) -> Model:
-        """The loaded model.
+    async def model(self) -> Model:
+        """Give the loaded model, or wait for it up to `LOADING_PATIENCE` seconds.
 
         Raises:
-            ProblemError: 503, it is not loaded.
+            ProblemError: 503, it failed to load, takes longer, or as many as may search texts are waiting already.
 
         """
+        if self._model is None and self._loading is not None:
+            with self._waiting.taken():
+                await asyncio.wait([asyncio.wrap_future(self._loading)], timeout=LOADING_PATIENCE)
         if self._model is None:
             raise ProblemError(503, "The model is not ready", headers=RETRY_AFTER)
         return self._model
@@ -72,13 +79,9 @@ class Inference:
             ProblemError: 503, every place is taken.
 
         """
-        places.check()
-        places.free -= 1
         work = Work(self._executor)
-        try:
+        with places.taken():
             yield work
-        finally:
-            places.free += 1
         PREDICTIONS.inc()
         INFERENCE_DURATION.observe(work.seconds)
 
@@ -108,6 +111,16 @@ class Places:
         if self.free < 1:
             MODEL_REJECTIONS.inc()
             raise ProblemError(503, "The model is busy", headers=RETRY_AFTER)
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Hold a place; raises as `check`."""
+        self.check()
+        self.free -= 1
+        try:
+            yield
+        finally:
+            self.free += 1
 
 
 class Work:

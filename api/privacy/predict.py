@@ -101,7 +101,7 @@ async def predict(
     inference: InferenceOf,
 ) -> PredictResponse:
     """Find personal data in one text. Positions count Unicode characters (code points)."""
-    model = inference.model
+    model = await inference.model()
     if len(body.text) > settings.max_text_length:
         raise invalid("/text", f"Text should have at most {settings.max_text_length} characters")
     if body.language not in model.languages:

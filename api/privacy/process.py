@@ -51,7 +51,8 @@ async def process(
     The work begins when the document is here, and the answer when the work is done: an error anywhere is a problem,
     never half a document. `Content-Encoding` may be gzip or deflate; without a `charset` it is UTF-8.
     """
-    find = partial(inference.model.find, language=document.language, min_confidence=document.min_confidence)
+    model = await inference.model()
+    find = partial(model.find, language=document.language, min_confidence=document.min_confidence)
     redactor = make_redactor(document.media_type, document.charset, find)
     decompressor = Decompressor(document.coding, settings.max_request_size_bytes)
     directory = str(settings.runs_dir)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 from fastapi.testclient import TestClient
 
-from api.privacy.findings import Finding
+from api.privacy import inference
+from api.privacy.findings import Finding, ModelError
 from api.privacy.predict import PATH
 from api.problem import MEDIA_TYPE
 from tests.support.service import StubModel, eventually, metric, model_reason, serving, words
@@ -114,7 +115,8 @@ def test_a_body_too_large_is_refused_before_it_is_read_or_while_it_is() -> None:
     assert {announced.headers["content-type"], streamed.headers["content-type"]} == {MEDIA_TYPE}
 
 
-def test_not_ready_until_the_model_is_loaded() -> None:
+def test_not_ready_until_the_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "LOADING_PATIENCE", 0.1)
     go = threading.Event()
 
     def load(_: object) -> StubModel:
@@ -133,6 +135,38 @@ def test_not_ready_until_the_model_is_loaded() -> None:
         eventually(lambda: model_reason(client) is None)
         eventually(lambda: metric("model_ready") == 1)
         assert client.post(PATH, json={"text": "a"}).status_code == 200
+
+
+def test_a_text_waits_for_a_model_that_is_loading_and_few_do() -> None:
+    go = threading.Event()
+    statuses: list[int] = []
+
+    def load(_: object) -> StubModel:
+        assert go.wait(30)
+        return StubModel()
+
+    def post(client: TestClient) -> None:
+        statuses.append(client.post(PATH, json={"text": "a"}).status_code)
+
+    with serving(load, ready=False, inference_concurrency=2) as client:
+        threads = [threading.Thread(target=post, args=(client,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: statuses == [503])  # the one too many
+        go.set()
+        for thread in threads:
+            thread.join(30)
+    assert statuses == [503, 200, 200]
+
+
+def test_a_model_that_failed_to_load_is_waited_for_by_nobody() -> None:
+    def load(_: object) -> StubModel:
+        raise ModelError("broken")
+
+    with serving(load, ready=False) as client:
+        eventually(lambda: model_reason(client) == "the model failed to load: broken")
+        answer = client.post(PATH, json={"text": "a"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
 def test_when_every_place_is_taken_the_next_is_told_to_come_back() -> None:
