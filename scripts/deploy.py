@@ -1,4 +1,4 @@
-"""Replaces the API's replicas, or changes their number, without a failed request.
+"""Replaces the API's replicas, and the worker after them, or changes their number, without a failed request.
 
 The edge is pinned to the replicas that run, new ones are started beside them and must become healthy, the edge is
 pinned to the new ones, and only when it has let go of the old ones are those stopped. Whatever fails before that leaves
@@ -19,6 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVICE = "api"
+WORKER = "worker"
 PORT = 8000
 HEALTH_TIMEOUT = 300.0  # seconds a new replica has to become healthy
 # Seconds until the edge sends nothing more to a replica it is no longer pinned to: NGINX's keepalive_min_timeout
@@ -57,8 +58,9 @@ def main() -> int:
         else:
             if not options.no_build:
                 say("building")
-                compose("build", "--quiet", SERVICE)
+                checked("scripts/build.sh")
             replace(running, wanted)
+            follow()
     except DeployError as error:
         print(f"deploy: {error}", file=sys.stderr)
         return 1
@@ -94,6 +96,17 @@ def replace(old: Sequence[str], wanted: int) -> None:
         new = start_beside(old, wanted)
         pin(new)
         stop(old)
+
+
+def follow() -> None:
+    """Put the new image under the worker of jobs too; it gives back what it has begun.
+
+    Raises:
+        DeployError: it does not become healthy. The API's new replicas stay.
+
+    """
+    say(f"the {WORKER}")
+    compose("up", "--detach", "--no-deps", "--no-build", "--wait", WORKER)
 
 
 def scale(running: Sequence[str], wanted: int) -> None:

@@ -19,14 +19,7 @@ step "images of others"
 python3 scripts/images.py
 
 step "the API's image"
-# From the last commit, not from now: building the same code twice gives the same image.
-if git rev-parse HEAD >/dev/null 2>&1; then
-    VERSION=$(git describe --tags --always --dirty) REVISION=$(git rev-parse HEAD) CREATED=$(git log -1 --format=%cI)
-    export VERSION REVISION CREATED
-fi
-# Compose reads .env for itself; the plain `docker build` of the bases of an image of your own must be told.
-if grep -q '^API_CONTEXT=.' .env || [ -n "${API_CONTEXT:-}" ]; then scripts/bases.sh; fi
-compose build --quiet
+scripts/build.sh
 
 step "starting, until every service is healthy"
 if ! said=$(compose up --detach --quiet-pull --wait --wait-timeout 300 2>&1); then

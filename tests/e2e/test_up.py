@@ -83,7 +83,7 @@ WRONG = [
     ("api", "LOG_FORMAT", "xml", "json or text"),
     ("api", "APP", "nothing", Path),
     ("nginx", "RATE_LIMIT", "fast", "a whole number from 1 to 1000000"),
-    ("nginx", "MAX_REQUEST_SIZE_BYTES", "300MB", "a whole number from 1024 to 9999999999"),
+    ("nginx", "MAX_REQUEST_SIZE_BYTES", "300MB", "a whole number from 1024 to 10737418240"),
     ("alertmanager", "ALERT_WEBHOOK_URL", "nowhere", "an http:// or https:// address"),
 ]
 
@@ -120,15 +120,30 @@ def test_up_shows_the_line_of_what_did_not_start(made: Stack) -> None:
     }
 
 
+def test_a_deploy_builds_what_up_would(made: Stack) -> None:
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "as copied"]):
+        assert made.run(*git, *command).returncode == 0
+    worker = made.inspect("worker")[0]["Id"]
+    assert made.run("make", "deploy").returncode == 0
+    assert made.inspect("worker")[0]["Id"] != worker
+    with made.client() as client:
+        assert client.get("/health").json()["version"] == made.run(*git, "describe", "--always").stdout.strip()
+    before = containers(made)
+    result = made.run("make", "up")
+    assert result.returncode == 0, result.stderr
+    assert containers(made) == before
+
+
 def test_your_own_certificate_is_served(made: Stack) -> None:
     certificate, key = made.directory / "own.crt", made.directory / "own.key"
+    as_root = ["run", "--rm", "--user", "0", "-v", f"{made.directory}:/out", made_image(made)]
     subject = ["-subj", "/CN=own.example", "-addext", "subjectAltName=DNS:own.example"]
     docker(
-        "run", "--rm", "--user", "0", "-v", f"{made.directory}:/out", made_image(made), "openssl", "req", "-x509",
-        "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", *subject,
-        "-keyout", "/out/own.key", "-out", "/out/own.crt",
+        *as_root, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc",
+        *subject, "-keyout", "/out/own.key", "-out", "/out/own.crt",
     )  # fmt: skip
-    key.chmod(0o644)
+    docker(*as_root, "sh", "-c", "chown 10001 /out/own.key && chmod 600 /out/own.key")  # as private as can be
     result = made.run("make", "up", TLS_CERT=str(certificate), TLS_KEY=str(key))
     assert result.returncode == 0, result.stderr
     eventually(
