@@ -21,9 +21,13 @@ RUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=pip_conf,target=/etc
     if [ -s /run/secrets/ca_bundle ]; then export PIP_CERT=/run/secrets/ca_bundle; fi; \
     pip install --require-hashes --only-binary=:all: -r requirements/service.txt
 
-# The runtime serves your code: without ours, a module of yours may be called api.main.
-FROM build AS code-runtime
+FROM build AS code-service
 COPY api /opt/sightglass/api
+# A clone made under a strict umask: the container's user could not read it.
+RUN chmod -R a+rX /opt/sightglass
+
+# The runtime serves your code: without ours, a module of yours may be called api.main.
+FROM code-service AS code-runtime
 RUN rm -r /opt/sightglass/api/main.py /opt/sightglass/api/privacy
 
 # pip has done its work, and debug symbols are a third of what it installed.
@@ -70,7 +74,7 @@ LABEL org.opencontainers.image.title="sightglass-runtime" \
 
 FROM base AS service
 COPY --from=venv-service /opt/venv /opt/venv
-COPY api /opt/sightglass/api
+COPY --from=code-service /opt/sightglass /opt/sightglass
 ARG VERSION=0.0.0+unknown
 ARG REVISION=unknown
 ARG CREATED=unknown
