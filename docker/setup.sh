@@ -7,6 +7,19 @@ umask 022  # each volume is mounted only where its content is needed; within it 
 refuse() { printf '%s\n' "$1" >&2; exit 2; }
 
 tls=/run/tls
+names=${SERVER_NAME:-}
+OURS="Sightglass self-signed"
+
+# The certificate there is serves: somebody else's always, one of ours while it has all names and a month to go.
+fits() {
+    [ -s $tls/tls.crt ] && [ -s $tls/tls.key ] || return 1
+    case $(openssl x509 -in $tls/tls.crt -noout -subject) in *"$OURS"*) ;; *) return 0 ;; esac
+    openssl x509 -in $tls/tls.crt -noout -checkend 2592000 >/dev/null || return 1
+    for name in $names; do
+        case $(openssl x509 -in $tls/tls.crt -noout -checkhost "$name") in *"does match"*) ;; *) return 1 ;; esac
+    done
+}
+
 if [ -s /run/secrets/tls_cert ] || [ -s /run/secrets/tls_key ]; then
     # Checked here, because NGINX would say less and only after a restart loop.
     [ -r /run/secrets/tls_key ] && [ -r /run/secrets/tls_cert ] ||
@@ -16,18 +29,26 @@ if [ -s /run/secrets/tls_cert ] || [ -s /run/secrets/tls_key ]; then
     key=$(openssl pkey -in /run/secrets/tls_key -pubout 2>/dev/null) ||
         refuse "TLS_KEY: not a private key; expected a PEM file without a passphrase"
     [ "$certificate" = "$key" ] || refuse "TLS_KEY: not the key of TLS_CERT; expected the two to belong together"
-    cp /run/secrets/tls_key $tls/new.key && mv $tls/new.key $tls/tls.key
-    cp /run/secrets/tls_cert $tls/new.crt && mv $tls/new.crt $tls/tls.crt
+    # Not cp, which keeps a mode that only its owner may read.
+    cat /run/secrets/tls_key > $tls/new.key && mv $tls/new.key $tls/tls.key
+    cat /run/secrets/tls_cert > $tls/new.crt && mv $tls/new.crt $tls/tls.crt
     echo "certificate: yours ($(openssl x509 -in $tls/tls.crt -noout -enddate))"
-elif [ ! -s $tls/tls.crt ] || [ ! -s $tls/tls.key ]; then
-    name=${SERVER_NAME:-localhost}
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -sha256 -days 825 \
-        -subj "/CN=$name" -addext "subjectAltName=DNS:$name,DNS:localhost,IP:127.0.0.1" \
-        -addext "extendedKeyUsage=serverAuth" -keyout $tls/tls.key -out $tls/tls.crt 2>/dev/null
-    chmod 644 $tls/tls.key
-    echo "certificate: self-signed for $name, generated"
-else
+elif fits; then
     echo "certificate: kept ($(openssl x509 -in $tls/tls.crt -noout -enddate))"
+else
+    alternatives=DNS:localhost,IP:127.0.0.1
+    for name in $names; do alternatives=$alternatives,DNS:$name; done
+    said=$(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -sha256 -days 825 \
+        -subj "/CN=$OURS" -addext "subjectAltName=$alternatives" -addext "extendedKeyUsage=serverAuth" \
+        -keyout $tls/new.key -out $tls/new.crt 2>&1) || {
+        rm -f $tls/new.*
+        refuse "SERVER_NAME=$names: no certificate can be made for it; expected host names, separated by spaces ($(
+            printf '%s\n' "$said" | tail -n 1))"
+    }
+    chmod 644 $tls/new.key
+    mv $tls/new.key $tls/tls.key
+    mv $tls/new.crt $tls/tls.crt
+    echo "certificate: self-signed for ${names:-localhost}, generated"
 fi
 
 credentials=/run/credentials

@@ -1,0 +1,58 @@
+"""The certificate that is made where none is given, for the names there are."""
+
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from tests.stack import ROOT, Stack
+
+LONG = "a-service-with-a-name-that-says-what-it-does.of-a-team-that-does-so-too.example"
+
+
+def setup(stack: Stack, directory: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run docker/setup.sh as the Compose file does, with directories of the host for volumes."""
+    for volume in ("tls", "credentials"):
+        (directory / volume).mkdir(exist_ok=True)
+        (directory / volume).chmod(0o777)
+    (image,) = {container["Config"]["Image"] for container in stack.inspect("api")}
+    return subprocess.run(
+        ["docker", "run", "--rm", "--network", "none", "--volume", f"{ROOT}/docker:/etc/sightglass:ro",
+         "--volume", f"{directory}/tls:/run/tls", "--volume", f"{directory}/credentials:/run/credentials",
+         *(f"--env={name}={value}" for name, value in environment.items()), image, "sh", "/etc/sightglass/setup.sh"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def names(directory: Path) -> set[str]:
+    certificate = x509.load_pem_x509_certificate((directory / "tls" / "tls.crt").read_bytes())
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return set(found.get_values_for_type(x509.DNSName))
+
+
+def test_it_has_every_name_and_is_made_again_for_others_only(stack: Stack, tmp_path: Path) -> None:
+    certificate = tmp_path / "tls" / "tls.crt"
+    assert setup(stack, tmp_path).returncode == 0
+    assert names(tmp_path) == {"localhost"}
+    first = certificate.read_bytes()
+    assert "kept" in setup(stack, tmp_path).stdout
+    assert certificate.read_bytes() == first
+
+    several = setup(stack, tmp_path, SERVER_NAME=f"a.example {LONG}")
+    assert several.returncode == 0, several.stderr
+    assert names(tmp_path) == {"localhost", "a.example", LONG}
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, tmp_path / "tls" / "tls.key")
+    second = certificate.read_bytes()
+    assert setup(stack, tmp_path, SERVER_NAME="a.example").returncode == 0
+    assert certificate.read_bytes() == second
+
+
+@pytest.mark.parametrize("name", ["a,,b", "a:b,c"])
+def test_a_name_no_certificate_can_have_is_one_line(stack: Stack, tmp_path: Path, name: str) -> None:
+    result = setup(stack, tmp_path, SERVER_NAME=name)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"SERVER_NAME={name}: ")
+    assert list((tmp_path / "tls").iterdir()) == []
