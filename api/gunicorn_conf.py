@@ -34,8 +34,9 @@ preload_app = False
 # A worker whose event loop has not moved for so long is killed.
 timeout = _settings.gunicorn_timeout
 
-# Below `timeout`: a worker that drains is not mistaken for one that hangs. The container's stop grace is above both.
-graceful_timeout = timeout - max(1, timeout // 6)
+# Below `timeout`: a worker that drains is not mistaken for one that hangs. Below the container's stop grace: after it,
+# Docker kills.
+graceful_timeout = min(timeout - max(1, timeout // 6), _settings.api_stop_grace - 10)
 
 # Above NGINX's 60 s for idle upstream connections: the proxy closes first, and no request meets a closing socket.
 keepalive = 75

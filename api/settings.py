@@ -50,11 +50,13 @@ class Settings(BaseSettings):
     gunicorn_max_requests: int = Field(
         0, ge=0, le=10**9, description="requests after which a worker is replaced, 0 (never) to 1000000000"
     )
+    api_stop_grace: int = Field(90, ge=30, le=7200, description="whole seconds from 30 to 7200")
     shutdown_delay: int = Field(
         0,
         ge=0,
         le=300,
-        description="whole seconds from 0 to 300, at most a third of GUNICORN_TIMEOUT, in which /ready already fails",
+        description="whole seconds from 0 to 300, in which /ready already fails; at most a third of GUNICORN_TIMEOUT "
+        "and of API_STOP_GRACE",
     )
     forwarded_allow_ips: str = Field(
         "127.0.0.1,::1", description="addresses and networks of the proxies, separated by commas, or *"
@@ -95,7 +97,7 @@ class Settings(BaseSettings):
     @field_validator("shutdown_delay")
     @classmethod
     def _leave_time_to_finish(cls, delay: int, info: ValidationInfo) -> int:
-        if delay * 3 > info.data.get("gunicorn_timeout", 60):
+        if delay * 3 > min(info.data.get("gunicorn_timeout", 60), info.data.get("api_stop_grace", 90)):
             raise ValueError(cls.model_fields["shutdown_delay"].description)
         return delay
 

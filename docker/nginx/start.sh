@@ -14,7 +14,7 @@ refuse() { # name value expected
 
 number() { # name value least most
     case $2 in
-    '' | *[!0-9]* | 0?* | ???????????*) refuse "$1" "$2" "a whole number from $3 to $4" ;;
+    '' | *[!0-9]* | 0?* | ????????????*) refuse "$1" "$2" "a whole number from $3 to $4" ;;
     esac
     if [ "$2" -lt "$3" ] || [ "$2" -gt "$4" ]; then refuse "$1" "$2" "a whole number from $3 to $4"; fi
 }
@@ -57,7 +57,7 @@ true | false) ;;
 *) refuse HTTP3 "$HTTP3" "true or false" ;;
 esac
 number CONNECTION_LIMIT "$CONNECTION_LIMIT" 1 65535
-number MAX_REQUEST_SIZE_BYTES "$MAX_REQUEST_SIZE_BYTES" 1024 9999999999
+number MAX_REQUEST_SIZE_BYTES "$MAX_REQUEST_SIZE_BYTES" 1024 10737418240
 number HTTPS_PORT "$HTTPS_PORT" 1 65535
 matching SERVER_NAME "$SERVER_NAME" '[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*' \
     "host names in lower case, separated by spaces"

@@ -23,7 +23,8 @@ SETTINGS = {
     for name, field in Settings.model_fields.items()
     if field.default is not None
 }
-EDGE = dict(re.findall(r"^([A-Z_]+)=\$\{\1:-(.*)\}$", (ROOT / "docker/nginx/start.sh").read_text(), re.MULTILINE))
+START = (ROOT / "docker/nginx/start.sh").read_text()
+EDGE = dict(re.findall(r"^([A-Z_]+)=\$\{\1:-(.*)\}$", START, re.MULTILINE))
 
 FOR_COMPOSE_ITSELF = {"COMPOSE_FILE"}
 BUILD_ARGUMENTS = {"PYTHON_IMAGE"}  # the others are set by make up, or the shell's own
@@ -43,6 +44,25 @@ def test_the_template_shows_the_real_defaults() -> None:
     for name in set(TEMPLATE) - FOR_COMPOSE_ITSELF - SHOWN_EMPTY | {"API_IMAGE"}:
         defaults = INTERPOLATED.get(name, set()) | {d for d in (SETTINGS.get(name), EDGE.get(name)) if d is not None}
         assert {TEMPLATE[name]} - {""} == defaults - {""}, name
+
+
+def test_the_edge_and_the_api_take_the_same_values() -> None:
+    ranges = re.findall(r'^number ([A-Z_]+) "\$\1" (\d+) (\d+)$', START, re.MULTILINE)
+    both = {name: {"ge": int(least), "le": int(most)} for name, least, most in ranges if name in SETTINGS}
+    assert set(both) == set(SETTINGS) & set(EDGE)
+    for name, limits in both.items():
+        metadata = Settings.model_fields[name.lower()].metadata
+        assert {"ge": metadata[0].ge, "le": metadata[1].le} == limits
+
+
+def test_containers_hold_the_processes_and_threads_that_may_be_asked_for() -> None:
+    limits = {name: service["deploy"]["resources"]["limits"]["pids"] for name, service in SERVICES.items()}
+    workers = Settings.model_fields["web_concurrency"].metadata[1].le
+    # anyio runs plain functions of the application in up to 40 threads; a few more are ours and the libraries'.
+    assert limits["api"] >= workers * (40 + 15)
+    most = re.search(r'^number NGINX_WORKERS "\$NGINX_WORKERS" 1 (\d+)$', START, re.MULTILINE)
+    assert most is not None
+    assert limits["nginx"] >= 4 * int(most[1])  # those of earlier reloads may still be finishing
 
 
 def test_every_setting_reaches_the_api_and_the_edge() -> None:

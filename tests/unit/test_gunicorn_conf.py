@@ -45,10 +45,16 @@ def test_gunicorn_takes_every_value(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_drain_fits_into_the_grace_and_the_grace_into_the_timeout(
     monkeypatch: pytest.MonkeyPatch, timeout: str
 ) -> None:
-    found = configuration(monkeypatch, GUNICORN_TIMEOUT=timeout)
+    found = configuration(monkeypatch, GUNICORN_TIMEOUT=timeout, API_STOP_GRACE="7200")
     assert found["graceful_timeout"] < found["timeout"] == int(timeout)
     for delay in (0, int(timeout) // 3):
         assert 0 < delay + seconds_to_finish(found["graceful_timeout"], delay) < found["graceful_timeout"]
+
+
+@pytest.mark.parametrize(("timeout", "grace"), [("3600", "90"), ("300", "30"), ("60", "7200")])
+def test_drain_ends_before_docker_kills(monkeypatch: pytest.MonkeyPatch, timeout: str, grace: str) -> None:
+    found = configuration(monkeypatch, GUNICORN_TIMEOUT=timeout, API_STOP_GRACE=grace)
+    assert found["graceful_timeout"] < min(int(timeout), int(grace))
 
 
 def test_workers_follow_web_concurrency_else_the_environment_else_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
