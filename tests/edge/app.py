@@ -50,6 +50,11 @@ async def readily(request: Request) -> Response:
     return PlainTextResponse("the app's own", status_code=503 if "UNREADY" in os.environ else 200)
 
 
+@app.get("/problem")
+async def problem() -> str:
+    return "the app's own"
+
+
 @app.post("/sink")
 async def sink(request: Request) -> dict[str, object]:
     size, digest = 0, hashlib.sha256()

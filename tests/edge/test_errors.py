@@ -58,6 +58,11 @@ def test_errors_of_the_edge_are_problems(small: Edge, status: int, request_bytes
     check(small, status, small.raw(request_bytes))
 
 
+def test_an_application_may_have_a_path_of_that_name(edge: Edge) -> None:
+    with edge.client() as client:
+        assert client.get("/problem").json() == "the app's own"
+
+
 def test_plain_http_on_the_tls_port_is_a_problem(edge: Edge) -> None:
     with edge.connect() as tls:  # the port is the TLS one …
         assert tls.getpeername()[1] == edge.https_port
