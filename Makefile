@@ -29,7 +29,7 @@ logs:  ## follow every container's log
 ps:  ## the containers and how they are
 	@$(COMPOSE) ps
 
-credentials:  ## show Grafana's user and password
+credentials:  ## show Grafana's admin password
 	@$(COMPOSE) run --rm --no-deps -T --quiet-pull setup sh -c 'printf "Grafana: "; cat /run/credentials/grafana_admin_password; echo'
 
 dev:  ## the API alone on http://localhost:8000, reloading as you type
