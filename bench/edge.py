@@ -1,10 +1,10 @@
 """What the edge costs: the full configuration against the barest TLS proxy_pass, in the same run, on the same machine.
 
-Both are the same NGINX with one worker on a CPU of its own; `wrk` and the upstream have the other. The upstream is
-first an NGINX that answers from memory, so that the edge alone is measured, then the API's runtime image, which is
-what stands there in production. Rounds alternate, and the median of the rounds' ratios counts: whatever else the
-machine does meets both. Run as ``python -m bench.edge``; with ``--soak`` it sends a million requests and watches the
-memory instead.
+Both are the same NGINX with one worker on a CPU of its own; `wrk` has the other and asks the container itself, not a
+published port, whose userland proxy costs as much again. The upstream is first an NGINX that answers from memory, on
+`wrk`'s CPU, so that the edge alone is measured; then a FastAPI route that does nothing; then the shipped service's
+predict. Rounds alternate, and the median of the rounds' ratios counts: whatever else the machine does meets both. Run
+as ``python -m bench.edge``; with ``--soak`` it sends a million requests and watches the memory instead.
 """
 
 import argparse
@@ -21,10 +21,11 @@ from typing import NamedTuple
 
 from bench.report import publish, table
 from tests.edge.containers import Edge, Network, docker
-from tests.edge.images import build_runtime, choose
+from tests.edge.images import build, choose
 
 CONNECTIONS = 32
 CONFIGURATIONS = Path(__file__).parent / "edge_nginx"
+PREDICT = CONFIGURATIONS / "predict.lua"
 SECTION = "Cost of the edge"
 HEAD = ["upstream: edge", "requests/s", "median, ms", "p99, ms", "CPU µs a request"]
 UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
@@ -61,13 +62,17 @@ def main() -> None:
             bare = start(network, directory / "bare", CONFIGURATIONS / "bare.conf")
             rows = compare("from memory", full, bare, options.rounds, options.seconds)
             network.remove(upstream)
-            build_runtime(network.api_image, base)
-            network.start_api(WEB_CONCURRENCY="2")
-            bare.exec(
-                "nginx", "-c", "/etc/sightglass/bare.conf", "-s", "reload"
-            )  # it resolved the upstream when it started
-            time.sleep(2)
-            rows += compare("the API", full, bare, options.rounds, options.seconds)
+            build(network.api_image, base)
+            upstream = network.start_api(WEB_CONCURRENCY="2")
+            follow(bare)
+            rows += compare("an empty route", full, bare, options.rounds, options.seconds)
+            network.remove(upstream)
+            build(network.api_image, base, "service")
+            network.start_api(
+                WEB_CONCURRENCY="2", APP="api.main:app", RUNS_DIR="/tmp", INFERENCE_CONCURRENCY=str(CONNECTIONS)
+            )
+            follow(bare)
+            rows += compare("predict", full, bare, options.rounds, options.seconds, PREDICT)
         finally:
             network.close()
             subprocess.run(["docker", "image", "rm", network.api_image], capture_output=True, check=False)
@@ -77,6 +82,12 @@ def main() -> None:
         f"rounds of {options.seconds} s; CPU time is the worker's. Full ÷ bare: median (least–most).\n\n"  # noqa: RUF001
         + table(HEAD, rows),
     )
+
+
+def follow(bare: Edge) -> None:
+    """Have the bare proxy, which resolves its upstream when it starts, find the one that runs now."""
+    bare.exec("nginx", "-c", "/etc/sightglass/bare.conf", "-s", "reload")
+    time.sleep(3)  # and the full one, which asks every two seconds
 
 
 def start_upstream(network: Network) -> str:
@@ -96,15 +107,17 @@ def start(network: Network, directory: Path, bare: Path | None = None) -> Edge:
     return Edge(network, directory, variables, bare=bare, cpus="0").wait()
 
 
-def compare(upstream: str, full: Edge, bare: Edge, rounds: int, seconds: int) -> list[list[str]]:
+def compare(
+    upstream: str, full: Edge, bare: Edge, rounds: int, seconds: int, script: Path | None = None
+) -> list[list[str]]:
     """Alternate between the two; returns the table's rows of this upstream."""
     edges = {"bare": bare, "full": full}
     measured: dict[str, list[Round]] = {name: [] for name in edges}
     for edge in edges.values():
-        measure(edge, 2)
+        measure(edge, 2, script)
     for number in range(rounds):
         for name in sorted(edges, reverse=number % 2 == 0):
-            measured[name].append(measure(edges[name], seconds))
+            measured[name].append(measure(edges[name], seconds, script))
     rows = []
     for name, results in measured.items():
         rate, p50, p99, cpu = (statistics.median(values) for values in zip(*results, strict=True))
@@ -115,15 +128,16 @@ def compare(upstream: str, full: Edge, bare: Edge, rounds: int, seconds: int) ->
     return [*rows, [f"{upstream}: full ÷ bare", *shown]]
 
 
-def measure(edge: Edge, seconds: int) -> Round:
-    """Run wrk over TLS with keep-alive connections.
+def measure(edge: Edge, seconds: int, script: Path | None = None) -> Round:
+    """Run wrk over TLS with keep-alive connections: GETs, or what its script says.
 
     Raises:
         RuntimeError: an answer was not 2xx, or a connection failed.
 
     """
-    target = f"{edge.url}/api/v1/jobs/17"
-    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", target]
+    target = f"https://{edge.network.address(edge.container)}:8443/api/v1/jobs/17"
+    options = [f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", *(["-s", str(script)] if script else [])]
+    command = ["taskset", "-c", "1", "wrk", "-t1", *options, target]
     before = cpu_seconds(edge)
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     used = cpu_seconds(edge) - before

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.edge.containers import Edge, Network, docker
-from tests.edge.images import build_runtime, choose
+from tests.edge.images import build, choose
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +15,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """NGINX's image as the Compose file names it, or its stand-in, and the runtime image, in a network of their own."""
     nginx, base = choose(tmp_path_factory.mktemp("images"))
     tag = f"sightglass-edge-test-{uuid.uuid4().hex[:8]}"
-    build_runtime(tag, base)
+    build(tag, base)
     created = Network(nginx, tag)
     try:
         yield created

@@ -22,9 +22,9 @@ def choose(directory: Path) -> tuple[str, str | None]:
     return services["nginx"]["image"], chosen.get("PYTHON_IMAGE")
 
 
-def build_runtime(tag: str, base: str | None) -> None:
-    """Build the runtime image, into which tests/edge/app.py is mounted."""
+def build(tag: str, base: str | None, target: str = "runtime") -> None:
+    """Build the runtime image, into which tests/edge/app.py is mounted, or the shipped service's."""
     arguments = ["--build-arg", f"PYTHON_IMAGE={base}"] if base else []
     lent = ("id=ca_bundle,src=/etc/ssl/certs/ca-certificates.crt", "id=pip_conf,src=/dev/null")
     secrets = [argument for secret in lent for argument in ("--secret", secret)]
-    docker("buildx", "build", "--load", "--quiet", "--target", "runtime", "--tag", tag, *arguments, *secrets, str(ROOT))
+    docker("buildx", "build", "--load", "--quiet", "--target", target, "--tag", tag, *arguments, *secrets, str(ROOT))
