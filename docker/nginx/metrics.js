@@ -4,6 +4,7 @@
 // Upper bounds in seconds, the API's own (api/observability).
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
+const FAILURES = [500, 502, 503, 504];
 const CACHE_RESULTS = ['BYPASS', 'EXPIRED', 'HIT', 'MISS', 'REVALIDATED', 'STALE', 'UPDATING'];
 const CONNECTION_STATES = ['active', 'reading', 'waiting', 'writing'];
 const EVERYTHING = 1000000; // items() stops at 1024 unless told otherwise
@@ -70,7 +71,7 @@ function render(r) {
     r.headersOut['Content-Type'] = 'text/plain; version=0.0.4; charset=utf-8';
     r.return(200, [
         family('edge_http_requests_total', 'counter', 'Requests answered, refused or broken off.',
-            (counters.requests ?? []).map(([[route, method, status], n]) => [{ route, method, status }, n])),
+            requests(counters.requests ?? [])),
         latency(counters),
         family('edge_cache_requests_total', 'counter', 'Requests that asked the response cache, by its answer.',
             CACHE_RESULTS.map((cache) => [{ cache: cache.toLowerCase() }, labelled(counters.cache, cache)])),
@@ -83,6 +84,21 @@ function render(r) {
         family('edge_metrics_dropped_total', 'counter', 'Requests not counted in full because the counters\' memory was full.',
             [[{}, single(counters.dropped)]]),
     ].join(''));
+}
+
+// A failure's series is there, at 0, from its route's first request on: rate() cannot see the first value of a series.
+function requests(pairs) {
+    const totals = {};
+    for (const [[route, method, status], n] of pairs) {
+        for (const failure of FAILURES) {
+            totals[`${route}|${method}|${failure}`] ??= 0;
+        }
+        totals[`${route}|${method}|${status}`] = n;
+    }
+    return Object.keys(totals).map((key) => {
+        const [route, method, status] = key.split('|');
+        return [{ route, method, status }, totals[key]];
+    });
 }
 
 function latency(counters) {

@@ -140,6 +140,21 @@ def test_everything_is_there_before_the_first_request(start_edge: Callable[..., 
     }  # fmt: skip
 
 
+def test_a_failure_is_there_at_zero_before_it_happens(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge()
+    with edge.client() as client:
+        assert client.get("/api/v1/jobs/17").status_code == 200
+
+    def found() -> dict[tuple[str, str, str], float]:
+        families = text_string_to_metric_families(edge.exposition())
+        samples = [sample for family in families for sample in family.samples if sample.name == REQUESTS]
+        return {(s.labels["route"], s.labels["method"], s.labels["status"]): s.value for s in samples}
+
+    expected = {("/api/v1/jobs/{job_id}", "GET", status): 0.0 for status in ("500", "502", "503", "504")}
+    expected["/api/v1/jobs/{job_id}", "GET", "200"] = 1.0
+    eventually(lambda: found() == expected, found)
+
+
 def test_open_connections_are_shown(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge()
     before = edge.counts("edge_connections", "state")["active",]
