@@ -645,3 +645,15 @@ async def test_a_blocked_loop_shows_its_current_lag(observed: Observed, monkeypa
     assert observed.value("event_loop_lag_seconds") == 6.5
     observed.worker.metrics.lag_expected(108.0)
     assert observed.value("event_loop_lag_seconds") == 0.25
+
+
+async def test_a_request_whose_route_cannot_be_named_is_over_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    observed = Observed(make_app())
+
+    def fail(_: Scope) -> str:
+        raise BrokenError
+
+    monkeypatch.setattr(observed.app, "_route_of", fail)
+    with pytest.raises(BrokenError):
+        await ask(observed, http(path="/items/1"))
+    assert observed.value("http_requests_in_progress") == 0
