@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
 from opentelemetry import trace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from prometheus_client import REGISTRY
 
 from api.observability.context import current_request
@@ -285,6 +286,48 @@ async def test_standard_variables_name_the_service(
     async with traced(monkeypatch, receiver.endpoint) as served:
         await served.get("/api/items/1")
     assert receiver.resource["service.name"] == "named"
+
+
+@pytest.mark.parametrize(
+    ("environment", "queue", "batch"),
+    [
+        ({}, 2048, 512),
+        (
+            {"OTEL_BSP_MAX_QUEUE_SIZE": "", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "", "OTEL_BSP_SCHEDULE_DELAY": ""},
+            2048,
+            512,
+        ),
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "100"}, 100, 100),
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "5000", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4096"}, 5000, 4096),
+    ],
+)
+async def test_standard_variables_shape_the_batches(
+    monkeypatch: pytest.MonkeyPatch,
+    receiver: OtlpReceiver,
+    caplog: pytest.LogCaptureFixture,
+    environment: dict[str, str],
+    queue: int,
+    batch: int,
+) -> None:
+    chosen: dict[str, int] = {}
+
+    def processor(exporter: SpanExporter, **options: Any) -> BatchSpanProcessor:
+        chosen.update(options)
+        return BatchSpanProcessor(exporter, **options)
+
+    monkeypatch.setattr("api.observability.tracing.BatchSpanProcessor", processor)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    async with traced(monkeypatch, receiver.endpoint) as served:
+        await served.get("/api/items/1")
+    assert chosen == {
+        "max_queue_size": queue,
+        "max_export_batch_size": batch,
+        "schedule_delay_millis": 5000,
+        "export_timeout_millis": 30000,
+    }
+    assert len(receiver.spans) == 1
+    assert "OTEL_BSP" not in caplog.text
 
 
 def _failed() -> float:
