@@ -105,12 +105,16 @@ class Settings(BaseSettings):
         None, gt=0, le=600, description="seconds (not milliseconds), above 0 and at most 600"
     )
     # The defaults are those of OpenTelemetry's specification.
-    otel_bsp_schedule_delay: int = Field(5000, ge=1, description="whole milliseconds from 1")
-    otel_bsp_max_queue_size: int = Field(2048, ge=1, description="a whole number from 1")
+    otel_bsp_schedule_delay: int = Field(
+        5000, ge=1, le=3_600_000, description="whole milliseconds from 1 to 3600000 (an hour)"
+    )
+    otel_bsp_max_queue_size: int = Field(2048, ge=1, le=10**6, description="a whole number from 1 to 1000000")
     otel_bsp_max_export_batch_size: int | None = Field(
         None, ge=1, description="a whole number from 1, at most OTEL_BSP_MAX_QUEUE_SIZE; unset, 512 or that"
     )
-    otel_bsp_export_timeout: int = Field(30000, ge=1, description="whole milliseconds from 1")
+    otel_bsp_export_timeout: int = Field(
+        30000, ge=1, le=3_600_000, description="whole milliseconds from 1 to 3600000 (an hour)"
+    )
 
     @field_validator("shutdown_delay")
     @classmethod
