@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from prometheus_client import REGISTRY
@@ -91,7 +93,11 @@ class Traced:
         return await self.client.get(path, headers=headers)
 
 
-Start = Callable[..., AbstractAsyncContextManager[Traced]]
+@pytest.fixture(autouse=True)
+def _no_exporter_is_left() -> Iterator[None]:
+    """One that tries again and again would write into whatever comes after."""
+    yield
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("OtelBatch")] == []
 
 
 @pytest.fixture
@@ -106,6 +112,13 @@ async def traced(
 ) -> AsyncIterator[Traced]:
     """Serve the app with tracing between start and shutdown; leaving sends the spans."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    exporters: list[OTLPSpanExporter] = []
+
+    def exporter() -> OTLPSpanExporter:
+        exporters.append(OTLPSpanExporter())
+        return exporters[-1]
+
+    monkeypatch.setattr("api.observability.tracing.OTLPSpanExporter", exporter)
     app = app or sample_app()
     route_of = RouteTemplates(app).find
     tracing = Tracing(Settings.model_validate({"tracing_enabled": True} | settings), route_of)
@@ -116,6 +129,16 @@ async def traced(
         yield Traced(middleware, tracing)
     finally:
         await asyncio.to_thread(tracing.shutdown)
+        await asyncio.to_thread(_end, exporters)
+
+
+def _end(exporters: list[OTLPSpanExporter]) -> None:
+    """End what the shutdown has left to the end of the process."""
+    for exporter in exporters:
+        exporter.shutdown()  # type: ignore[no-untyped-call]
+    for thread in threading.enumerate():
+        if thread.name == "tracing-shutdown":
+            thread.join(30)
 
 
 def by_name(receiver: OtlpReceiver) -> dict[str, Span]:
@@ -346,6 +369,7 @@ async def test_silent_collector_stops_neither_requests_nor_the_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("api.observability.tracing.SHUTDOWN_SECONDS", 0.2)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "16")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8")
