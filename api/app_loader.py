@@ -42,7 +42,7 @@ def load_app(path: str) -> ASGIApp:
         raise AppLoadError(f"APP={path}: {attribute} is no ASGI app but a {type(found).__qualname__}")
     try:
         inspect.signature(found).bind(None, None, None)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # the latter where there is no signature to look at
         raise AppLoadError(
             f"APP={path}: {attribute} does not take scope, receive and send, so it is no ASGI app"
         ) from error

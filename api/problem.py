@@ -1,10 +1,11 @@
 """Errors as RFC 9457 problem details, without echoing anything the client sent."""
 
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
+from http.client import responses
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -26,7 +27,7 @@ class Problem(BaseModel):
     """The body of every error (RFC 9457, `application/problem+json`)."""
 
     type: str = Field("about:blank", description="A URI naming the kind of problem.")
-    title: str = Field(description="The status's standard phrase.")
+    title: str = Field(description="The status's standard phrase, or its class where it has none.")
     status: int = Field(ge=400, le=599, description="The HTTP status code.")
     detail: str | None = Field(None, description="What went wrong this time.")
     request_id: str | None = Field(None, description="The `X-Request-ID` of this request, to find it in the logs.")
@@ -63,7 +64,7 @@ def problem_response(
     """Render a problem; members without a value are left out."""
     context = current_request.get()
     body = Problem(
-        title=HTTPStatus(status).phrase,
+        title=_title(status),
         status=status,
         detail=detail,
         request_id=context.request_id if context else None,
@@ -85,9 +86,13 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: _response(status) for status in statuses}
 
 
+def _title(status: int) -> str:
+    return responses.get(status) or ("Client Error" if status < 500 else "Server Error")
+
+
 def _response(status: int) -> dict[str, Any]:
     response: dict[str, Any] = {
-        "description": HTTPStatus(status).phrase,
+        "description": _title(status),
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
     if status in (429, 503):
@@ -109,9 +114,11 @@ def _describe(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-async def _http_error(_: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  (Starlette's handler type is wider than its calls)
-    detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
+    if error.status_code < 400:  # raised all the same: a redirect, a 304
+        return await http_exception_handler(request, error)
+    detail = error.detail if error.detail not in ("", _title(error.status_code)) else None
     return problem_response(error.status_code, detail, errors=getattr(error, "errors", None), headers=error.headers)
 
 

@@ -10,7 +10,15 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Never
 
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AnyHttpUrl,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)]
@@ -93,6 +101,22 @@ class Settings(BaseSettings):
     )
     otel_traces_sampler_arg: float = Field(1.0, ge=0, le=1, description="a share from 0 to 1")
     otel_exporter_otlp_protocol: Literal["http/protobuf"] = Field("http/protobuf", description="http/protobuf")
+    # These two the exporter reads by itself, and goes on without where they are wrong.
+    otel_exporter_otlp_endpoint: AnyHttpUrl | None = Field(None, description="http://... or https://...")
+    otel_exporter_otlp_timeout: float | None = Field(
+        None, gt=0, le=600, description="seconds (not milliseconds), above 0 and at most 600"
+    )
+    # The defaults are those of OpenTelemetry's specification.
+    otel_bsp_schedule_delay: int = Field(
+        5000, ge=1, le=3_600_000, description="whole milliseconds from 1 to 3600000 (an hour)"
+    )
+    otel_bsp_max_queue_size: int = Field(2048, ge=1, le=10**6, description="a whole number from 1 to 1000000")
+    otel_bsp_max_export_batch_size: int | None = Field(
+        None, ge=1, description="a whole number from 1, at most OTEL_BSP_MAX_QUEUE_SIZE; unset, 512 or that"
+    )
+    otel_bsp_export_timeout: int = Field(
+        30000, ge=1, le=3_600_000, description="whole milliseconds from 1 to 3600000 (an hour)"
+    )
 
     @field_validator("shutdown_delay")
     @classmethod
@@ -100,6 +124,13 @@ class Settings(BaseSettings):
         if delay * 3 > min(info.data.get("gunicorn_timeout", 60), info.data.get("api_stop_grace", 90)):
             raise ValueError(cls.model_fields["shutdown_delay"].description)
         return delay
+
+    @field_validator("otel_bsp_max_export_batch_size")
+    @classmethod
+    def _fit_into_the_queue(cls, size: int | None, info: ValidationInfo) -> int | None:
+        if size is not None and size > info.data.get("otel_bsp_max_queue_size", size):
+            raise ValueError(cls.model_fields["otel_bsp_max_export_batch_size"].description)
+        return size
 
     @field_validator("forwarded_allow_ips")
     @classmethod

@@ -89,7 +89,12 @@ class _GracefulServer(Server):
 class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc]
     """uvicorn under gunicorn: its access log off (ours has that line), no ``Server`` header, a bounded drain."""
 
-    CONFIG_KWARGS: dict[str, Any] = {"access_log": False, "server_header": False}  # noqa: RUF012 - the base's type
+    # An instrumented app always has a lifespan: one that is not answered is a failed start.
+    CONFIG_KWARGS: dict[str, Any] = {  # noqa: RUF012 - the base's type
+        "access_log": False,
+        "server_header": False,
+        "lifespan": "on",
+    }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -44,7 +44,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         accept = ", ".join(self.headers.get_all("accept", []))
-        response = expose(gather(self.server.slots), accept, self.headers.get("accept-encoding", ""))
+        try:
+            response = expose(gather(self.server.slots), accept, self.headers.get("accept-encoding", ""))
+        except Exception as error:
+            self.send_error(500, type(error).__name__)  # Prometheus shows it as the target's error
+            return
         self.send_response(200)
         for name, value in response.headers:
             self.send_header(name, value)

@@ -74,7 +74,7 @@ def _render(families: Iterable[Family], *, openmetrics: bool) -> bytes:
                 lines += [f"{key} {number(value)}\n" for key, value, _ in group]
     if openmetrics:
         lines.append("# EOF\n")
-    return "".join(lines).encode()
+    return "".join(lines).encode(errors="replace")  # a label's value may be half of a surrogate pair
 
 
 def _negotiate(accept: str) -> tuple[bool, bool]:

@@ -6,7 +6,9 @@ for a successor and written out.
 """
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from prometheus_client.metrics import Counter, Histogram, Summary
 from prometheus_client.metrics_core import Metric
@@ -16,6 +18,8 @@ from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 logger = logging.getLogger(__name__)
+
+_BOUND = re.compile(r'[{,]le="([^"]*)"').search  # in a label's value each quote has a backslash before it
 
 Sample = tuple[str, float, str]
 """Series, value, and its OpenMetrics exemplar as text or ''."""
@@ -49,33 +53,54 @@ def from_registry(registry: CollectorRegistry, worker: str, without: frozenset[s
     """Yield each family of an ordinary registry, and whether its values are totals that this process has counted.
 
     A custom collector's counters are not: they may come from anywhere, a database say, and are already complete.
-    One that raises is left out, said in the log, and spares the others; families named in `without` are left out.
+    One that raises, or reports what no text can say, is left out, said in the log, and spares the others; families
+    named in `without` are left out.
     """
     for collector in list(registry._collector_to_names):
         counted = isinstance(collector, Counter | Histogram | Summary)
         try:
-            metrics = list(collector.collect())
+            families = [_family(metric, worker) for metric in collector.collect()]
         except Exception as error:
             logger.warning("collector %s failed: %s", type(collector).__name__, type(error).__name__)
             continue
-        for metric in metrics:
-            name = escape_metric_name(metric.name, UNDERSCORES)
-            if name not in without:
-                samples = list(_samples(metric, worker))
-                yield (name, metric.type, metric.documentation, metric.unit, samples), counted
+        for family in families:
+            if family[0] not in without:
+                yield family, counted
+
+
+def are_families(data: Any) -> bool:
+    """Whether what another process sent, perhaps one of another version of this code, can be written out."""
+    try:
+        return all(
+            type(name) is type(kind) is type(documentation) is type(unit) is str
+            and all(type(key) is type(exemplar) is str and is_number(value) for key, value, exemplar in samples)
+            for name, kind, documentation, unit, samples in data
+        )
+    except (TypeError, ValueError):
+        return False
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is of the two types that `marshal` hands on as they are."""
+    return type(value) is float or type(value) is int
 
 
 def continued(families: Iterable[Family], inherited: Totals) -> tuple[list[Family], Totals]:
-    """Return the families with a predecessor's totals added, and the totals to hand on."""
+    """Return the families with a predecessor's totals added, and the totals to hand on.
+
+    A family whose type, or whose buckets, are others than the predecessor's starts anew.
+    """
     result: list[Family] = []
     totals: Totals = dict(inherited)
     for name, kind, documentation, unit, samples in families:
         old_kind, *_, old = inherited.get(name, (kind, "", "", {}))
-        before = (old if old_kind == kind else {}).get
+        if old_kind != kind or (kind == "histogram" and samples and _bounds(old) != _bounds(s[0] for s in samples)):
+            old = {}
+        before = old.get
         # The same work without a predecessor: the time of a scrape does not depend on how many there were.
         samples = [(key, value + before(key, 0), exemplar) for key, value, exemplar in samples]
         values = {key: value for key, value, _ in samples}
-        if old_kind == kind and old.keys() - values.keys():
+        if old.keys() - values.keys():
             left = {key: value for key, value in old.items() if key not in values}
             samples += [(key, value, "") for key, value in left.items()]
             values.update(left)
@@ -86,12 +111,28 @@ def continued(families: Iterable[Family], inherited: Totals) -> tuple[list[Famil
     return result, totals
 
 
+def _bounds(keys: Iterable[str]) -> list[str]:
+    """Return the bounds of a family's first histogram, which are those of all."""
+    bounds: list[str] = []
+    for key in keys:
+        if (found := _BOUND(key)) is None:
+            break
+        bounds.append(found[1])
+    return bounds
+
+
 def as_families(totals: Totals) -> list[Family]:
     """Return kept totals as families again."""
     return [
         (name, kind, documentation, unit, [(key, value, "") for key, value in values.items()])
         for name, (kind, documentation, unit, values) in totals.items()
     ]
+
+
+def _family(metric: Metric, worker: str) -> Family:
+    # Plain types: what only behaves like a text or a number may not be one any more in another process.
+    name = str(escape_metric_name(metric.name, UNDERSCORES))
+    return name, str(metric.type), str(metric.documentation), str(metric.unit), list(_samples(metric, worker))
 
 
 def _samples(metric: Metric, worker: str) -> Iterator[Sample]:
@@ -102,7 +143,8 @@ def _samples(metric: Metric, worker: str) -> Iterator[Sample]:
             continue
         labels = [(escape_label_name(label, UNDERSCORES), value) for label, value in sample.labels.items()]
         key = series(escape_metric_name(sample.name, UNDERSCORES), labels, worker)
-        yield key, sample.value, _exemplar(sample.exemplar) if sample.exemplar else ""
+        value = sample.value if is_number(sample.value) else float(sample.value)
+        yield key, value, _exemplar(sample.exemplar) if sample.exemplar else ""
 
 
 def _exemplar(exemplar: Exemplar) -> str:

@@ -5,7 +5,7 @@ import selectors
 import socket
 from time import monotonic
 
-from api.observability.families import Family, Sample, as_families, series
+from api.observability.families import Family, Sample, are_families, as_families, series
 from api.observability.slots import SlotDirectory
 
 DEADLINE = 1.0
@@ -15,9 +15,9 @@ DEADLINE = 1.0
 def gather(directory: SlotDirectory, deadline: float = DEADLINE) -> list[Family]:
     """Ask every slot's worker, and add `worker_up`.
 
-    A worker that does not answer in time is 0 there and is represented by what is known of its totals. A slot without
-    a worker has no `worker_up`, and its totals stay, or the sum over workers would fall when a worker leaves.
-    Nothing is added up across workers: one that is missing would look like a counter reset.
+    A worker that does not answer in time, or answers nonsense, is 0 there and is represented by what is known of its
+    totals. A slot without a worker has no `worker_up`, and its totals stay, or the sum over workers would fall when a
+    worker leaves. Nothing is added up across workers: one that is missing would look like a counter reset.
     """
     slots = directory.used()
     answers = _ask(directory, slots, deadline)
@@ -84,4 +84,4 @@ def _decode(received: bytes) -> list[Family]:
         families: list[Family] = marshal.loads(received)  # noqa: S302 - from our own workers, over a private socket
     except (EOFError, ValueError, TypeError):
         return []  # it died while answering
-    return families
+    return families if are_families(families) else []

@@ -84,15 +84,12 @@ class _Check:
 
     async def reason(self) -> str | None:
         """Return why the check fails, None when it passes; probes at the same time share one run."""
-        if self._running is None or self._running.get_loop() is not asyncio.get_running_loop():
-            self._running = asyncio.ensure_future(self._outcome())
         running = self._running
+        # What a run found that has ended before, too late for its own probe, may not be true any more.
+        if running is None or running.done() or running.get_loop() is not asyncio.get_running_loop():
+            running = self._running = asyncio.ensure_future(self._outcome())
         await asyncio.wait({running}, timeout=CHECK_SECONDS)
-        if not running.done():
-            return f"no answer within {CHECK_SECONDS:g} s"
-        if self._running is running:
-            self._running = None
-        return running.result()
+        return running.result() if running.done() else f"no answer within {CHECK_SECONDS:g} s"
 
     async def _outcome(self) -> str | None:
         try:

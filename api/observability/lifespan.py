@@ -1,10 +1,13 @@
 """The lifespan of an instrumented app: what starts before it and ends after it, whether it has one itself or not."""
 
+import logging
 from collections.abc import Awaitable, Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Hook = Callable[[], Awaitable[None]]
+
+logger = logging.getLogger(__name__)
 
 
 class Lifespan:
@@ -12,7 +15,7 @@ class Lifespan:
 
     Args:
         app: the app; one that does not know the protocol is given one.
-        start: runs before the app starts.
+        start: runs before the app starts; when it raises, the app is not started and the server hears why.
         stopping: runs when the server says it stops, before the app hears it.
         stopped: runs when the app has stopped, before the server hears it: the last moment that is sure to come.
 
@@ -42,7 +45,14 @@ class Lifespan:
                 await self._stopped()
             await send(message)
 
-        await self._start()
+        try:
+            await self._start()
+        except Exception as error:
+            logger.debug("the instrumentation did not start", exc_info=error)
+            reason = " ".join(f"{type(error).__qualname__}: {error}".split())
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": f"the instrumentation did not start: {reason}"})
+            return
         try:
             await self._app(scope, app_receive, app_send)
         except Exception:

@@ -28,6 +28,8 @@ _HEAD = ("timestamp", "level", "logger", "message")
 # Left out of what a caller gave as `extra`: the record's own attributes, and uvicorn's terminal spelling of messages.
 _NOT_EXTRA = frozenset([*RESERVED_ATTRS, "taskName", "color_message"])
 
+_SCALARS = frozenset([str, int, float, bool, type(None)])
+
 _worker: str | None = None
 
 
@@ -122,8 +124,8 @@ def record_fields(record: logging.LogRecord) -> Fields:
             fields["trace_id"] = trace_id
         if span_id is not None:
             fields["span_id"] = span_id
-    for key, value in attributes.items():
-        if key not in _NOT_EXTRA and key not in fields and not key.startswith("_"):
+    for key, value in extra_fields(record):
+        if key not in fields:
             fields[key] = value
     if EXCEPTION in attributes:
         fields["exception"] = attributes[EXCEPTION]
@@ -132,6 +134,18 @@ def record_fields(record: logging.LogRecord) -> Fields:
     if _worker is not None:
         fields["worker"] = _worker
     return fields
+
+
+def extra_fields(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
+    """Yield what a caller gave as ``extra``."""
+    for key, value in record.__dict__.items():
+        if key not in _NOT_EXTRA and not key.startswith("_"):
+            yield key, value
+
+
+def frozen(value: Any) -> Any:
+    """Return what a line will say of a value, as data that nobody else can change."""
+    return value if type(value) in _SCALARS else json.loads(encode_json({"": value}))[""]
 
 
 class JsonFormatter(OrjsonFormatter):

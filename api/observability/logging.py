@@ -1,7 +1,7 @@
 """Logging set up: every logger of the process, gunicorn's and uvicorn's included, in one format on stdout.
 
-An exception's own message is left out of a line written for a request, and out of the servers' and asyncio's report of
-an exception nobody handled: it may quote what a client sent. Its type and stack stay.
+An exception's own message is left out of a line written for a request, and out of the report of the servers, asyncio
+or the job queue of an exception nobody handled: it may quote what a client sent. Its type and stack stay.
 """
 
 import copy
@@ -14,8 +14,8 @@ from api.observability import log_format, log_writer
 from api.observability.context import current_request
 from api.settings import Settings
 
-# They report exceptions of requests after the request's context is gone.
-_SPEAK_FOR_REQUESTS = frozenset({"uvicorn.error", "gunicorn.error", "asyncio"})
+# They, and the loggers below them, report exceptions of requests and jobs after the request's context is gone.
+_SPEAK_FOR_REQUESTS = ("uvicorn.error.", "gunicorn.error.", "asyncio.", "huey.")
 
 
 class StdoutHandler(logging.Handler):
@@ -62,15 +62,19 @@ class StdoutHandler(logging.Handler):
 
 
 def _capture(record: logging.LogRecord) -> logging.LogRecord:
-    """Return a copy that no later change of arguments, context or frames can alter."""
+    """Return a copy that no later change of arguments, values, context or frames can alter."""
     context = current_request.get()
     captured = copy.copy(record)
-    captured.msg = dict(record.msg) if isinstance(record.msg, dict) else record.getMessage().rstrip()
+    if isinstance(record.msg, dict):
+        captured.msg = {key: log_format.frozen(value) for key, value in record.msg.items()}
+    else:
+        captured.msg = record.getMessage().rstrip()
     captured.args = None
+    captured.__dict__.update([(key, log_format.frozen(value)) for key, value in log_format.extra_fields(record)])
     if context is not None:
         setattr(captured, log_format.REQUEST_IDS, (context.request_id, context.trace_id, context.span_id))
     if record.exc_info and record.exc_info[1] is not None:
-        with_message = context is None and record.name not in _SPEAK_FOR_REQUESTS
+        with_message = context is None and not f"{record.name}.".startswith(_SPEAK_FOR_REQUESTS)
         described = log_format.describe_exception(record.exc_info[1], with_message=with_message)
         setattr(captured, log_format.EXCEPTION, described)
     captured.exc_info = captured.exc_text = None

@@ -152,9 +152,11 @@ class Middleware:
         exchange.returned()
 
     def _finished(self, exchange: Exchange) -> None:
+        self._metrics.in_progress -= 1
         self._record(exchange, self._route_of(exchange.scope))
 
     def _finished_own(self, exchange: Exchange) -> None:
+        self._metrics.in_progress -= 1
         self._record(exchange, exchange.scope["path"])
 
     def _log_scrape(self, exchange: Exchange) -> None:
@@ -162,10 +164,9 @@ class Middleware:
             self._log(self._access_log, exchange, exchange.scope["method"], exchange.scope["path"])
 
     def _record(self, exchange: Exchange, route: str) -> None:
-        context, metrics = exchange.context, self._metrics
-        metrics.in_progress -= 1
+        context = exchange.context
         method = _METHODS.get(exchange.scope["method"], "OTHER")
-        metrics.observe(
+        self._metrics.observe(
             method,
             route,
             exchange.status,

@@ -1,13 +1,20 @@
 """The template of the route that served a request: bounded, whatever paths clients send."""
 
+import logging
 import re
 from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import Any
 
 from fastapi.routing import iter_route_contexts
-from starlette.routing import BaseRoute, Host, Mount, compile_path
+from starlette.routing import PARAM_REGEX, BaseRoute, Host, Mount, compile_path
 
 UNMATCHED = "(unmatched)"
+
+logger = logging.getLogger(__name__)
+
+Templates = dict[int, list[tuple[re.Pattern[str], str]]]
+"""What leads to an endpoint, by its id: the template, and the paths it stands for."""
 
 
 class RouteTemplates:
@@ -18,7 +25,7 @@ class RouteTemplates:
 
     def __init__(self, app: Any) -> None:
         self._app = app
-        self._templates: dict[int, list[tuple[re.Pattern[str], str]]] = {}
+        self._templates: Templates = {}
         # An id is a key only while its object lives.
         self._endpoints: dict[int, object] = {}
 
@@ -40,16 +47,32 @@ class RouteTemplates:
         return next((template for regex, template in found if regex.match(path)), UNMATCHED)
 
     def _learn(self, endpoint: object) -> list[tuple[re.Pattern[str], str]]:
-        templates: dict[int, list[tuple[re.Pattern[str], str]]] = {}
-        for known, template in _walk(_routes(self._app), ""):
-            self._endpoints[id(known)] = known
-            regex, label, _ = compile_path(template)
-            candidates = templates.setdefault(id(known), [])
-            if all(label != other for _, other in candidates):
-                candidates.append((regex, label))
+        try:
+            templates = self._read()
+        except Exception as error:  # of routes we do not know the kind of: no request is to fail for its name
+            logger.warning("the app's routes have no names in metrics: %s", type(error).__name__)
+            templates = {}
         self._endpoints[id(endpoint)] = endpoint
         self._templates = {**{key: [] for key in self._endpoints}, **templates}
         return self._templates[id(endpoint)]
+
+    def _read(self) -> Templates:
+        templates: Templates = {}
+        for known, template in _walk(_routes(self._app), ""):
+            self._endpoints[id(known)] = known
+            regex, label = _compile(template)
+            candidates = templates.setdefault(id(known), [])
+            if all(label != other for _, other in candidates):
+                candidates.append((regex, label))
+        return templates
+
+
+def _compile(template: str) -> tuple[re.Pattern[str], str]:
+    """Return what matches the template's paths, and the template without its convertors."""
+    # A mount and what is mounted may give their parameters one name, which no regex can.
+    numbers = count()
+    regex, _, _ = compile_path(PARAM_REGEX.sub(lambda found: f"{{p{next(numbers)}{found[2] or ''}}}", template))
+    return regex, PARAM_REGEX.sub(r"{\1}", template)
 
 
 def _walk(routes: Iterable[BaseRoute], prefix: str) -> Iterator[tuple[object, str]]:

@@ -10,7 +10,7 @@ import marshal
 import os
 from pathlib import Path
 
-from api.observability.families import Totals
+from api.observability.families import Totals, is_number
 
 _MOST = 1024
 _LEASES = "leases"
@@ -83,12 +83,18 @@ class SlotDirectory:
         return sorted({int(path.stem) for path in self.path.iterdir() if path.suffix in (".sock", ".totals")})
 
     def read_totals(self, slot: int) -> Totals:
-        """Return what the workers of this slot have counted, as of the last `write_totals`; empty for a new slot."""
+        """Return what the workers of this slot have counted, as of the last `write_totals`.
+
+        Empty for a new slot, and for a file that is none of ours; what is no number is left out.
+        """
         try:
             totals: Totals = marshal.loads((self.path / f"{slot}.totals").read_bytes())  # noqa: S302 - our own file
-        except FileNotFoundError:
+            return {
+                name: (kind, documentation, unit, {key: value for key, value in values.items() if is_number(value)})
+                for name, (kind, documentation, unit, values) in totals.items()
+            }
+        except (FileNotFoundError, EOFError, ValueError, TypeError, AttributeError):
             return {}
-        return totals
 
     def write_totals(self, slot: int, totals: Totals) -> None:
         """Replace the totals of this slot in one step, so that a kill at any moment leaves them whole."""

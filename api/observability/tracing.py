@@ -41,6 +41,7 @@ from api.observability.span_export import ScrubbingExporter
 from api.settings import Settings
 
 SHUTDOWN_SECONDS = 3.0
+_BATCH = 512  # OpenTelemetry's default
 _TRACE_HEADERS = frozenset({b"traceparent"})
 # These carry text of the caller's choice on, into spans and to the services behind.
 _TRUSTED_TRACE_HEADERS = _TRACE_HEADERS | {b"tracestate", b"baggage"}
@@ -77,7 +78,12 @@ class Tracing:
         return _TracedApp(app, self) if self._settings.tracing_enabled else app
 
     def start(self) -> None:
-        """Build the span pipeline; in the process that serves, as its thread does not survive a fork."""
+        """Build the span pipeline; in the process that serves, as its thread does not survive a fork.
+
+        Raises:
+            ValueError: a variable that only OpenTelemetry reads has a value that it refuses.
+
+        """
         if self._provider is not None or not self._settings.tracing_enabled:
             return
         settings = self._settings
@@ -92,13 +98,22 @@ class Tracing:
             defaults = defaults.merge(Resource({"service.name": name}))
         resource = Resource.create(defaults.merge(OTELResourceDetector().detect()).attributes)
         root = _RequestsDecided(TraceIdRatioBased(self._share))
-        self._provider = TracerProvider(
+        provider = TracerProvider(
             sampler=ParentBased(root, remote_parent_sampled=ALWAYS_ON, remote_parent_not_sampled=ALWAYS_ON),
             resource=resource,
             shutdown_on_exit=False,  # that waits for as long as the collector likes
         )
-        self._provider.add_span_processor(BatchSpanProcessor(ScrubbingExporter(OTLPSpanExporter())))
-        trace.set_tracer_provider(self._provider)
+        queue = settings.otel_bsp_max_queue_size
+        processor = BatchSpanProcessor(
+            ScrubbingExporter(OTLPSpanExporter()),
+            max_queue_size=queue,
+            max_export_batch_size=settings.otel_bsp_max_export_batch_size or min(queue, _BATCH),
+            schedule_delay_millis=settings.otel_bsp_schedule_delay,
+            export_timeout_millis=settings.otel_bsp_export_timeout,
+        )
+        provider.add_span_processor(processor)
+        self._provider = provider
+        trace.set_tracer_provider(provider)
 
     def shutdown(self) -> None:
         """Send the last spans, for at most `SHUTDOWN_SECONDS`; what the collector has not taken by then is lost."""

@@ -1,9 +1,11 @@
 """A worker's side of a scrape: it keeps its own registry, and answers whoever gathers with its families as data."""
 
 import contextlib
+import logging
 import marshal
 import socket
 import threading
+import time
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
@@ -12,6 +14,9 @@ from api.observability.metrics import NAMES, RequestMetrics
 from api.observability.slots import SlotDirectory
 
 _SEND_TIMEOUT = 2.0  # seconds; longer than any gatherer waits
+_PAUSE = 1.0  # seconds
+
+logger = logging.getLogger(__name__)
 
 
 class Worker:
@@ -74,13 +79,22 @@ class Worker:
 
     def _answer(self, listener: socket.socket) -> None:
         while True:
-            connection, _ = listener.accept()
-            # A gatherer may give up at any time; the next one is served all the same.
-            with connection, contextlib.suppress(OSError):
-                connection.settimeout(_SEND_TIMEOUT)
-                connection.sendall(marshal.dumps(self.families()))
-                # A child forked meanwhile may hold this connection too: closing alone would not end it.
-                connection.shutdown(socket.SHUT_RDWR)
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # no descriptor is left, which may pass
+                time.sleep(_PAUSE)
+                continue
+            with connection:
+                try:
+                    data = marshal.dumps(self.families())
+                except Exception as error:  # the next scrape may find what this one did not
+                    logger.error("the metrics could not be told: %s", type(error).__name__)
+                    continue
+                with contextlib.suppress(OSError):  # a gatherer may give up at any time
+                    connection.settimeout(_SEND_TIMEOUT)
+                    connection.sendall(data)
+                    # A child forked meanwhile may hold this connection too: closing alone would not end it.
+                    connection.shutdown(socket.SHUT_RDWR)
 
 
 this_worker = Worker()

@@ -64,6 +64,26 @@ def test_wrong_setting_ends_the_start_in_one_line(tmp_path: Path) -> None:
     assert server.stdout() == ""
 
 
+@pytest.mark.parametrize("options", [(), ("-k", "api.workers.AsgiWorker")], ids=["uvicorn", "native"])
+def test_tracing_that_cannot_start_ends_the_start(tmp_path: Path, options: tuple[str, ...]) -> None:
+    server = Server(tmp_path, *options, TRACING_ENABLED="true", OTEL_SPAN_EVENT_COUNT_LIMIT="many")
+    assert _end(server)[0] == 3
+    assert any("did not start: ValueError: OTEL_SPAN_EVENT_COUNT_LIMIT must be" in said for said in server.messages())
+    assert "sample app started" not in server.messages()
+
+
+EXITS = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise SystemExit("no licence")
+"""
+
+
+def test_app_that_exits_while_it_starts_ends_the_start(tmp_path: Path) -> None:
+    (tmp_path / "exits.py").write_text(EXITS)
+    assert _end(Server(tmp_path, path=tmp_path, APP="exits:app"))[0] == 3
+
+
 def test_an_empty_setting_counts_as_unset() -> None:
     environment = {"PATH": os.environ["PATH"], "APP": "tests.sample_app.main:app", "WEB_CONCURRENCY": ""}
     command = [sys.executable, "-m", "api.serve", "--check-config"]

@@ -68,6 +68,7 @@ def test_app_is_found(path: str) -> None:
         ("good:number", "number is no ASGI app but a int"),
         ("good:create_app", "create_app does not take scope, receive and send, so it is no ASGI app"),
         ("good:legacy", "legacy does not take scope, receive and send, so it is no ASGI app"),
+        ("builtins:dict", "dict does not take scope, receive and send, so it is no ASGI app"),
         ("needs:app", "importing it raised ModuleNotFoundError: No module named 'absent_library_4711' ("),
         ("syntax:app", "importing it raised SyntaxError: "),
         ("raises:app", "importing it raised JSONDecodeError: "),

@@ -159,6 +159,13 @@ def test_versions_of_an_app_that_disagree_leave_the_text_valid() -> None:
     assert [family.type for family in parse_openmetrics(text)] == ["counter"]
 
 
+def test_half_of_a_surrogate_pair_spares_the_rest() -> None:
+    registry = CollectorRegistry()
+    Counter("jobs", "Jobs.", ["status"], registry=registry).labels("\ud800").inc()
+    text = expose(Worker(registry).families()).body.decode()
+    assert 'jobs_total{status="?",worker="0"} 1.0\n' in text
+
+
 def test_names_outside_the_classic_set_are_escaped() -> None:
     registry = CollectorRegistry()
     Counter("my.jobs", "Jobs.", ["the.label"], registry=registry).labels("ü").inc()

@@ -112,6 +112,26 @@ async def test_blocking_check_fails_in_time_and_runs_once_until_it_ends(
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize(("then", "now", "status"), [("down", None, 200), (None, "down", 503)])
+async def test_what_a_check_found_too_late_is_no_later_probes_answer(
+    health: Health, then: str | None, now: str | None, status: int
+) -> None:
+    state, released, ended = then, asyncio.Event(), asyncio.Event()
+
+    async def check() -> str | None:
+        found = state
+        await released.wait()
+        ended.set()
+        return found
+
+    health.add_check("peer", check)
+    assert (await health.readiness())[1]["reasons"] == ["peer: no answer within 0.2 s"]
+    released.set()
+    await ended.wait()
+    state = now
+    assert (await health.readiness())[0] == status
+
+
 async def test_hanging_coroutine_fails_in_time(health: Health) -> None:
     health.add_check("peer", asyncio.Event().wait)
     assert (await health.readiness())[1]["reasons"] == ["peer: no answer within 0.2 s"]

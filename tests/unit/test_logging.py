@@ -5,8 +5,10 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -151,6 +153,36 @@ def test_arguments_are_taken_as_they_were(log: Log) -> None:
     assert log.line()["message"] == "state ['before']"
 
 
+class _Changing:
+    def __init__(self) -> None:
+        self.text = "before"
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@pytest.mark.parametrize("text", [False, True], ids=["json", "text"])
+def test_values_are_those_of_the_moment_of_the_call(log: Log, monkeypatch: pytest.MonkeyPatch, text: bool) -> None:
+    if text:
+        log.logger.handlers[:] = [stdout_handler(TextFormatter(colour=False), log.writer)]
+    waiting: list[tuple[Callable[[Any], bytes], Any]] = []
+    monkeypatch.setattr(log.writer, "put", lambda render, item: waiting.append((render, item)))
+    items, nested, changing = ["before"], {"in": ["before"]}, _Changing()
+    log.logger.info("sold", extra={"items": items, "nested": nested, "object": changing})
+    log.logger.info({"message": "sold", "items": items, "nested": nested, "object": changing})
+    items[0] = nested["in"][0] = changing.text = "after"
+    for render, item in waiting:
+        line = render(item)
+        assert line.count(b"before") == 3
+        assert b"after" not in line
+
+
+def test_structures_stay_structures(log: Log) -> None:
+    log.logger.info("sold", extra={"items": [1, {"a": None}], "at": date(2026, 11, 20), "number": 2**70})
+    line = log.line()
+    assert (line["items"], line["at"], line["number"]) == ([1, {"a": None}], "2026-11-20", 2**70)
+
+
 def test_wrong_arguments_end_neither_the_app_nor_the_log(log: Log, capsys: pytest.CaptureFixture[str]) -> None:
     log.logger.info("%d items", "three")
     log.logger.info("after")
@@ -192,7 +224,7 @@ def test_exception_in_a_request_keeps_its_message_to_itself(log: Log) -> None:
     assert log.line()["exception"]["cause"]["type"] == "KeyError"
 
 
-@pytest.mark.parametrize("name", ["uvicorn.error", "gunicorn.error", "asyncio"])
+@pytest.mark.parametrize("name", ["uvicorn.error", "gunicorn.error", "asyncio", "huey", "huey.consumer"])
 def test_server_reports_an_unhandled_exception_without_its_message(log: Log, name: str) -> None:
     log.logger.name = name
     try:

@@ -634,6 +634,25 @@ async def test_a_failed_start_is_passed_on() -> None:
     assert [message["type"] for message in client.sent] == ["lifespan.startup.failed"]
 
 
+async def test_a_start_of_ours_that_fails_fails_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope["type"])
+
+    def fail() -> None:
+        raise ValueError("max_queue_size must be\na positive integer.")
+
+    observed = Observed(app)
+    monkeypatch.setattr(observed.worker, "listen", fail)
+    client = Client({"type": "lifespan.startup"})
+    await observed.app({"type": "lifespan"}, client.receive, client.send)
+    said = "the instrumentation did not start: ValueError: max_queue_size must be a positive integer."
+    assert client.sent == [{"type": "lifespan.startup.failed", "message": said}]
+    assert client.messages == []
+    assert asked == []
+
+
 async def test_the_loops_lag_is_absent_until_it_is_measured(observed: Observed) -> None:
     assert observed.value("event_loop_lag_seconds") is None
 
@@ -645,3 +664,15 @@ async def test_a_blocked_loop_shows_its_current_lag(observed: Observed, monkeypa
     assert observed.value("event_loop_lag_seconds") == 6.5
     observed.worker.metrics.lag_expected(108.0)
     assert observed.value("event_loop_lag_seconds") == 0.25
+
+
+async def test_a_request_whose_route_cannot_be_named_is_over_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    observed = Observed(make_app())
+
+    def fail(_: Scope) -> str:
+        raise BrokenError
+
+    monkeypatch.setattr(observed.app, "_route_of", fail)
+    with pytest.raises(BrokenError):
+        await ask(observed, http(path="/items/1"))
+    assert observed.value("http_requests_in_progress") == 0

@@ -1,3 +1,4 @@
+import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
@@ -8,6 +9,10 @@ from api.problem import MEDIA_TYPE, install_problem_handlers
 def app() -> FastAPI:
     application = FastAPI()
     install_problem_handlers(application)
+
+    @application.get("/status/{status}")
+    async def answer(status: int) -> None:
+        raise HTTPException(status, headers={"X-Extra": "1"})
 
     @application.get("/things/{number}")
     async def thing(number: int) -> int:
@@ -36,6 +41,20 @@ def test_headers_and_details_are_kept() -> None:
     assert (status, body["detail"], headers["x-extra"]) == (409, "Taken", "1")
     status, body, headers = get("/things/1", "POST")
     assert (status, body["status"], headers["allow"]) == (405, 405, "GET")
+
+
+@pytest.mark.parametrize(("status", "title"), [(499, "Client Error"), (418, "I'm a Teapot"), (599, "Server Error")])
+def test_any_error_status_is_a_problem(status: int, title: str) -> None:
+    expected = {"type": "about:blank", "title": title, "status": status}
+    assert get(f"/status/{status}")[:2] == (status, expected)
+
+
+@pytest.mark.parametrize(("status", "body"), [(204, b""), (304, b""), (307, b'{"detail":"Temporary Redirect"}')])
+def test_a_status_that_is_no_error_is_no_problem(status: int, body: bytes) -> None:
+    client = TestClient(app(), raise_server_exceptions=False, follow_redirects=False)
+    response = client.get(f"/status/{status}")
+    assert (response.status_code, response.content, response.headers["x-extra"]) == (status, body, "1")
+    assert response.headers.get("content-type") != MEDIA_TYPE
 
 
 def test_validation_names_the_place_and_never_the_input() -> None:

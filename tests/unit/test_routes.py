@@ -65,6 +65,9 @@ def nested() -> FastAPI:
 
     sub = FastAPI()
     sub.include_router(shared, prefix="/deep")
+    # Each mount has parameters of its own: a name may come again.
+    sub.router.routes.append(Route("/members/{tenant:int}", hello))
+    sub.mount("/inner/{tenant}", Router([Route("/{tenant:path}/end", hello)]))
 
     app = FastAPI()
     app.include_router(branch, prefix="/api")
@@ -83,6 +86,8 @@ def nested() -> FastAPI:
         ("/api/plain/acme/nothing", "/api/plain/{tenant}/{path}"),
         ("/sub/acme/deep/status/x", "/sub/{tenant}/deep/status/{part}"),
         ("/sub/acme/nothing/here", "/sub/{tenant}/{path}"),
+        ("/sub/acme/members/7", "/sub/{tenant}/members/{tenant}"),
+        ("/sub/acme/inner/it/a/b/end", "/sub/{tenant}/inner/{tenant}/{tenant}/end"),
         ("/sub/acme/docs", "/sub/{tenant}/docs"),
         ("/page/7", "/page/{number}"),
         ("/docs", "/docs"),
@@ -148,6 +153,21 @@ async def test_routes_added_while_running_are_found() -> None:
     await ask(observed, http(path="/late/1"))
     routes = {route for _, route, _ in observed.requests()}
     assert routes == {UNMATCHED, "/late/{number}"}
+
+
+class _Unwalkable(Starlette):
+    @property
+    def routes(self) -> list[Any]:
+        raise RuntimeError("no routes for you")
+
+
+async def test_routes_that_cannot_be_walked_cost_no_request(caplog: pytest.LogCaptureFixture) -> None:
+    observed = Observed(_Unwalkable(routes=[Route("/one", hello), Route("/two", hello)]))
+    for path in ("/one", "/one", "/two"):
+        assert (await ask(observed, http(path=path))).status == 200
+    assert observed.requests() == {("GET", UNMATCHED, "200"): 3}
+    assert observed.value("http_requests_in_progress") == 0
+    assert caplog.messages == ["the app's routes have no names in metrics: RuntimeError"]
 
 
 async def test_an_app_without_routes() -> None:

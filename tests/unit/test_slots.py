@@ -1,21 +1,28 @@
 """Slots and what is handed on through them, without a server: processes are forked here and end as they are told."""
 
 import errno
+import logging
+import marshal
+import math
 import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from api.observability.exposition import expose
 from api.observability.families import Family, Totals, continued
 from api.observability.gather import gather
 from api.observability.slots import SlotDirectory
@@ -222,6 +229,142 @@ def test_a_full_queue_and_half_an_answer_count_as_down(slots: SlotDirectory) -> 
         end.close()
 
 
+def _serving(slots: SlotDirectory) -> tuple[Worker, CollectorRegistry]:
+    """A worker in slot 0 that answers gatherers."""
+    worker, registry = make_worker(slots)
+    worker.metrics.observe("GET", "/x", 200, 0.02, 10, 20, None)
+    worker.listen()
+    return worker, registry
+
+
+@pytest.mark.parametrize(
+    "amount", [np.float64(0.5), np.float32(0.5), np.int64(2), Decimal("0.5"), Fraction(1, 2), True]
+)
+def test_any_kind_of_number_may_be_counted(slots: SlotDirectory, amount: Any) -> None:
+    _, registry = _serving(slots)
+    counter = Counter("jobs", "Jobs.", registry=registry)
+    if not isinstance(amount, Decimal):  # not to be added to a float
+        counter.inc(amount)
+        Histogram("took_seconds", "Took.", registry=registry).observe(amount)
+        Summary("size_bytes", "Size.", registry=registry).observe(amount)
+    registry.register(_Reports(amount))
+    for _ in range(2):
+        families = gather(slots)
+        assert value(families, 'worker_up{worker="0"}') == 1
+        assert value(families, 'orders_open{shop="a",worker="0"}') == float(amount)
+        assert f'orders_open{{shop="a",worker="0"}} {float(amount)}\n' in expose(families).body.decode()
+    heir = Worker(registry)
+    heir._inherited = slots.read_totals(0)
+    expected = 0.0 if isinstance(amount, Decimal) else 2 * float(amount)
+    assert value(heir.families(), 'jobs_total{worker="0"}') == expected
+
+
+class _Reports:
+    """A custom collector that reports what it is given."""
+
+    def __init__(self, number: Any, label: Any = "a") -> None:
+        self._number = number
+        self._label = label
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily("orders_open", "Open orders.", labels=["shop"])
+        family.add_metric([self._label], self._number)
+        yield family
+
+
+@pytest.mark.parametrize("broken", [_Reports(None), _Reports("many"), _Reports(1.0, label=7)])
+def test_a_collector_that_reports_nonsense_is_left_out_alone(
+    slots: SlotDirectory, caplog: pytest.LogCaptureFixture, broken: _Reports
+) -> None:
+    _, registry = _serving(slots)
+    registry.register(broken)
+    Counter("jobs", "Jobs.", registry=registry).inc(3)
+    for _ in range(2):
+        caplog.clear()
+        families = gather(slots)
+        assert value(families, 'worker_up{worker="0"}') == 1
+        assert value(families, 'jobs_total{worker="0"}') == 3
+        assert "orders_open" not in expose(families).body.decode()
+        assert caplog.messages[0].startswith("collector _Reports failed: ")
+
+
+def test_a_scrape_that_fails_in_a_worker_is_said_and_not_its_last(
+    slots: SlotDirectory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, _ = _serving(slots)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "families", lambda: [object()])
+        assert value(gather(slots), 'worker_up{worker="0"}') == 0
+    assert [(r.levelno, r.getMessage()) for r in caplog.records] == [
+        (logging.ERROR, "the metrics could not be told: ValueError")
+    ]
+    assert value(gather(slots), 'worker_up{worker="0"}') == 1
+
+
+def test_a_worker_without_descriptors_answers_when_it_has_some_again(
+    slots: SlotDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [OSError(errno.EMFILE, "Too many open files")]
+    accept = socket.socket.accept
+
+    def scarce(listener: socket.socket) -> Any:
+        if failures:
+            raise failures.pop()
+        return accept(listener)
+
+    monkeypatch.setattr(socket.socket, "accept", scarce)
+    monkeypatch.setattr("api.observability.worker._PAUSE", 0.0)
+    _serving(slots)
+    assert value(gather(slots, deadline=10), 'worker_up{worker="0"}') == 1
+    assert failures == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [("f", "gauge", "", "", [("f", b"\0" * 8, "")])],
+        [("f", "gauge", "", "", [("f", 1, None)])],
+        [("f", "gauge", "", None, [("f", 1, "")])],
+        [("f", "gauge", "", "", [("f", 1)])],
+        [("f", "gauge", "", "", [], "a version of ours with one more")],
+        [7],
+        7,
+    ],
+)
+def test_what_a_worker_sends_cannot_end_a_scrape(slots: SlotDirectory, answer: Any) -> None:
+    kept: Totals = {"jobs": ("counter", "", "", {"jobs_total": 3})}
+    slots.write_totals(0, kept)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(slots.socket(0)))
+    listener.listen()
+
+    def send() -> None:
+        connection, _ = listener.accept()
+        connection.sendall(marshal.dumps(answer))
+        connection.close()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    families = gather(slots, deadline=10)
+    thread.join()
+    listener.close()
+    assert value(families, 'worker_up{worker="0"}') == 0
+    assert value(families, "jobs_total") == 3
+    assert expose(families).body
+
+
+@pytest.mark.parametrize("content", [b"", b"(\x02\0\0\0half", marshal.dumps(7), marshal.dumps({"f": 7})])
+def test_totals_that_cannot_be_read_count_as_none(slots: SlotDirectory, content: bytes) -> None:
+    (slots.path / "0.totals").write_bytes(content)
+    assert slots.read_totals(0) == {}
+
+
+def test_totals_that_are_no_numbers_are_dropped_alone(slots: SlotDirectory) -> None:
+    values: Any = {"jobs_total": 3, "score_sum": b"\0" * 8}
+    slots.write_totals(0, {"f": ("counter", "", "", values)})
+    assert slots.read_totals(0) == {"f": ("counter", "", "", {"jobs_total": 3})}
+
+
 def test_collecting_while_requests_are_counted_loses_nothing() -> None:
     worker, _ = make_worker()
     stop = threading.Event()
@@ -263,3 +406,25 @@ def test_a_family_that_changed_its_type_starts_anew() -> None:
     inherited: Totals = {"f": ("counter", "", "", {"f_total": 7.0})}
     families, _ = continued([("f", "histogram", "", "", [("f_count", 1, "")])], inherited)
     assert families == [("f", "histogram", "", "", [("f_count", 1, "")])]
+
+
+def _histogram(name: str, *bounds: float, labels: str = "") -> Family:
+    """A family in which each bound, and so the count, was met once more than the last."""
+    samples = [(f'{name}_bucket{{{labels}le="{bound}"}}', number, "") for number, bound in enumerate(bounds, 1)]
+    return name, "histogram", "", "", [*samples, (f"{name}_count{{{labels}}}", len(bounds), "")]
+
+
+@pytest.mark.parametrize("bounds", [(1, 2, math.inf), (5, math.inf), (0.5, 1, 5, math.inf)])
+@pytest.mark.parametrize("labels", ["", 'le_="x",text="{,le=\\"9\\"",'])
+def test_a_histogram_with_other_bounds_starts_anew(bounds: tuple[float, ...], labels: str) -> None:
+    _, inherited = continued([_histogram("f", 1, 5, math.inf, labels=labels)], {})
+    families, totals = continued([now := _histogram("f", *bounds, labels=labels)], inherited)
+    assert families == [now]
+    assert totals["f"][3] == {key: number for key, number, _ in now[4]}
+
+
+def test_a_histogram_without_a_series_yet_keeps_its_totals() -> None:
+    _, inherited = continued([_histogram("f", 1, math.inf)], {})
+    families, totals = continued([("f", "histogram", "", "", [])], inherited)
+    assert families == [_histogram("f", 1, math.inf)]
+    assert totals == inherited

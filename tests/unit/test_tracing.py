@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -12,7 +13,9 @@ import pytest
 from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from prometheus_client import REGISTRY
 
 from api.observability.context import current_request
@@ -90,7 +93,11 @@ class Traced:
         return await self.client.get(path, headers=headers)
 
 
-Start = Callable[..., AbstractAsyncContextManager[Traced]]
+@pytest.fixture(autouse=True)
+def _no_exporter_is_left() -> Iterator[None]:
+    """One that tries again and again would write into whatever comes after."""
+    yield
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("OtelBatch")] == []
 
 
 @pytest.fixture
@@ -105,6 +112,13 @@ async def traced(
 ) -> AsyncIterator[Traced]:
     """Serve the app with tracing between start and shutdown; leaving sends the spans."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    exporters: list[OTLPSpanExporter] = []
+
+    def exporter() -> OTLPSpanExporter:
+        exporters.append(OTLPSpanExporter())
+        return exporters[-1]
+
+    monkeypatch.setattr("api.observability.tracing.OTLPSpanExporter", exporter)
     app = app or sample_app()
     route_of = RouteTemplates(app).find
     tracing = Tracing(Settings.model_validate({"tracing_enabled": True} | settings), route_of)
@@ -115,6 +129,16 @@ async def traced(
         yield Traced(middleware, tracing)
     finally:
         await asyncio.to_thread(tracing.shutdown)
+        await asyncio.to_thread(_end, exporters)
+
+
+def _end(exporters: list[OTLPSpanExporter]) -> None:
+    """End what the shutdown has left to the end of the process."""
+    for exporter in exporters:
+        exporter.shutdown()  # type: ignore[no-untyped-call]
+    for thread in threading.enumerate():
+        if thread.name == "tracing-shutdown":
+            thread.join(30)
 
 
 def by_name(receiver: OtlpReceiver) -> dict[str, Span]:
@@ -287,6 +311,48 @@ async def test_standard_variables_name_the_service(
     assert receiver.resource["service.name"] == "named"
 
 
+@pytest.mark.parametrize(
+    ("environment", "queue", "batch"),
+    [
+        ({}, 2048, 512),
+        (
+            {"OTEL_BSP_MAX_QUEUE_SIZE": "", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "", "OTEL_BSP_SCHEDULE_DELAY": ""},
+            2048,
+            512,
+        ),
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "100"}, 100, 100),
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "5000", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4096"}, 5000, 4096),
+    ],
+)
+async def test_standard_variables_shape_the_batches(
+    monkeypatch: pytest.MonkeyPatch,
+    receiver: OtlpReceiver,
+    caplog: pytest.LogCaptureFixture,
+    environment: dict[str, str],
+    queue: int,
+    batch: int,
+) -> None:
+    chosen: dict[str, int] = {}
+
+    def processor(exporter: SpanExporter, **options: Any) -> BatchSpanProcessor:
+        chosen.update(options)
+        return BatchSpanProcessor(exporter, **options)
+
+    monkeypatch.setattr("api.observability.tracing.BatchSpanProcessor", processor)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    async with traced(monkeypatch, receiver.endpoint) as served:
+        await served.get("/api/items/1")
+    assert chosen == {
+        "max_queue_size": queue,
+        "max_export_batch_size": batch,
+        "schedule_delay_millis": 5000,
+        "export_timeout_millis": 30000,
+    }
+    assert len(receiver.spans) == 1
+    assert "OTEL_BSP" not in caplog.text
+
+
 def _failed() -> float:
     return REGISTRY.get_sample_value("tracing_spans_failed_total") or 0.0
 
@@ -303,6 +369,7 @@ async def test_silent_collector_stops_neither_requests_nor_the_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("api.observability.tracing.SHUTDOWN_SECONDS", 0.2)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "16")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8")
