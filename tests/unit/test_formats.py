@@ -4,10 +4,11 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterable
+from functools import partial
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.privacy.findings import Finding
@@ -15,6 +16,7 @@ from api.privacy.formats import csv as csv_format
 from api.privacy.formats import document, ndjson
 from api.privacy.formats import xml as xml_format
 from api.privacy.formats.document import DocumentError, find_charset
+from api.privacy.model import load
 from api.privacy.redactor import CSV, MEDIA_TYPES, NDJSON, TEXT, XML, Find, make_redactor
 from tests.support.service import words
 
@@ -121,10 +123,16 @@ def xml_text(text: str) -> str:
     return "".join(allowed)
 
 
+# What is to be found is also in names of namespaces, which are part of the names and stay.
+NAMESPACES = ("", f"{{urn:{WORD}}}", "{http://www.example.com/1}", f"{{https://example.org/{WORD}?a=1&b=<2>}}")
+
+
 @st.composite
 def trees(draw: st.DrawFn, depth: int = 3) -> ET.Element:
-    element = ET.Element(draw(st.sampled_from(["a", "b", "été"])))
-    element.attrib = draw(st.dictionaries(st.sampled_from(["x", "y"]), cells.map(xml_text), max_size=2))
+    namespaces = st.sampled_from(NAMESPACES)
+    element = ET.Element(draw(namespaces) + draw(st.sampled_from(["a", "b", "été"])))
+    names = st.tuples(namespaces, st.sampled_from(["x", "y"])).map("".join)
+    element.attrib = draw(st.dictionaries(names, cells.map(xml_text), max_size=3))
     element.text = draw(cells.map(xml_text))
     for _ in range(draw(st.integers(0, 2)) if depth else 0):
         child = draw(trees(depth - 1))
@@ -150,6 +158,26 @@ def test_xml_stays_the_same_tree(tree: ET.Element, cuts: Iterable[int], charset:
     source = ET.tostring(tree, encoding=charset, xml_declaration=True)
     read = ET.fromstring(source)  # line ends are normalised by any parser
     assert flat(ET.fromstring(run(XML, source, cuts))) == flat(read, hidden)
+
+
+@pytest.fixture(scope="module")
+def found() -> Find:
+    return partial(load(None).find, language="en", min_confidence=0.0)
+
+
+@settings(max_examples=25)
+@given(trees(depth=2), st.sampled_from([*NAMESPACES[1:], None]))
+def test_xml_stays_the_same_tree_whatever_the_model_finds(
+    found: Find, tree: ET.Element, default_namespace: str | None
+) -> None:
+    outer = ET.Element("outer", {"mail": "anna@example.com", "xmlns": (default_namespace or "{}")[1:-1]})
+    outer.append(tree)
+    source = ET.tostring(outer, encoding="utf-8")
+    before, after = ET.fromstring(source), ET.fromstring(run(XML, source, find=found))
+    assert [(node.tag, list(node.attrib)) for node in after.iter()] == [
+        (node.tag, list(node.attrib)) for node in before.iter()
+    ]
+    assert "anna" not in after.attrib["mail"]
 
 
 def test_xml_comments_instructions_and_cdata_are_searched() -> None:
