@@ -128,6 +128,7 @@ class Work:
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
+        self._abandoned = False
         self.seconds = 0.0
 
     async def step(self, function: Callable[[], T]) -> T:
@@ -139,7 +140,11 @@ class Work:
         """
         # The thread's logs carry the ids of the request.
         run = contextvars.copy_context().run
-        return await asyncio.get_running_loop().run_in_executor(self._executor, run, self._timed, function)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, run, self._timed, function)
+        except asyncio.CancelledError:
+            self._abandoned = True
+            raise
 
     def _timed(self, function: Callable[[], T]) -> T:
         started = time.perf_counter()
@@ -148,9 +153,10 @@ class Work:
         except ProblemError:
             raise
         except Exception as error:
-            MODEL_ERRORS.inc()
-            # Its message and its frames' values may hold the text.
-            logger.error("the model failed: %s", type(error).__name__)
+            if not self._abandoned:  # else it failed for want of what its caller closed, and nobody waits for it
+                MODEL_ERRORS.inc()
+                # Its message and its frames' values may hold the text.
+                logger.error("the model failed: %s", type(error).__name__)
             raise ProblemError(500, "The model failed") from None
         finally:
             self.seconds += time.perf_counter() - started
