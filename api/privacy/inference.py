@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from api.privacy.findings import Model, ModelError
-from api.privacy.metrics import INFERENCE_DURATION, MODEL_ERRORS, MODEL_READY, MODEL_REJECTIONS, PREDICTIONS
+from api.privacy.metrics import MODEL_ERRORS, MODEL_READY, MODEL_REJECTIONS, PREDICTIONS
 from api.problem import ProblemError
 
 THREADS = 1  # the interpreter lock lets one compute at a time; a second thread only takes turns from the event loop
@@ -83,7 +83,6 @@ class Inference:
         with places.taken():
             yield work
         PREDICTIONS.inc()
-        INFERENCE_DURATION.observe(work.seconds)
 
     def _start(self) -> None:
         started = time.perf_counter()
@@ -124,7 +123,7 @@ class Places:
 
 
 class Work:
-    """One text's use of the model's thread; `seconds` is what it took there so far."""
+    """One text's or document's use of the model's thread; `seconds` is how long its steps ran there so far."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor

@@ -70,6 +70,7 @@ def ids(queue: Queue) -> list[str]:
 @pytest.mark.parametrize(("media_type", "example"), EXAMPLES.items())
 def test_a_job_is_accepted_done_and_fetched(jobs: Jobs, media_type: str, example: tuple[str, str]) -> None:
     accepted, succeeded = metric("jobs_total", status="accepted"), metric("jobs_total", status="succeeded")
+    texts, done = metric("model_inference_duration_seconds_count"), metric("model_predictions_total")
     answer = jobs.create(example[0].replace("anna@example.com", "Zaphod"), **{"Content-Type": media_type})
     assert answer.status_code == 202
     job = answer.json()
@@ -87,6 +88,7 @@ def test_a_job_is_accepted_done_and_fetched(jobs: Jobs, media_type: str, example
     assert result.headers["content-type"] == f"{media_type}; charset=utf-8"
     assert metric("jobs_total", status="accepted") == accepted + 1
     assert metric("jobs_total", status="succeeded") == succeeded + 1
+    assert (metric("model_inference_duration_seconds_count"), metric("model_predictions_total")) == (texts, done + 1)
 
 
 def test_jobs_are_listed_newest_first(jobs: Jobs) -> None:

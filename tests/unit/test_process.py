@@ -60,10 +60,12 @@ def test_every_address_is_found_wherever_windows_and_chunks_end(client: TestClie
     data = text.encode()
     chunks = (data[start : start + 1009] for start in range(0, len(data), 1009))
     before = metric("pii_detected_total", entity_type="EMAIL_ADDRESS"), metric("model_predictions_total")
+    texts = metric("model_inference_duration_seconds_count")
     answer = client.post(PATH, content=chunks, headers={"Content-Type": "text/plain"})
     assert answer.text == "".join(f"{'lorem ipsum ' * (n % 23)}[EMAIL_ADDRESS] " for n in range(300))
     after = metric("pii_detected_total", entity_type="EMAIL_ADDRESS"), metric("model_predictions_total")
     assert (after[0] - before[0], after[1] - before[1]) == (300, 1)
+    assert metric("model_inference_duration_seconds_count") == texts
 
 
 def test_confidence_and_language_are_obeyed(client: TestClient) -> None:

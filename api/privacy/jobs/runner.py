@@ -19,7 +19,7 @@ from api.privacy.findings import Model
 from api.privacy.formats.document import DocumentError
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.store import DOCUMENT, FINAL, RESULT, Claim, JobStore, Record, Status, now
-from api.privacy.metrics import INFERENCE_DURATION, JOBS, MODEL_ERRORS, PII_DETECTED, PREDICTIONS
+from api.privacy.metrics import JOBS, MODEL_ERRORS, PII_DETECTED, PREDICTIONS
 from api.privacy.redactor import make_redactor, redact_file
 from api.problem import ProblemError
 from api.settings import Settings
@@ -104,7 +104,6 @@ class Runner:
         redactor = make_redactor(record.media_type, record.charset, find)
         decompressor = Decompressor(record.coding, self._settings.max_request_size_bytes)
         part = claim.directory / f"{RESULT}.part"
-        begun = time.perf_counter()
         noted = time.monotonic()
         with (claim.directory / DOCUMENT).open("rb") as source, part.open("wb") as target:
             for data in redact_file(source, decompressor, redactor):
@@ -121,7 +120,6 @@ class Runner:
         part.replace(claim.directory / RESULT)
         self._end(claim, Status.SUCCEEDED, None)
         PREDICTIONS.inc()
-        INFERENCE_DURATION.observe(time.perf_counter() - begun)
         for entity_type, count in redactor.found.items():
             PII_DETECTED.labels(entity_type).inc(count)
 
