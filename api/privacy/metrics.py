@@ -13,3 +13,5 @@ MODEL_ERRORS = Counter("model_errors_total", "Texts and documents the model fail
 MODEL_REJECTIONS = Counter("model_rejections_total", "Texts and documents refused because the model was fully used.")
 PII_DETECTED = Counter("pii_detected_total", "Findings, by the type of personal data.", ["entity_type"])
 JOBS = Counter("jobs_total", "Jobs, each counted on every change of its status.", ["status"])
+for _status in ("accepted", "retried", "succeeded", "failed", "dead", "cancelled"):
+    JOBS.labels(_status)  # from 0 on: the first one is an increase too

@@ -1,3 +1,4 @@
+import errno
 import os
 import random
 import signal
@@ -22,6 +23,7 @@ from api.privacy.documents import EXAMPLES
 from api.privacy.findings import Finding
 from api.privacy.jobs import intake
 from api.privacy.jobs import runner as running
+from api.privacy.jobs import store as storing
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import Runner, sweep
@@ -204,19 +206,96 @@ def test_a_failing_model_is_tried_again_later_and_then_given_up(jobs: Jobs, capl
     jobs.work(StubModel(fail))
     job = jobs.client.get(where).json()
     assert (job["status"], job["attempts"], job["error"]) == ("dead", 2, "Every attempt failed")
-    said = caplog.text + "".join(path.read_text() for path in jobs.settings.runs_dir.rglob("record.json"))
-    assert "ValueError" in said
-    assert MARKER not in said
+    assert said(caplog, "job dead") == [(where.rpartition("/")[2], "Every attempt failed")]
+    text = caplog.text + "".join(path.read_text() for path in jobs.settings.runs_dir.rglob("record.json"))
+    assert "ValueError" in text
+    assert MARKER not in text
 
 
-def test_a_job_whose_attempts_ended_their_worker_is_given_up(jobs: Jobs) -> None:
+class Killed(BaseException):
+    """Ends a worker in the middle of a job, as a kill does: no handler of ours sees it."""
+
+
+def test_a_job_that_ends_every_worker_is_given_up_and_one_that_ends_some_is_not(
+    jobs: Jobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    def die(_: str) -> list[Finding]:
+        raise Killed
+
+    caplog.set_level("INFO")
+    lucky, poison = (jobs.create().json()["id"] for _ in range(2))
+    for job_id, kills in ((lucky, running.INTERRUPTIONS - 1), (poison, running.INTERRUPTIONS)):
+        for _ in range(kills):
+            with pytest.raises(Killed):
+                jobs.runner(StubModel(die)).run(job_id)
+        jobs.runner().run(job_id)
+    done, given_up = (jobs.client.get(f"{PATH}/{job_id}").json() for job_id in (lucky, poison))
+    assert (done["status"], done["attempts"], done["interruptions"]) == ("succeeded", 1, running.INTERRUPTIONS - 1)
+    assert (given_up["status"], given_up["interruptions"]) == ("dead", running.INTERRUPTIONS)
+    assert said(caplog, "job dead") == [(poison, "The job ended its worker too often")]
+
+
+def said(caplog: pytest.LogCaptureFixture, message: str) -> list[tuple[str, str | None]]:
+    """Give the jobs and reasons of which the log says so."""
+    return [
+        (record.__dict__["job_id"], record.__dict__.get("reason"))
+        for record in caplog.records
+        if record.message == message
+    ]
+
+
+def test_a_full_disk_puts_a_job_off_and_takes_none_of_its_attempts(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fsync = os.fsync
+
+    def full(fd: int) -> None:
+        if Path(f"/proc/self/fd/{fd}").readlink().name == "result.part":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(fd)
+
+    errors, retried = metric("model_errors_total"), metric("jobs_total", status="retried")
+    job_id = jobs.create().json()["id"]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        for _ in range(2 * running.INTERRUPTIONS):
+            jobs.work()
+    record = jobs.store.get(job_id)
+    assert record
+    assert (record.status, record.attempts, record.interruptions) == (Status.QUEUED, 0, 0)
+    assert record.not_before is not None
+    assert record.not_before > now()
+    assert not jobs.store.path(job_id, "result.part").exists()  # it would be in the way of what the next one writes
+    assert metric("model_errors_total") == errors
+    assert metric("jobs_total", status="retried") == retried + 2 * running.INTERRUPTIONS
+    assert "the disk failed: No space left on device" in caplog.text
+    jobs.work()
+    assert jobs.client.get(f"{PATH}/{job_id}").json()["status"] == "succeeded"
+
+
+def test_a_models_own_trouble_with_files_is_the_models(jobs: Jobs) -> None:
+    def fail(_: str) -> list[Finding]:
+        raise ConnectionResetError
+
     job_id = jobs.create().json()["id"]
     for _ in range(2):
-        with jobs.store.claim(job_id) as claim:
-            assert claim
-            claim.save(status=Status.RUNNING, attempts=claim.record.attempts + 1)
-    jobs.work()
+        jobs.work(StubModel(fail))
     assert jobs.client.get(f"{PATH}/{job_id}").json()["status"] == "dead"
+
+
+def test_a_disk_that_takes_no_record_raises_nothing_and_loses_nothing(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    job_id = jobs.create().json()["id"]
+    with monkeypatch.context() as patch:
+        patch.setattr(storing, "write_record", fail)
+        jobs.work()
+    assert said(caplog, "job left as it was: OSError") == [(job_id, None)]
+    jobs.work()
+    assert jobs.client.get(f"{PATH}/{job_id}").json()["status"] == "succeeded"
 
 
 def test_a_worker_that_stops_gives_its_job_back(jobs: Jobs) -> None:
@@ -284,6 +363,22 @@ def test_a_job_is_accepted_without_the_queue_and_named_by_the_sweep(
     queue.huey.flush()
     sweep(jobs.store, queue)
     assert (ids(queue), metric("job_queue_depth"), metric("job_queue_age_seconds")) == ([], 0, 0)
+
+
+def test_depth_and_age_are_told_while_the_queue_is_gone(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs.create()
+    monkeypatch.setattr(Queue, "waiting", lambda _: (_ for _ in ()).throw(ConnectionError))
+    with pytest.raises(ConnectionError):
+        sweep(jobs.store, Queue(jobs.settings))
+    assert metric("job_queue_depth") == 1
+    assert metric("job_queue_age_seconds") > 0
+
+
+def test_every_status_is_counted_from_0() -> None:
+    code = "import api.privacy.metrics, prometheus_client as p; print(p.generate_latest().decode())"
+    text = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    statuses = ("accepted", "retried", "succeeded", "failed", "dead", "cancelled")
+    assert all(f'jobs_total{{status="{status}"}} 0.0' in text for status in statuses)
 
 
 def test_a_redis_that_is_gone_loses_no_job(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -394,7 +489,7 @@ def test_a_worker_without_a_model_says_so_and_stays(jobs: Jobs, tmp_path: Path) 
 
 
 def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_path: Path) -> None:
-    """Every job ends succeeded, with the right result, though no worker lives for long."""
+    """Every job ends succeeded, with the right result, though no worker lives for long; with the default attempts."""
     texts = [f"{n} " + "Zaphod lorem ipsum " * (200 * (n % 4) + 1) for n in range(16)]
     wheres = [jobs.create(text).headers["location"] for text in texts]
     log = tmp_path / "log"
@@ -413,8 +508,8 @@ def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_
     kills = 0
     try:
         while unfinished() and kills < 12:
-            before = {record.id: record.attempts for record in jobs.store.all()}
-            eventually(lambda: not unfinished() or any(r.attempts > before[r.id] for r in jobs.store.all()))  # noqa: B023
+            before = {record.id: record.started for record in jobs.store.all()}
+            eventually(lambda: not unfinished() or any(r.started != before[r.id] for r in jobs.store.all()))  # noqa: B023
             time.sleep(chance.uniform(0, 0.1))
             victim = chance.randrange(2)
             workers[victim].kill()
@@ -427,6 +522,7 @@ def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_
             worker.send_signal(signal.SIGTERM)
         assert {worker.wait(30) for worker in workers} <= {0, -signal.SIGTERM}
     assert kills >= 3
+    assert any(record.interruptions for record in jobs.store.all())
     for text, where in zip(texts, wheres, strict=True):
         assert jobs.client.get(f"{where}/result").text == text.replace("Zaphod", "[WORD]")
     assert len(jobs.store.all()) == len(texts)

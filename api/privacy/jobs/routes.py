@@ -50,7 +50,8 @@ class Job(BaseModel):
     created: datetime
     started: datetime | None = Field(description="When the last attempt began.")
     finished: datetime | None
-    attempts: int = Field(ge=0)
+    attempts: int = Field(ge=0, description="Those that ended with their worker are not among them.")
+    interruptions: int = Field(ge=0, description="Attempts that ended with their worker.")
     media_type: str
     size: int = Field(ge=0, description="Bytes of the document as sent.")
     done: int = Field(ge=0, description="How many of them are redacted, noted every few seconds.")

@@ -46,6 +46,7 @@ class Record(BaseModel):
     finished: datetime | None = None
     not_before: datetime | None = None
     attempts: int = 0
+    interruptions: int = 0
     size: int
     done: int = 0
     error: str | None = None
