@@ -93,6 +93,23 @@ def test_a_job_is_accepted_done_and_fetched(jobs: Jobs, media_type: str, example
     assert (metric("model_inference_duration_seconds_count"), metric("model_predictions_total")) == (texts, done + 1)
 
 
+def test_parts_of_a_result_and_what_is_no_part_of_it(jobs: Jobs) -> None:
+    where = jobs.create("Zaphod and more").headers["location"] + "/result"
+    jobs.work()
+
+    def fetch(parts: str) -> Any:
+        return jobs.client.get(where, headers={"Range": parts})
+
+    assert (fetch("bytes=0-5").status_code, fetch("bytes=0-5").text) == (206, "[WORD]")
+    for ignored in ("bytes=abc", "bytes=5-2", "items=0-1", MARKER):
+        assert (fetch(ignored).status_code, fetch(ignored).text) == (200, "[WORD] and more")
+    beyond = fetch("bytes=999-")
+    assert (beyond.status_code, beyond.headers["content-type"]) == (416, MEDIA_TYPE)
+    assert (beyond.json()["status"], beyond.headers["content-range"]) == (416, "bytes */15")
+    described = jobs.client.get("/openapi.json").json()["paths"][f"{PATH}/{{job_id}}/result"]["get"]["responses"]
+    assert set(described) == {"200", "206", "401", "404", "409", "416", "422", "429", "500"}
+
+
 def test_jobs_are_listed_newest_first(jobs: Jobs) -> None:
     made = [jobs.create().json()["id"] for _ in range(5)]
     listed = [job["id"] for job in jobs.client.get(PATH).json()["jobs"]]

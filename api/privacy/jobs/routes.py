@@ -13,6 +13,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
+from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 
 from api.observability.context import current_request
 from api.privacy.dependencies import OwnerOf, QueueOf, StoreOf
@@ -170,7 +171,8 @@ def show(job_id: JobId, owner: OwnerOf, store: StoreOf) -> Job:
     response_class=FileResponse,
     response_model=None,
     responses=error_responses(401, 404, 409, 416, 422, 429, 500)
-    | {200: {"description": "The document without personal data", "content": content(1)}},
+    | {200: {"description": "The document without personal data", "content": content(1)}}
+    | {206: {"description": "The part of it that `Range` asked for"}},
 )
 def result(job_id: JobId, owner: OwnerOf, store: StoreOf) -> FileResponse:
     """Give the redacted document; 409 while there is none."""
@@ -178,7 +180,20 @@ def result(job_id: JobId, owner: OwnerOf, store: StoreOf) -> FileResponse:
     if record.status is not Status.SUCCEEDED:
         raise ProblemError(409, f"There is no result: the job is {record.status.value}")
     charset = output_charset(record.media_type, record.charset)
-    return FileResponse(store.path(job_id, RESULT), media_type=f"{record.media_type}; charset={charset}")
+    return _ResultResponse(store.path(job_id, RESULT), media_type=f"{record.media_type}; charset={charset}")
+
+
+class _ResultResponse(FileResponse):
+    """A file, or the parts of it that are asked for; a range that is not understood is ignored (RFC 9110, 14.2)."""
+
+    @classmethod
+    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
+        try:
+            return super()._parse_range_header(http_range, file_size)
+        except MalformedRangeHeader:
+            return []
+        except RangeNotSatisfiable:
+            raise ProblemError(416, headers={"Content-Range": f"bytes */{file_size}"}) from None
 
 
 @router.delete(
