@@ -27,7 +27,7 @@ from api.privacy.jobs import store as storing
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import Runner, sweep
-from api.privacy.jobs.store import JobStore, Status, now
+from api.privacy.jobs.store import JobStore, Record, Status, now
 from api.privacy.worker import SWEEP_INTERVAL, pause_after
 from api.problem import MEDIA_TYPE
 from api.settings import Settings
@@ -165,7 +165,43 @@ def test_a_form_sent_again_under_its_key_is_the_same_jobs(jobs: Jobs) -> None:
     assert (again.json(), again.headers["location"]) == (first.json(), first.headers["location"])
     for other in (documents[:1], form(("Zaphod", "text/plain"), ("Arthur", "text/plain"))):
         assert jobs.client.post(PATH, files=other, headers={"Idempotency-Key": "k"}).status_code == 422
+    assert jobs.create("Zaphod", **{"Idempotency-Key": "k"}).status_code == 422
     assert len(jobs.store.all()) == 2
+
+
+def test_a_key_is_of_a_document_or_of_a_form(jobs: Jobs) -> None:
+    assert jobs.create("Zaphod", **{"Idempotency-Key": "k"}).status_code == 202
+    for documents in (form(("Zaphod", "text/plain")), form(*[("Zaphod", "text/plain")] * 2)):
+        assert jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "k"}).status_code == 422
+    assert len(jobs.store.all()) == 1
+
+
+def test_a_form_there_is_no_room_for_leaves_no_job(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    accept, accepted = JobStore.accept, metric("jobs_total", status="accepted")
+
+    def fail_at_the_third(store: JobStore, draft: Path, record: Record) -> bool:
+        if record.part == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return accept(store, draft, record)
+
+    documents = form(*[("Zaphod", "text/plain")] * 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(JobStore, "accept", fail_at_the_third)
+        answer = jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.headers["content-type"]) == (507, MEDIA_TYPE)
+    assert (jobs.store.all(), ids(Queue(jobs.settings))) == ([], [])
+    assert metric("jobs_total", status="accepted") == accepted
+    assert jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "k"}).status_code == 202
+
+
+def test_what_a_refused_form_repeats_stays(jobs: Jobs) -> None:
+    """One of its jobs was removed; under the same key comes another form, which is refused at the second."""
+    documents = form(("Zaphod", "text/plain"), ("Zaphod", "text/plain"))
+    made = jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "k"}).json()["jobs"]
+    assert jobs.client.delete(f"{PATH}/{made[0]['id']}").status_code == 204
+    other = form(("Zaphod", "text/plain"), ("Arthur", "text/plain"))
+    assert jobs.client.post(PATH, files=other, headers={"Idempotency-Key": "k"}).status_code == 422
+    assert [record.id for record in jobs.store.all()] == [made[1]["id"]]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Annotated, Any
@@ -94,20 +94,19 @@ async def create(
             received = await take_in(request, search, lambda: drafts.enter_context(store.draft()))
         except ClientDisconnect:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
-        if not is_multipart(request):
-            record = _record(_job_id(owner, idempotency_key), received[0], owner)
-            record = await _accept(store, queue, received[0], record)
-            response.headers["Location"] = f"{PATH}/{record.id}"
-            return _view(record)
-        batch = _job_id(owner, idempotency_key)
-        records = []
-        for part, document in enumerate(received):
-            record = _record(_job_id(batch, str(part)), document, owner)
-            record.batch, record.part = batch, part
-            record.digest += f" of {len(received)}"
-            records.append(await _accept(store, queue, document, record))
-    response.headers["Location"] = f"{PATH}?batch={batch}&limit={MAX_DOCUMENTS}"
-    return Jobs(jobs=[_view(record) for record in records])
+        # A form's first job has the id that a document alone would have: a key is of the one or of the other.
+        first = _job_id(owner, idempotency_key)
+        records = [_record(_job_id(first, str(n)) if n else first, one, owner) for n, one in enumerate(received)]
+        if is_multipart(request):
+            for part, record in enumerate(records):
+                record.batch, record.part = first, part
+                record.digest += f" of {len(records)}"
+        records = await _accept(store, queue, received, records)
+    if is_multipart(request):
+        response.headers["Location"] = f"{PATH}?batch={first}&limit={MAX_DOCUMENTS}"
+        return Jobs(jobs=[_view(record) for record in records])
+    response.headers["Location"] = f"{PATH}/{first}"
+    return _view(records[0])
 
 
 def _record(job_id: str, received: Received, owner: str | None) -> Record:
@@ -124,25 +123,41 @@ def _record(job_id: str, received: Received, owner: str | None) -> Record:
     )
 
 
-async def _accept(store: JobStore, queue: Queue, received: Received, record: Record) -> Record:
-    """Make it a job and name it to the workers; give the job that already has its id if there is one.
+async def _accept(
+    store: JobStore, queue: Queue, received: Sequence[Received], records: Sequence[Record]
+) -> list[Record]:
+    """Make all of them jobs, or none, and name them to the workers; a job that already has an id is given instead.
 
     Raises:
-        ProblemError: 422, and that one is of another document.
+        OSError: there is no room.
+        ProblemError: 422, a job that already has an id is of another document.
 
     """
-    if not await asyncio.to_thread(store.accept, received.draft, record):
-        existing = _own(store, record.id, record.owner)
-        if existing.digest != record.digest:
-            raise ProblemError(422, "The idempotency key was used for another document")
-        return existing
-    JOBS.labels("accepted").inc()
-    try:
-        await asyncio.to_thread(queue.put, record.id)
-    except Exception as error:
-        # It is on disk: the workers' sweep names it as soon as the queue is there again.
-        logger.warning("the queue is not reachable: %s", type(error).__name__)
-    return record
+    new, accepted = [], []
+    with ExitStack() as undo:
+        for document, record in zip(received, records, strict=True):
+            if await asyncio.to_thread(store.accept, document.draft, record):
+                undo.callback(store.cancel, record.id)
+                new.append(record)
+                accepted.append(record)
+            else:
+                accepted.append(_existing(store, record))
+        undo.pop_all()
+    JOBS.labels("accepted").inc(len(new))
+    for record in new:
+        try:
+            await asyncio.to_thread(queue.put, record.id)
+        except Exception as error:
+            # It is on disk: the workers' sweep names it as soon as the queue is there again.
+            logger.warning("the queue is not reachable: %s", type(error).__name__)
+    return accepted
+
+
+def _existing(store: JobStore, record: Record) -> Record:
+    existing = _own(store, record.id, record.owner)
+    if existing.digest != record.digest:
+        raise ProblemError(422, "The idempotency key was used for another document")
+    return existing
 
 
 @router.get("", summary="List jobs", responses=error_responses(401, 422, 429, 500))
