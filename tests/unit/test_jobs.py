@@ -27,7 +27,7 @@ from api.privacy.jobs import store as storing
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import Runner, sweep
-from api.privacy.jobs.store import JobStore, Record, Status, now
+from api.privacy.jobs.store import DRAFT_AGE, JobStore, Record, Status, now
 from api.privacy.worker import SWEEP_INTERVAL, pause_after
 from api.problem import MEDIA_TYPE
 from api.settings import Settings
@@ -468,14 +468,36 @@ def test_finished_jobs_expire_by_age_and_by_size(jobs: Jobs) -> None:
     assert [record.id for record in jobs.store.all()] == [waiting]
 
 
-def test_what_a_killed_upload_left_expires(jobs: Jobs) -> None:
+def on_disk(directory: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in directory.rglob("*"))
+
+
+def test_jobs_and_uploads_take_what_they_take_on_disk(jobs: Jobs) -> None:
+    made = [jobs.create("a").json()["id"] for _ in range(3)]
+    jobs.work()
+    upload = jobs.settings.runs_dir / "drafts" / "upload"
+    upload.mkdir(parents=True)
+    (upload / "document").write_bytes(bytes(100_000))
+    size = on_disk(jobs.settings.runs_dir / "jobs") + on_disk(jobs.settings.runs_dir / "drafts")
+    long_ago = now() - timedelta(days=1)
+    assert jobs.store.expire(long_ago, size) == 0
+    assert jobs.store.expire(long_ago, size - 1) == 1
+    assert [record.id for record in jobs.store.all()] == made[1:]
+    assert upload.exists()
+
+
+def test_what_a_killed_upload_left_expires_within_hours(jobs: Jobs) -> None:
     left = jobs.settings.runs_dir / "drafts" / "left"
     left.mkdir(parents=True)
-    jobs.store.expire(now() - timedelta(hours=1), 10**9)
-    assert left.exists()
-    os.utime(left, (0, 0))
-    jobs.store.expire(now() - timedelta(hours=1), 10**9)
-    assert not left.exists()
+    document = left / "document"
+    document.touch()
+    long_ago = now() - timedelta(days=7)
+    os.utime(left, (0, 0))  # an upload still writes to its document
+    for minutes, there in ((1, True), (-1, False)):
+        written = (now() - DRAFT_AGE + timedelta(minutes=minutes)).timestamp()
+        os.utime(document, (written, written))
+        jobs.store.expire(long_ago, 10**9)
+        assert left.exists() is there
 
 
 def test_a_job_goes_on_with_its_requests_ids_and_trace(
