@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from api.privacy.findings import Model, ModelError
-from api.privacy.metrics import INFERENCE_DURATION, MODEL_ERRORS, MODEL_READY, MODEL_REJECTIONS, PREDICTIONS
+from api.privacy.metrics import MODEL_ERRORS, MODEL_READY, MODEL_REJECTIONS, PREDICTIONS
 from api.problem import ProblemError
 
 THREADS = 1  # the interpreter lock lets one compute at a time; a second thread only takes turns from the event loop
@@ -83,7 +83,6 @@ class Inference:
         with places.taken():
             yield work
         PREDICTIONS.inc()
-        INFERENCE_DURATION.observe(work.seconds)
 
     def _start(self) -> None:
         started = time.perf_counter()
@@ -124,10 +123,11 @@ class Places:
 
 
 class Work:
-    """One text's use of the model's thread; `seconds` is what it took there so far."""
+    """One text's or document's use of the model's thread; `seconds` is how long its steps ran there so far."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
+        self._abandoned = False
         self.seconds = 0.0
 
     async def step(self, function: Callable[[], T]) -> T:
@@ -139,7 +139,11 @@ class Work:
         """
         # The thread's logs carry the ids of the request.
         run = contextvars.copy_context().run
-        return await asyncio.get_running_loop().run_in_executor(self._executor, run, self._timed, function)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, run, self._timed, function)
+        except asyncio.CancelledError:
+            self._abandoned = True
+            raise
 
     def _timed(self, function: Callable[[], T]) -> T:
         started = time.perf_counter()
@@ -148,9 +152,10 @@ class Work:
         except ProblemError:
             raise
         except Exception as error:
-            MODEL_ERRORS.inc()
-            # Its message and its frames' values may hold the text.
-            logger.error("the model failed: %s", type(error).__name__)
+            if not self._abandoned:  # else it failed for want of what its caller closed, and nobody waits for it
+                MODEL_ERRORS.inc()
+                # Its message and its frames' values may hold the text.
+                logger.error("the model failed: %s", type(error).__name__)
             raise ProblemError(500, "The model failed") from None
         finally:
             self.seconds += time.perf_counter() - started

@@ -6,10 +6,12 @@ MODEL_READY = Gauge("model_ready", "1 when the model is loaded and warmed up, el
 PREDICTIONS = Counter("model_predictions_total", "Texts and documents the model has finished.")
 INFERENCE_DURATION = Histogram(
     "model_inference_duration_seconds",
-    "Time the model itself spent on one text or document, waiting excluded.",
+    "Time the model took for one text of /api/v1/predict, its turns only; documents are not in it.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 MODEL_ERRORS = Counter("model_errors_total", "Texts and documents the model failed on.")
 MODEL_REJECTIONS = Counter("model_rejections_total", "Texts and documents refused because the model was fully used.")
 PII_DETECTED = Counter("pii_detected_total", "Findings, by the type of personal data.", ["entity_type"])
 JOBS = Counter("jobs_total", "Jobs, each counted on every change of its status.", ["status"])
+for _status in ("accepted", "retried", "succeeded", "failed", "dead", "cancelled"):
+    JOBS.labels(_status)  # from 0 on: the first one is an increase too

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from api.privacy.dependencies import InferenceOf, SettingsOf
 from api.privacy.findings import redact
 from api.privacy.inference import RETRY_AFTER
-from api.privacy.metrics import MODEL_ERRORS, PII_DETECTED
+from api.privacy.metrics import INFERENCE_DURATION, MODEL_ERRORS, PII_DETECTED
 from api.privacy.scanner import Piece, locate, scan
 from api.problem import ProblemError, error_responses, invalid
 from api.settings import Settings
@@ -117,6 +117,7 @@ async def predict(
         except TimeoutError:
             MODEL_ERRORS.inc()
             raise ProblemError(503, "The text took too long", headers=RETRY_AFTER) from None
+    INFERENCE_DURATION.observe(work.seconds)
     entities = [
         Entity(type=finding.type, start=finding.start, end=finding.end, score=finding.score)
         for finding in locate(pieces)

@@ -13,7 +13,7 @@ from tests.server.server import ROOT, Server, wait_until
 
 MARKER = "Marker4711"
 BODIES = {
-    "text/plain": [f"{MARKER} fail", f"{MARKER} Zaphod", f"{MARKER}\udcff"],
+    "text/plain": [f"{MARKER} fail", f"{MARKER} fail, the disk too", f"{MARKER} Zaphod", f"{MARKER}\udcff"],
     "text/csv": [f"a,{MARKER} fail\n", f'a,"{MARKER}', f'a,"b"{MARKER}\n'],
     "application/xml": [f"<a>{MARKER} fail</a>", f"<{MARKER}>", f"<!DOCTYPE {MARKER}><a/>", f"<a>&{MARKER};</a>"],
     "application/x-ndjson": [f'{{"{MARKER}": "fail"}}\n', f'"{MARKER}'],
@@ -114,4 +114,5 @@ def test_markers_are_nowhere(tmp_path: Path) -> None:
     requests = {error.headers["x-request-id"] for error in errors if error.status_code == 500}
     assert {line["request_id"] for line in failures} == requests  # which request it was is said
     assert "job " in outputs["worker"]
+    assert "job left as it was: OSError" in outputs["worker"]
     assert [name for name, text in outputs.items() if MARKER in text] == []

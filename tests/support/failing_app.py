@@ -1,10 +1,16 @@
-"""The shipped service with a model that puts the text it fails on into its error; as a script, its worker."""
+"""The shipped service with a model that puts the text it fails on into its error; as a script, its worker.
 
+The worker's disk fails with the model, once, on a text that says so.
+"""
+
+import errno
+import os
 from threading import Event
 
 from api.main import create_app
 from api.observability.logging import configure_logging
 from api.privacy.findings import Finding
+from api.privacy.jobs import store
 from api.privacy.worker import work
 from api.settings import load_settings
 from tests.support.service import StubModel, words
@@ -16,8 +22,22 @@ def find(text: str) -> list[Finding]:
     return words("Zaphod")(text)
 
 
+def find_without_a_disk(text: str) -> list[Finding]:
+    if "the disk too" in text and not disk_failures:
+        write_record = store.write_record
+
+        def fail(*_: object) -> None:
+            store.write_record = write_record
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        disk_failures.append(text)
+        store.write_record = fail  # type: ignore[assignment]
+    return find(text)
+
+
+disk_failures: list[str] = []
 app = create_app(load_settings(), lambda _: StubModel(find))
 
 if __name__ == "__main__":
     configure_logging(load_settings())
-    work(load_settings(), Event(), lambda _: StubModel(find))
+    work(load_settings(), Event(), lambda _: StubModel(find_without_a_disk))

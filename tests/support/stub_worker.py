@@ -19,6 +19,6 @@ def find(text: str) -> list[Finding]:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    settings = Settings(runs_dir=Path(sys.argv[1]), job_attempts=1000)
+    settings = Settings(runs_dir=Path(sys.argv[1]))
     worker.SWEEP_INTERVAL = 0.2
     worker.work(settings, Event(), lambda _: StubModel(find))

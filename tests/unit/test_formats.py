@@ -4,10 +4,11 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterable
+from functools import partial
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.privacy.findings import Finding
@@ -15,11 +16,13 @@ from api.privacy.formats import csv as csv_format
 from api.privacy.formats import document, ndjson
 from api.privacy.formats import xml as xml_format
 from api.privacy.formats.document import DocumentError, find_charset
+from api.privacy.model import load
 from api.privacy.redactor import CSV, MEDIA_TYPES, NDJSON, TEXT, XML, Find, make_redactor
 from tests.support.service import words
 
 WORD = "Zaphod"
 HIDDEN = "[WORD]"
+MARK = "\ufeff"
 ZAPHOD = words(WORD)
 
 
@@ -75,19 +78,49 @@ def test_text_keeps_all_but_the_findings(text: str, cuts: Iterable[int], charset
     assert run(TEXT, text.encode(charset), cuts, charset).decode(charset) == hidden(text)
 
 
-@given(
-    st.lists(st.lists(cells, min_size=2, max_size=4), max_size=5),
-    cuts,
-    st.sampled_from(csv_format.DELIMITERS),
-    st.booleans(),
-)
-def test_csv_stays_the_same_table(rows: list[list[str]], cuts: Iterable[int], delimiter: str, quote_all: bool) -> None:
-    table = [["head", "tail"], *([encodable(c).replace("\0", "") for c in row] for row in rows)]
+marks = st.sampled_from(["", MARK])
+
+
+@given(tables, cuts, delimiters, st.booleans(), marks)
+def test_csv_stays_the_same_table(
+    rows: list[list[str]], cuts: Iterable[int], delimiter: str, quote_all: bool, mark: str
+) -> None:
+    table = [[encodable(cell).replace("\0", "") for cell in row] for row in rows]
+    if not quote_all and table:  # a first line that tells the delimiter, as another in bare cells might not
+        others = csv_format.DELIMITERS.replace(delimiter, "")
+        table[0] = [cell.translate(str.maketrans("", "", others)) for cell in table[0]]
     out = io.StringIO(newline="")
     csv.writer(out, delimiter=delimiter, quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL).writerows(table)
-    redacted = run(CSV, out.getvalue().encode(), cuts).decode()
-    read = list(csv.reader(io.StringIO(redacted, newline=""), delimiter=delimiter, strict=True))
+    redacted = run(CSV, (mark + out.getvalue()).encode(), cuts).decode()
+    assert redacted.startswith(mark)
+    read = list(csv.reader(io.StringIO(redacted[len(mark) :], newline=""), delimiter=delimiter, strict=True))
     assert read == [[hidden(cell) for cell in row] for row in table]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        '"Um\nsatz";Mail\r\n1;Zaphod\r\n',
+        f'{MARK}"Name,""first""",Mail\r\na,Zaphod\r\n',
+        f'{MARK}"Name;;";Mail\r\na;Zaphod\r\n',
+        'a, "b;c;d"\r\nZaphod,1\r\n',
+        '5" a;6" b\nZaphod;1\n',
+        '"a;b"|"c;d"\rZaphod|1\r',
+        MARK,
+    ],
+)
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_odd_first_lines_tell_the_delimiter(document: str, step: int) -> None:
+    seen: list[str] = []
+
+    def find(text: str) -> list[Finding]:
+        seen.append(text)
+        return words(WORD)(text)
+
+    data = document.encode()
+    assert run(CSV, data, range(step, len(data), step), find=find).decode() == hidden(document)
+    if WORD in document:
+        assert WORD in "".join(seen).split("\n")  # a cell of its own
 
 
 values = st.recursive(
@@ -108,11 +141,15 @@ def hidden_value(value: object) -> object:
     return value
 
 
-@given(st.lists(st.one_of(values, st.just("")), max_size=5), cuts, st.booleans())
-def test_ndjson_stays_the_same_line_by_line(lines: list[object], cuts: Iterable[int], ascii_only: bool) -> None:
+@given(st.lists(st.one_of(values, st.just("")), max_size=5), cuts, st.booleans(), marks)
+def test_ndjson_stays_the_same_line_by_line(
+    lines: list[object], cuts: Iterable[int], ascii_only: bool, mark: str
+) -> None:
     lines = json.loads(encodable(json.dumps(lines)))
-    text = "".join(json.dumps(line, ensure_ascii=ascii_only) + "\n" for line in lines)
+    text = mark + "".join(json.dumps(line, ensure_ascii=ascii_only) + "\n" for line in lines)
     redacted = run(NDJSON, text.encode(), cuts).decode()
+    assert redacted.startswith(mark)
+    redacted = redacted[len(mark) :]
     assert [json.loads(line) for line in redacted.split("\n")[:-1]] == [hidden_value(line) for line in lines]
 
 
@@ -121,10 +158,16 @@ def xml_text(text: str) -> str:
     return "".join(allowed)
 
 
+# What is to be found is also in names of namespaces, which are part of the names and stay.
+NAMESPACES = ("", f"{{urn:{WORD}}}", "{http://www.example.com/1}", f"{{https://example.org/{WORD}?a=1&b=<2>}}")
+
+
 @st.composite
 def trees(draw: st.DrawFn, depth: int = 3) -> ET.Element:
-    element = ET.Element(draw(st.sampled_from(["a", "b", "été"])))
-    element.attrib = draw(st.dictionaries(st.sampled_from(["x", "y"]), cells.map(xml_text), max_size=2))
+    namespaces = st.sampled_from(NAMESPACES)
+    element = ET.Element(draw(namespaces) + draw(st.sampled_from(["a", "b", "été"])))
+    names = st.tuples(namespaces, st.sampled_from(["x", "y"])).map("".join)
+    element.attrib = draw(st.dictionaries(names, cells.map(xml_text), max_size=3))
     element.text = draw(cells.map(xml_text))
     for _ in range(draw(st.integers(0, 2)) if depth else 0):
         child = draw(trees(depth - 1))
@@ -150,6 +193,26 @@ def test_xml_stays_the_same_tree(tree: ET.Element, cuts: Iterable[int], charset:
     source = ET.tostring(tree, encoding=charset, xml_declaration=True)
     read = ET.fromstring(source)  # line ends are normalised by any parser
     assert flat(ET.fromstring(run(XML, source, cuts))) == flat(read, hidden)
+
+
+@pytest.fixture(scope="module")
+def found() -> Find:
+    return partial(load(None).find, language="en", min_confidence=0.0)
+
+
+@settings(max_examples=25)
+@given(trees(depth=2), st.sampled_from([*NAMESPACES[1:], None]))
+def test_xml_stays_the_same_tree_whatever_the_model_finds(
+    found: Find, tree: ET.Element, default_namespace: str | None
+) -> None:
+    outer = ET.Element("outer", {"mail": "anna@example.com", "xmlns": (default_namespace or "{}")[1:-1]})
+    outer.append(tree)
+    source = ET.tostring(outer, encoding="utf-8")
+    before, after = ET.fromstring(source), ET.fromstring(run(XML, source, find=found))
+    assert [(node.tag, list(node.attrib)) for node in after.iter()] == [
+        (node.tag, list(node.attrib)) for node in before.iter()
+    ]
+    assert "anna" not in after.attrib["mail"]
 
 
 def test_xml_comments_instructions_and_cdata_are_searched() -> None:
@@ -214,6 +277,7 @@ BROKEN = [
     (CSV, b'a,"' + b"y" * (document.MAX_UNIT + 1), "cell has more"),
     (NDJSON, b"{\n", "not valid JSON"),
     (NDJSON, b"[NaN]\n", "not valid JSON"),
+    (NDJSON, f"1\n{MARK}1\n".encode(), "not valid JSON"),
     (NDJSON, b"[" * 100_000, "not valid JSON"),
     (NDJSON, b"1" * 5000, "not valid JSON"),
     (NDJSON, b'"' + b"y" * (document.MAX_UNIT + 1), "line has more"),

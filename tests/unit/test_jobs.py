@@ -1,3 +1,4 @@
+import errno
 import os
 import random
 import signal
@@ -22,10 +23,11 @@ from api.privacy.documents import EXAMPLES
 from api.privacy.findings import Finding
 from api.privacy.jobs import intake
 from api.privacy.jobs import runner as running
+from api.privacy.jobs import store as storing
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import Runner, sweep
-from api.privacy.jobs.store import JobStore, Status, now
+from api.privacy.jobs.store import DRAFT_AGE, JobStore, Record, Status, now
 from api.privacy.worker import SWEEP_INTERVAL, pause_after
 from api.problem import MEDIA_TYPE
 from api.settings import Settings
@@ -70,6 +72,7 @@ def ids(queue: Queue) -> list[str]:
 @pytest.mark.parametrize(("media_type", "example"), EXAMPLES.items())
 def test_a_job_is_accepted_done_and_fetched(jobs: Jobs, media_type: str, example: tuple[str, str]) -> None:
     accepted, succeeded = metric("jobs_total", status="accepted"), metric("jobs_total", status="succeeded")
+    texts, done = metric("model_inference_duration_seconds_count"), metric("model_predictions_total")
     answer = jobs.create(example[0].replace("anna@example.com", "Zaphod"), **{"Content-Type": media_type})
     assert answer.status_code == 202
     job = answer.json()
@@ -87,6 +90,24 @@ def test_a_job_is_accepted_done_and_fetched(jobs: Jobs, media_type: str, example
     assert result.headers["content-type"] == f"{media_type}; charset=utf-8"
     assert metric("jobs_total", status="accepted") == accepted + 1
     assert metric("jobs_total", status="succeeded") == succeeded + 1
+    assert (metric("model_inference_duration_seconds_count"), metric("model_predictions_total")) == (texts, done + 1)
+
+
+def test_parts_of_a_result_and_what_is_no_part_of_it(jobs: Jobs) -> None:
+    where = jobs.create("Zaphod and more").headers["location"] + "/result"
+    jobs.work()
+
+    def fetch(parts: str) -> Any:
+        return jobs.client.get(where, headers={"Range": parts})
+
+    assert (fetch("bytes=0-5").status_code, fetch("bytes=0-5").text) == (206, "[WORD]")
+    for ignored in ("bytes=abc", "bytes=5-2", "items=0-1", MARKER):
+        assert (fetch(ignored).status_code, fetch(ignored).text) == (200, "[WORD] and more")
+    beyond = fetch("bytes=999-")
+    assert (beyond.status_code, beyond.headers["content-type"]) == (416, MEDIA_TYPE)
+    assert (beyond.json()["status"], beyond.headers["content-range"]) == (416, "bytes */15")
+    described = jobs.client.get("/openapi.json").json()["paths"][f"{PATH}/{{job_id}}/result"]["get"]["responses"]
+    assert set(described) == {"200", "206", "401", "404", "409", "416", "422", "429", "500"}
 
 
 def test_jobs_are_listed_newest_first(jobs: Jobs) -> None:
@@ -144,7 +165,43 @@ def test_a_form_sent_again_under_its_key_is_the_same_jobs(jobs: Jobs) -> None:
     assert (again.json(), again.headers["location"]) == (first.json(), first.headers["location"])
     for other in (documents[:1], form(("Zaphod", "text/plain"), ("Arthur", "text/plain"))):
         assert jobs.client.post(PATH, files=other, headers={"Idempotency-Key": "k"}).status_code == 422
+    assert jobs.create("Zaphod", **{"Idempotency-Key": "k"}).status_code == 422
     assert len(jobs.store.all()) == 2
+
+
+def test_a_key_is_of_a_document_or_of_a_form(jobs: Jobs) -> None:
+    assert jobs.create("Zaphod", **{"Idempotency-Key": "k"}).status_code == 202
+    for documents in (form(("Zaphod", "text/plain")), form(*[("Zaphod", "text/plain")] * 2)):
+        assert jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "k"}).status_code == 422
+    assert len(jobs.store.all()) == 1
+
+
+def test_a_form_there_is_no_room_for_leaves_no_job(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    accept, accepted = JobStore.accept, metric("jobs_total", status="accepted")
+
+    def fail_at_the_third(store: JobStore, draft: Path, record: Record) -> bool:
+        if record.part == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return accept(store, draft, record)
+
+    documents = form(*[("Zaphod", "text/plain")] * 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(JobStore, "accept", fail_at_the_third)
+        answer = jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.headers["content-type"]) == (507, MEDIA_TYPE)
+    assert (jobs.store.all(), ids(Queue(jobs.settings))) == ([], [])
+    assert metric("jobs_total", status="accepted") == accepted
+    assert jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "k"}).status_code == 202
+
+
+def test_what_a_refused_form_repeats_stays(jobs: Jobs) -> None:
+    """One of its jobs was removed; under the same key comes another form, which is refused at the second."""
+    documents = form(("Zaphod", "text/plain"), ("Zaphod", "text/plain"))
+    made = jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "k"}).json()["jobs"]
+    assert jobs.client.delete(f"{PATH}/{made[0]['id']}").status_code == 204
+    other = form(("Zaphod", "text/plain"), ("Arthur", "text/plain"))
+    assert jobs.client.post(PATH, files=other, headers={"Idempotency-Key": "k"}).status_code == 422
+    assert [record.id for record in jobs.store.all()] == [made[1]["id"]]
 
 
 @pytest.mark.parametrize(
@@ -202,19 +259,96 @@ def test_a_failing_model_is_tried_again_later_and_then_given_up(jobs: Jobs, capl
     jobs.work(StubModel(fail))
     job = jobs.client.get(where).json()
     assert (job["status"], job["attempts"], job["error"]) == ("dead", 2, "Every attempt failed")
-    said = caplog.text + "".join(path.read_text() for path in jobs.settings.runs_dir.rglob("record.json"))
-    assert "ValueError" in said
-    assert MARKER not in said
+    assert said(caplog, "job dead") == [(where.rpartition("/")[2], "Every attempt failed")]
+    text = caplog.text + "".join(path.read_text() for path in jobs.settings.runs_dir.rglob("record.json"))
+    assert "ValueError" in text
+    assert MARKER not in text
 
 
-def test_a_job_whose_attempts_ended_their_worker_is_given_up(jobs: Jobs) -> None:
+class Killed(BaseException):
+    """Ends a worker in the middle of a job, as a kill does: no handler of ours sees it."""
+
+
+def test_a_job_that_ends_every_worker_is_given_up_and_one_that_ends_some_is_not(
+    jobs: Jobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    def die(_: str) -> list[Finding]:
+        raise Killed
+
+    caplog.set_level("INFO")
+    lucky, poison = (jobs.create().json()["id"] for _ in range(2))
+    for job_id, kills in ((lucky, running.INTERRUPTIONS - 1), (poison, running.INTERRUPTIONS)):
+        for _ in range(kills):
+            with pytest.raises(Killed):
+                jobs.runner(StubModel(die)).run(job_id)
+        jobs.runner().run(job_id)
+    done, given_up = (jobs.client.get(f"{PATH}/{job_id}").json() for job_id in (lucky, poison))
+    assert (done["status"], done["attempts"], done["interruptions"]) == ("succeeded", 1, running.INTERRUPTIONS - 1)
+    assert (given_up["status"], given_up["interruptions"]) == ("dead", running.INTERRUPTIONS)
+    assert said(caplog, "job dead") == [(poison, "The job ended its worker too often")]
+
+
+def said(caplog: pytest.LogCaptureFixture, message: str) -> list[tuple[str, str | None]]:
+    """Give the jobs and reasons of which the log says so."""
+    return [
+        (record.__dict__["job_id"], record.__dict__.get("reason"))
+        for record in caplog.records
+        if record.message == message
+    ]
+
+
+def test_a_full_disk_puts_a_job_off_and_takes_none_of_its_attempts(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fsync = os.fsync
+
+    def full(fd: int) -> None:
+        if Path(f"/proc/self/fd/{fd}").readlink().name == "result.part":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(fd)
+
+    errors, retried = metric("model_errors_total"), metric("jobs_total", status="retried")
+    job_id = jobs.create().json()["id"]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        for _ in range(2 * running.INTERRUPTIONS):
+            jobs.work()
+    record = jobs.store.get(job_id)
+    assert record
+    assert (record.status, record.attempts, record.interruptions) == (Status.QUEUED, 0, 0)
+    assert record.not_before is not None
+    assert record.not_before > now()
+    assert not jobs.store.path(job_id, "result.part").exists()  # it would be in the way of what the next one writes
+    assert metric("model_errors_total") == errors
+    assert metric("jobs_total", status="retried") == retried + 2 * running.INTERRUPTIONS
+    assert "the disk failed: No space left on device" in caplog.text
+    jobs.work()
+    assert jobs.client.get(f"{PATH}/{job_id}").json()["status"] == "succeeded"
+
+
+def test_a_models_own_trouble_with_files_is_the_models(jobs: Jobs) -> None:
+    def fail(_: str) -> list[Finding]:
+        raise ConnectionResetError
+
     job_id = jobs.create().json()["id"]
     for _ in range(2):
-        with jobs.store.claim(job_id) as claim:
-            assert claim
-            claim.save(status=Status.RUNNING, attempts=claim.record.attempts + 1)
-    jobs.work()
+        jobs.work(StubModel(fail))
     assert jobs.client.get(f"{PATH}/{job_id}").json()["status"] == "dead"
+
+
+def test_a_disk_that_takes_no_record_raises_nothing_and_loses_nothing(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    job_id = jobs.create().json()["id"]
+    with monkeypatch.context() as patch:
+        patch.setattr(storing, "write_record", fail)
+        jobs.work()
+    assert said(caplog, "job left as it was: OSError") == [(job_id, None)]
+    jobs.work()
+    assert jobs.client.get(f"{PATH}/{job_id}").json()["status"] == "succeeded"
 
 
 def test_a_worker_that_stops_gives_its_job_back(jobs: Jobs) -> None:
@@ -284,6 +418,22 @@ def test_a_job_is_accepted_without_the_queue_and_named_by_the_sweep(
     assert (ids(queue), metric("job_queue_depth"), metric("job_queue_age_seconds")) == ([], 0, 0)
 
 
+def test_depth_and_age_are_told_while_the_queue_is_gone(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs.create()
+    monkeypatch.setattr(Queue, "waiting", lambda _: (_ for _ in ()).throw(ConnectionError))
+    with pytest.raises(ConnectionError):
+        sweep(jobs.store, Queue(jobs.settings))
+    assert metric("job_queue_depth") == 1
+    assert metric("job_queue_age_seconds") > 0
+
+
+def test_every_status_is_counted_from_0() -> None:
+    code = "import api.privacy.metrics, prometheus_client as p; print(p.generate_latest().decode())"
+    text = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    statuses = ("accepted", "retried", "succeeded", "failed", "dead", "cancelled")
+    assert all(f'jobs_total{{status="{status}"}} 0.0' in text for status in statuses)
+
+
 def test_a_redis_that_is_gone_loses_no_job(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
@@ -318,14 +468,36 @@ def test_finished_jobs_expire_by_age_and_by_size(jobs: Jobs) -> None:
     assert [record.id for record in jobs.store.all()] == [waiting]
 
 
-def test_what_a_killed_upload_left_expires(jobs: Jobs) -> None:
+def on_disk(directory: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in directory.rglob("*"))
+
+
+def test_jobs_and_uploads_take_what_they_take_on_disk(jobs: Jobs) -> None:
+    made = [jobs.create("a").json()["id"] for _ in range(3)]
+    jobs.work()
+    upload = jobs.settings.runs_dir / "drafts" / "upload"
+    upload.mkdir(parents=True)
+    (upload / "document").write_bytes(bytes(100_000))
+    size = on_disk(jobs.settings.runs_dir / "jobs") + on_disk(jobs.settings.runs_dir / "drafts")
+    long_ago = now() - timedelta(days=1)
+    assert jobs.store.expire(long_ago, size) == 0
+    assert jobs.store.expire(long_ago, size - 1) == 1
+    assert [record.id for record in jobs.store.all()] == made[1:]
+    assert upload.exists()
+
+
+def test_what_a_killed_upload_left_expires_within_hours(jobs: Jobs) -> None:
     left = jobs.settings.runs_dir / "drafts" / "left"
     left.mkdir(parents=True)
-    jobs.store.expire(now() - timedelta(hours=1), 10**9)
-    assert left.exists()
-    os.utime(left, (0, 0))
-    jobs.store.expire(now() - timedelta(hours=1), 10**9)
-    assert not left.exists()
+    document = left / "document"
+    document.touch()
+    long_ago = now() - timedelta(days=7)
+    os.utime(left, (0, 0))  # an upload still writes to its document
+    for minutes, there in ((1, True), (-1, False)):
+        written = (now() - DRAFT_AGE + timedelta(minutes=minutes)).timestamp()
+        os.utime(document, (written, written))
+        jobs.store.expire(long_ago, 10**9)
+        assert left.exists() is there
 
 
 def test_a_job_goes_on_with_its_requests_ids_and_trace(
@@ -392,7 +564,7 @@ def test_a_worker_without_a_model_says_so_and_stays(jobs: Jobs, tmp_path: Path) 
 
 
 def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_path: Path) -> None:
-    """Every job ends succeeded, with the right result, though no worker lives for long."""
+    """Every job ends succeeded, with the right result, though no worker lives for long; with the default attempts."""
     texts = [f"{n} " + "Zaphod lorem ipsum " * (200 * (n % 4) + 1) for n in range(16)]
     wheres = [jobs.create(text).headers["location"] for text in texts]
     log = tmp_path / "log"
@@ -411,8 +583,8 @@ def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_
     kills = 0
     try:
         while unfinished() and kills < 12:
-            before = {record.id: record.attempts for record in jobs.store.all()}
-            eventually(lambda: not unfinished() or any(r.attempts > before[r.id] for r in jobs.store.all()))  # noqa: B023
+            before = {record.id: record.started for record in jobs.store.all()}
+            eventually(lambda: not unfinished() or any(r.started != before[r.id] for r in jobs.store.all()))  # noqa: B023
             time.sleep(chance.uniform(0, 0.1))
             victim = chance.randrange(2)
             workers[victim].kill()
@@ -425,6 +597,7 @@ def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_
             worker.send_signal(signal.SIGTERM)
         assert {worker.wait(30) for worker in workers} <= {0, -signal.SIGTERM}
     assert kills >= 3
+    assert any(record.interruptions for record in jobs.store.all())
     for text, where in zip(texts, wheres, strict=True):
         assert jobs.client.get(f"{where}/result").text == text.replace("Zaphod", "[WORD]")
     assert len(jobs.store.all()) == len(texts)

@@ -60,10 +60,12 @@ def test_every_address_is_found_wherever_windows_and_chunks_end(client: TestClie
     data = text.encode()
     chunks = (data[start : start + 1009] for start in range(0, len(data), 1009))
     before = metric("pii_detected_total", entity_type="EMAIL_ADDRESS"), metric("model_predictions_total")
+    texts = metric("model_inference_duration_seconds_count")
     answer = client.post(PATH, content=chunks, headers={"Content-Type": "text/plain"})
     assert answer.text == "".join(f"{'lorem ipsum ' * (n % 23)}[EMAIL_ADDRESS] " for n in range(300))
     after = metric("pii_detected_total", entity_type="EMAIL_ADDRESS"), metric("model_predictions_total")
     assert (after[0] - before[0], after[1] - before[1]) == (300, 1)
+    assert metric("model_inference_duration_seconds_count") == texts
 
 
 def test_confidence_and_language_are_obeyed(client: TestClient) -> None:
@@ -199,7 +201,7 @@ def test_documents_have_places_of_their_own(tmp_path: Path) -> None:
         assert client.post("/api/v1/predict", json={"text": "a"}).status_code == 200
 
 
-async def test_a_client_that_leaves_stops_the_work(tmp_path: Path) -> None:
+async def test_a_client_that_leaves_stops_the_work(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     seen = 0
     started = threading.Event()
 
@@ -226,7 +228,7 @@ async def test_a_client_that_leaves_stops_the_work(tmp_path: Path) -> None:
         await asyncio.to_thread(started.wait, 30)
         return {"type": "http.disconnect"}
 
-    done = metric("model_predictions_total")
+    done, errors = metric("model_predictions_total"), metric("model_errors_total")
     async with app.router.lifespan_context(app):
         await asyncio.to_thread(eventually, lambda: app.state.inference.check() is None)
         messages = [{"type": "http.request", "body": b"a " * 30_000, "more_body": True}, {"type": "http.disconnect"}]
@@ -236,8 +238,12 @@ async def test_a_client_that_leaves_stops_the_work(tmp_path: Path) -> None:
         await asyncio.wait_for(app(SCOPE.copy(), leave_while_waiting, send), 30)
         assert 0 < seen < 600_000 / 2048
         assert app.state.inference.documents.free == 1
+        assert metric("model_predictions_total") == done
+        with app.state.inference.work(app.state.inference.texts) as work:
+            await work.step(lambda: None)  # its turn comes after the window that was under way
     assert statuses == [499, 499]
-    assert metric("model_predictions_total") == done
+    assert metric("model_errors_total") == errors
+    assert "failed" not in caplog.text
 
 
 async def test_the_last_bytes_are_the_last_message(tmp_path: Path) -> None:

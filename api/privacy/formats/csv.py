@@ -6,13 +6,16 @@ Python's `csv` would do for whole files; here every character that is not redact
 import re
 from collections.abc import Iterator
 
-from api.privacy.formats.document import MAX_UNIT, Decoder, DocumentError, Segment, Token
+from api.privacy.formats.document import MARK, MAX_UNIT, Decoder, DocumentError, Segment, Token
 
 DELIMITERS = ",;\t|"
 HEAD = 65536
 """Characters in which the delimiter is looked for, when there is no line end before."""
 
 QUOTED = re.compile(r'"((?:[^"]++|"")*+)"')
+# The same, or the beginning of it, after whatever may turn out to be the delimiter.
+QUOTED_IN_HEAD = re.compile(rf'(?<![^{DELIMITERS}])"(?:[^"]++|"")*+"?')
+LINE_END = re.compile(r"[\r\n]")
 
 
 class CsvParser:
@@ -27,8 +30,6 @@ class CsvParser:
     def feed(self, data: bytes) -> Iterator[Token]:
         """Give the cells of which the end is known."""
         self._text += self._decode(data)
-        if self._plain is None and "\n" not in self._text and len(self._text) < HEAD:
-            return
         yield from self._cells(last=False)
 
     def finish(self) -> Iterator[Token]:
@@ -37,8 +38,18 @@ class CsvParser:
         yield from self._cells(last=True)
 
     def _cells(self, *, last: bool) -> Iterator[Token]:
+        if self._plain is None:
+            marked = self._text.startswith(MARK)
+            delimiter = _delimiter(self._text[marked : marked + HEAD], last=last)
+            if delimiter is None:
+                return
+            self._separators = f"{delimiter}\r\n"
+            self._plain = re.compile(f"[^{re.escape(self._separators)}]*")
+            if marked:
+                yield MARK
+                self._text = self._text[1:]
         text = self._text
-        plain = self._plain or self._detect(text)
+        plain = self._plain
         start = 0
         while start < len(text):
             cell = (QUOTED if text[start] == '"' else plain).match(text, start)
@@ -61,13 +72,15 @@ class CsvParser:
         if len(self._text) > MAX_UNIT:
             raise DocumentError(f"A cell has more than {MAX_UNIT} characters")
 
-    def _detect(self, text: str) -> re.Pattern[str]:
-        """Take the likeliest delimiter of the first line."""
-        head = re.sub(r'"[^"]*"?', "", text[:HEAD].partition("\n")[0])
-        delimiter = max(DELIMITERS, key=head.count)
-        self._separators = f"{delimiter}\r\n"
-        self._plain = re.compile(f"[^{re.escape(self._separators)}]*")
-        return self._plain
+
+def _delimiter(head: str, *, last: bool) -> str | None:
+    """Give the likeliest delimiter of the first line, None while more of the document may tell another."""
+    line, *more = LINE_END.split(QUOTED_IN_HEAD.sub("", head), maxsplit=1)
+    if not (more or last or len(head) == HEAD):
+        return None
+    # What stands between two other quotes hardly separates anything.
+    unquoted = re.sub(r'"[^"]*"', "", line)
+    return max(DELIMITERS, key=lambda delimiter: (unquoted.count(delimiter), line.count(delimiter)))
 
 
 def _quote(text: str) -> str:

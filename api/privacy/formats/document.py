@@ -9,6 +9,9 @@ from api.problem import ProblemError
 MAX_UNIT = 1024 * 1024
 """Characters of the longest line, record, text node or tag: what bounds the memory, whatever the document."""
 
+MARK = "\ufeff"
+"""The byte order mark, which Excel writes in front of a document and which is none of it."""
+
 CHARSETS = frozenset({"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252", "utf-16", "utf-16-le", "utf-16-be"})
 
 

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from api.privacy.formats.document import MAX_UNIT, Decoder, DocumentError, Segment, Token
+from api.privacy.formats.document import MARK, MAX_UNIT, Decoder, DocumentError, Segment, Token
 
 # In a line known to be valid JSON these are exactly the strings and the numbers.
 SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*')
@@ -20,12 +20,13 @@ class NdjsonParser:
     def __init__(self, charset: str) -> None:
         self._decode = Decoder(charset)
         self._text = ""
+        self._begun = False
 
     def feed(self, data: bytes) -> Iterator[Token]:
         """Give the tokens of the lines that are whole."""
         *lines, rest = (self._text + self._decode(data)).split("\n")
         for line in lines:
-            yield from _tokens(line)
+            yield from self._line(line)
             yield "\n"
         if len(rest) > MAX_UNIT:
             raise DocumentError(f"A line has more than {MAX_UNIT} characters")
@@ -33,8 +34,15 @@ class NdjsonParser:
 
     def finish(self) -> Iterator[Token]:
         """Give the tokens of a last line without an end."""
-        yield from _tokens(self._text + self._decode(b"", last=True))
+        yield from self._line(self._text + self._decode(b"", last=True))
         self._text = ""
+
+    def _line(self, line: str) -> Iterator[Token]:
+        if not self._begun and line.startswith(MARK):
+            yield MARK
+            line = line[1:]
+        self._begun = True
+        yield from _tokens(line)
 
 
 def _tokens(line: str) -> Iterator[Token]:

@@ -1,5 +1,7 @@
 """XML 1.0: the same tree, in UTF-8. Text, attribute values, comments and instructions are searched, names are not.
 
+A namespace is part of the names that use it: its declaration (`xmlns`, `xmlns:…`) is not searched either.
+
 Document type declarations are refused, and with them entities of every kind, external and exponential ones included.
 """
 
@@ -82,7 +84,11 @@ class XmlParser:
             raise DocumentError(f"There are more than {MAX_NAMES} different names")
         self._add(f"<{name}")
         for attribute, value in zip(attributes[::2], attributes[1::2], strict=True):
-            self._add(f" {attribute}=", Segment(value, quoteattr(value), quoteattr))
+            quoted = quoteattr(value)
+            if attribute == "xmlns" or attribute.startswith("xmlns:"):
+                self._add(f" {attribute}={quoted}")
+            else:
+                self._add(f" {attribute}=", Segment(value, quoted, quoteattr))
         self._add(">")
 
     def _end(self, name: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
+from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 
 from api.observability.context import current_request
 from api.privacy.dependencies import OwnerOf, QueueOf, StoreOf
@@ -50,7 +51,8 @@ class Job(BaseModel):
     created: datetime
     started: datetime | None = Field(description="When the last attempt began.")
     finished: datetime | None
-    attempts: int = Field(ge=0)
+    attempts: int = Field(ge=0, description="Those that ended with their worker are not among them.")
+    interruptions: int = Field(ge=0, description="Attempts that ended with their worker.")
     media_type: str
     size: int = Field(ge=0, description="Bytes of the document as sent.")
     done: int = Field(ge=0, description="How many of them are redacted, noted every few seconds.")
@@ -92,20 +94,19 @@ async def create(
             received = await take_in(request, search, lambda: drafts.enter_context(store.draft()))
         except ClientDisconnect:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
-        if not is_multipart(request):
-            record = _record(_job_id(owner, idempotency_key), received[0], owner)
-            record = await _accept(store, queue, received[0], record)
-            response.headers["Location"] = f"{PATH}/{record.id}"
-            return _view(record)
-        batch = _job_id(owner, idempotency_key)
-        records = []
-        for part, document in enumerate(received):
-            record = _record(_job_id(batch, str(part)), document, owner)
-            record.batch, record.part = batch, part
-            record.digest += f" of {len(received)}"
-            records.append(await _accept(store, queue, document, record))
-    response.headers["Location"] = f"{PATH}?batch={batch}&limit={MAX_DOCUMENTS}"
-    return Jobs(jobs=[_view(record) for record in records])
+        # A form's first job has the id that a document alone would have: a key is of the one or of the other.
+        first = _job_id(owner, idempotency_key)
+        records = [_record(_job_id(first, str(n)) if n else first, one, owner) for n, one in enumerate(received)]
+        if is_multipart(request):
+            for part, record in enumerate(records):
+                record.batch, record.part = first, part
+                record.digest += f" of {len(records)}"
+        records = await _accept(store, queue, received, records)
+    if is_multipart(request):
+        response.headers["Location"] = f"{PATH}?batch={first}&limit={MAX_DOCUMENTS}"
+        return Jobs(jobs=[_view(record) for record in records])
+    response.headers["Location"] = f"{PATH}/{first}"
+    return _view(records[0])
 
 
 def _record(job_id: str, received: Received, owner: str | None) -> Record:
@@ -122,25 +123,41 @@ def _record(job_id: str, received: Received, owner: str | None) -> Record:
     )
 
 
-async def _accept(store: JobStore, queue: Queue, received: Received, record: Record) -> Record:
-    """Make it a job and name it to the workers; give the job that already has its id if there is one.
+async def _accept(
+    store: JobStore, queue: Queue, received: Sequence[Received], records: Sequence[Record]
+) -> list[Record]:
+    """Make all of them jobs, or none, and name them to the workers; a job that already has an id is given instead.
 
     Raises:
-        ProblemError: 422, and that one is of another document.
+        OSError: there is no room.
+        ProblemError: 422, a job that already has an id is of another document.
 
     """
-    if not await asyncio.to_thread(store.accept, received.draft, record):
-        existing = _own(store, record.id, record.owner)
-        if existing.digest != record.digest:
-            raise ProblemError(422, "The idempotency key was used for another document")
-        return existing
-    JOBS.labels("accepted").inc()
-    try:
-        await asyncio.to_thread(queue.put, record.id)
-    except Exception as error:
-        # It is on disk: the workers' sweep names it as soon as the queue is there again.
-        logger.warning("the queue is not reachable: %s", type(error).__name__)
-    return record
+    new, accepted = [], []
+    with ExitStack() as undo:
+        for document, record in zip(received, records, strict=True):
+            if await asyncio.to_thread(store.accept, document.draft, record):
+                undo.callback(store.cancel, record.id)
+                new.append(record)
+                accepted.append(record)
+            else:
+                accepted.append(_existing(store, record))
+        undo.pop_all()
+    JOBS.labels("accepted").inc(len(new))
+    for record in new:
+        try:
+            await asyncio.to_thread(queue.put, record.id)
+        except Exception as error:
+            # It is on disk: the workers' sweep names it as soon as the queue is there again.
+            logger.warning("the queue is not reachable: %s", type(error).__name__)
+    return accepted
+
+
+def _existing(store: JobStore, record: Record) -> Record:
+    existing = _own(store, record.id, record.owner)
+    if existing.digest != record.digest:
+        raise ProblemError(422, "The idempotency key was used for another document")
+    return existing
 
 
 @router.get("", summary="List jobs", responses=error_responses(401, 422, 429, 500))
@@ -169,7 +186,8 @@ def show(job_id: JobId, owner: OwnerOf, store: StoreOf) -> Job:
     response_class=FileResponse,
     response_model=None,
     responses=error_responses(401, 404, 409, 416, 422, 429, 500)
-    | {200: {"description": "The document without personal data", "content": content(1)}},
+    | {200: {"description": "The document without personal data", "content": content(1)}}
+    | {206: {"description": "The part of it that `Range` asked for"}},
 )
 def result(job_id: JobId, owner: OwnerOf, store: StoreOf) -> FileResponse:
     """Give the redacted document; 409 while there is none."""
@@ -177,7 +195,20 @@ def result(job_id: JobId, owner: OwnerOf, store: StoreOf) -> FileResponse:
     if record.status is not Status.SUCCEEDED:
         raise ProblemError(409, f"There is no result: the job is {record.status.value}")
     charset = output_charset(record.media_type, record.charset)
-    return FileResponse(store.path(job_id, RESULT), media_type=f"{record.media_type}; charset={charset}")
+    return _ResultResponse(store.path(job_id, RESULT), media_type=f"{record.media_type}; charset={charset}")
+
+
+class _ResultResponse(FileResponse):
+    """A file, or the parts of it that are asked for; a range that is not understood is ignored (RFC 9110, 14.2)."""
+
+    @classmethod
+    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
+        try:
+            return super()._parse_range_header(http_range, file_size)
+        except MalformedRangeHeader:
+            return []
+        except RangeNotSatisfiable:
+            raise ProblemError(416, headers={"Content-Range": f"bytes */{file_size}"}) from None
 
 
 @router.delete(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from threading import Event
 
 from opentelemetry import trace
@@ -15,12 +16,12 @@ from prometheus_client import Gauge, Histogram
 
 from api.observability.context import RequestContext, current_request
 from api.privacy.coding import Decompressor
-from api.privacy.findings import Model
+from api.privacy.findings import Finding, Model
 from api.privacy.formats.document import DocumentError
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.store import DOCUMENT, FINAL, RESULT, Claim, JobStore, Record, Status, now
-from api.privacy.metrics import INFERENCE_DURATION, JOBS, MODEL_ERRORS, PII_DETECTED, PREDICTIONS
-from api.privacy.redactor import make_redactor, redact_file
+from api.privacy.metrics import JOBS, MODEL_ERRORS, PII_DETECTED, PREDICTIONS
+from api.privacy.redactor import Redactor, make_redactor, redact_file
 from api.problem import ProblemError
 from api.settings import Settings
 
@@ -28,6 +29,10 @@ PROGRESS_INTERVAL = 2.0
 """Seconds between two notes of a job's progress."""
 BACK_OFF = 2.0
 """Seconds before the second attempt; each further one waits twice as long."""
+DISK_PAUSE = 10.0
+"""Seconds before a job that the disk had no room for is looked at again."""
+INTERRUPTIONS = 20
+"""Attempts that may end with their worker: being killed is no fault of a job, but one that kills has to end."""
 
 JOB_DURATION = Histogram(
     "job_duration_seconds",
@@ -59,52 +64,73 @@ class Runner:
         self._stopping = stopping
 
     def run(self, job_id: str) -> None:
-        """Bring the job to an end, or leave it queued for another attempt; nothing is raised for a job's sake."""
+        """Bring the job to an end, or leave it for another attempt; no error of it is raised."""
         with self._store.claim(job_id) as claim:
             if claim is None or claim.record.status in FINAL or self._stopping.is_set():
                 return
             with _telemetry(claim.record), JOB_DURATION.time():
-                self._attempt(claim)
+                try:
+                    self._attempt(claim)
+                except Exception as error:
+                    # The disk took no record. The model's error may have gone before it, with the text in its message:
+                    # neither a span nor the queue's log may have them.
+                    logger.error("job left as it was: %s", type(error).__name__, extra=_about(claim))
 
     def _attempt(self, claim: Claim) -> None:
-        attempts = claim.record.attempts + 1
-        limit = self._settings.job_attempts
+        failed, interruptions = claim.record.attempts, claim.record.interruptions
+        if claim.record.status is Status.RUNNING:  # the last attempt ended with its worker
+            failed, interruptions = failed - 1, interruptions + 1
         try:
             if claim.cancelled:
                 raise _CancelledError
-            if attempts > limit:  # the last one ended with its process
-                self._end(claim, Status.DEAD, "The job ended its worker too often")
+            if interruptions == INTERRUPTIONS:
+                self._end(claim, Status.DEAD, "The job ended its worker too often", interruptions=interruptions)
                 return
-            claim.save(status=Status.RUNNING, attempts=attempts, started=now(), done=0)
+            claim.save(status=Status.RUNNING, attempts=failed + 1, interruptions=interruptions, started=now(), done=0)
             self._redact(claim)
         except _CancelledError:
             self._store.remove(claim)
             JOBS.labels("cancelled").inc()
-            logger.info("job cancelled")
+            logger.info("job cancelled", extra=_about(claim))
         except _StoppingError:
-            claim.save(status=Status.QUEUED, attempts=attempts - 1)
+            claim.save(status=Status.QUEUED, attempts=failed)
         except ProblemError as error:
             self._end(claim, Status.FAILED, error.detail)
+        except OSError as error:  # no fault of the document's or the model's
+            logger.error("the disk failed: %s", os.strerror(error.errno or 0), extra=_about(claim))
+            self._put_off(claim, DISK_PAUSE, attempts=failed)
         except Exception as error:
             # Its message may hold the text.
-            logger.error("attempt %d failed: %s", attempts, type(error).__name__)
+            logger.error("attempt %d failed: %s", failed + 1, type(error).__name__, extra=_about(claim))
             MODEL_ERRORS.inc()
-            if attempts == limit:
+            if failed + 1 >= self._settings.job_attempts:
                 self._end(claim, Status.DEAD, "Every attempt failed")
-                return
-            pause = timedelta(seconds=BACK_OFF * 2 ** (attempts - 1))
-            claim.save(status=Status.QUEUED, not_before=now() + pause)
-            JOBS.labels("retried").inc()
+            else:
+                self._put_off(claim, BACK_OFF * 2**failed)
 
     def _redact(self, claim: Claim) -> None:
         record = claim.record
         if record.language not in self._model.languages:
             raise DocumentError("The worker's model does not have the language")
-        find = partial(self._model.find, language=record.language, min_confidence=record.min_confidence)
-        redactor = make_redactor(record.media_type, record.charset, find)
+        redactor = make_redactor(record.media_type, record.charset, partial(self._find, record))
         decompressor = Decompressor(record.coding, self._settings.max_request_size_bytes)
         part = claim.directory / f"{RESULT}.part"
-        begun = time.perf_counter()
+        try:
+            self._write(claim, part, decompressor, redactor)
+        finally:
+            part.unlink(missing_ok=True)  # what is left of it takes the room that the record may need
+        self._end(claim, Status.SUCCEEDED, None)
+        PREDICTIONS.inc()
+        for entity_type, count in redactor.found.items():
+            PII_DETECTED.labels(entity_type).inc(count)
+
+    def _find(self, record: Record, text: str) -> list[Finding]:
+        try:
+            return self._model.find(text, record.language, record.min_confidence)
+        except OSError:
+            raise RuntimeError from None  # the model's trouble, not the disk's
+
+    def _write(self, claim: Claim, part: Path, decompressor: Decompressor, redactor: Redactor) -> None:
         noted = time.monotonic()
         with (claim.directory / DOCUMENT).open("rb") as source, part.open("wb") as target:
             for data in redact_file(source, decompressor, redactor):
@@ -119,22 +145,21 @@ class Runner:
             target.flush()
             os.fsync(target.fileno())
         part.replace(claim.directory / RESULT)
-        self._end(claim, Status.SUCCEEDED, None)
-        PREDICTIONS.inc()
-        INFERENCE_DURATION.observe(time.perf_counter() - begun)
-        for entity_type, count in redactor.found.items():
-            PII_DETECTED.labels(entity_type).inc(count)
 
-    def _end(self, claim: Claim, status: Status, error: str | None) -> None:
+    def _put_off(self, claim: Claim, seconds: float, **changes: object) -> None:
+        claim.save(status=Status.QUEUED, not_before=now() + timedelta(seconds=seconds), **changes)
+        JOBS.labels("retried").inc()
+
+    def _end(self, claim: Claim, status: Status, error: str | None, **changes: object) -> None:
         done = claim.record.size if status is Status.SUCCEEDED else claim.record.done
-        claim.save(status=status, finished=now(), error=error, done=done)
+        claim.save(status=status, finished=now(), error=error, done=done, **changes)
         JOBS.labels(status.value).inc()
-        logger.info("job %s", status.value)
+        level = logging.ERROR if status is Status.DEAD else logging.INFO
+        logger.log(level, "job %s", status.value, extra=_about(claim))
 
 
 def sweep(store: JobStore, queue: Queue) -> None:
     """Put jobs into the queue that are in nobody's hands and not in it: retries, and what a killed process held."""
-    waiting = queue.waiting()
     moment = now()
     queued: list[Record] = []
     for record in store.all():
@@ -145,10 +170,19 @@ def sweep(store: JobStore, queue: Queue) -> None:
         if not free:
             continue
         queued.append(record)
-        if record.id not in waiting and (record.not_before is None or record.not_before <= moment):
-            queue.put(record.id)
+    # Before the queue is asked: what waits while it is gone is told all the same.
     JOB_QUEUE_DEPTH.set(len(queued))
     JOB_QUEUE_AGE.set(max(((moment - record.created).total_seconds() for record in queued), default=0))
+    waiting = queue.waiting()
+    for record in queued:
+        if record.id not in waiting and (record.not_before is None or record.not_before <= moment):
+            queue.put(record.id)
+
+
+def _about(claim: Claim) -> dict[str, str]:
+    """Give what a log line says of a job; the reason is one of our own texts."""
+    reason = {"reason": claim.record.error} if claim.record.error else {}
+    return {"job_id": claim.record.id, **reason}
 
 
 @contextmanager

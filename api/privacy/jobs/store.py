@@ -9,17 +9,20 @@ it forgets one, a sweep tells it again; if it names one twice, the second finds 
 """
 
 import fcntl
+import math
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from uuid import uuid4
 
 from pydantic import BaseModel, ValidationError
 
+DRAFT_AGE = timedelta(hours=6)
+"""How long nothing was written to what a killed upload has left."""
 DOCUMENT, RESULT, RECORD, LOCK, CANCEL = "document", "result", "record.json", "lock", "cancel"
 
 
@@ -46,6 +49,7 @@ class Record(BaseModel):
     finished: datetime | None = None
     not_before: datetime | None = None
     attempts: int = 0
+    interruptions: int = 0
     size: int
     done: int = 0
     error: str | None = None
@@ -169,14 +173,19 @@ class JobStore:
         shutil.rmtree(away, ignore_errors=True)
 
     def expire(self, before: datetime, size: int) -> int:
-        """Remove jobs finished before a moment, then the oldest finished ones until all take at most `size` bytes.
+        """Remove jobs finished before a moment, then the oldest until all take at most `size` bytes of the disk.
 
-        Also what a killed process left of a draft that old. Gives the number of jobs removed.
+        Only finished ones are removed, but uploads count too; those a killed process has left go after `DRAFT_AGE`.
+        Gives the number of jobs removed.
         """
         removed = 0
+        drafts = list(self._drafts.iterdir()) if self._drafts.is_dir() else []
+        for draft in drafts:
+            if _written(draft) < (now() - DRAFT_AGE).timestamp():
+                shutil.rmtree(draft, ignore_errors=True)
         records = self.all()
         sizes = {record.id: _size(self._jobs / record.id) for record in records}
-        total = sum(sizes.values())
+        total = sum(sizes.values()) + sum(map(_size, drafts))
         for record in records:
             finished = record.finished if record.status in FINAL else None
             if finished is None or (finished >= before and total <= size):
@@ -184,9 +193,6 @@ class JobStore:
             if self.cancel(record.id):
                 total -= sizes[record.id]
                 removed += 1
-        for draft in self._drafts.iterdir() if self._drafts.is_dir() else ():
-            if draft.stat().st_mtime < before.timestamp():
-                shutil.rmtree(draft, ignore_errors=True)
         return removed
 
 
@@ -216,7 +222,18 @@ def _sync(directory: Path) -> None:
 
 
 def _size(directory: Path) -> int:
+    """Give the bytes of disk that a directory takes: of a short document the files' own blocks are most."""
+    return sum(stat.st_blocks * 512 for stat in _stats(directory))
+
+
+def _written(directory: Path) -> float:
+    """Give the time, in Unix seconds, at which anything in a directory was last written; one that is going has none."""
+    return max((stat.st_mtime for stat in _stats(directory)), default=math.inf)
+
+
+def _stats(directory: Path) -> list[os.stat_result]:
+    """Look at a directory and its files; nothing when they are just going."""
     try:
-        return sum(entry.stat().st_size for entry in directory.iterdir())
+        return [path.stat() for path in (directory, *directory.iterdir())]
     except OSError:
-        return 0
+        return []
