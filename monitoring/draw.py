@@ -136,7 +136,7 @@ def _lines(axes: Axes, panel: dict[str, Any], answers: Answers, window: Window) 
     )  # fmt: skip
 
 
-def _stat(axes: Axes, panel: dict[str, Any], answers: Answers, window: Window) -> None:
+def _stat(axes: Axes, panel: dict[str, Any], answers: Answers, _window: Window) -> None:
     axes.set_axis_off()
     defaults = panel["fieldConfig"]["defaults"]
     found = [one for _, series in answers for one in series if one.points]
@@ -151,15 +151,7 @@ def _stat(axes: Axes, panel: dict[str, Any], answers: Answers, window: Window) -
     }  # fmt: skip
     shown = names.get(f"{value:g}", text(value, defaults["unit"], defaults.get("decimals")))
     colour = _colour(defaults["thresholds"]["steps"], value)
-    if len(found[0].points) > 1:
-        times, values = zip(*found[0].points, strict=True)
-        graph = axes.inset_axes((0, 0, 1, 0.42))
-        graph.set_axis_off()
-        graph.set_xlim(_date(window.start), _date(window.end))
-        graph.fill_between(_dates(times), values, min(0, *values), color=colour, alpha=0.2, linewidth=0)
-    axes.text(
-        0.5, 0.62, shown, size=19 if len(shown) < 9 else 12, weight="bold", color=colour, ha="center", va="center"
-    )
+    axes.text(0.5, 0.5, shown, size=19 if len(shown) < 9 else 12, weight="bold", color=colour, ha="center", va="center")
 
 
 def _table(axes: Axes, panel: dict[str, Any], answers: Answers, _window: Window) -> None:

@@ -16,7 +16,7 @@ from monitoring.live import Prometheus, Window, ask, choices, interpolate, panel
 from tests.stack import ROOT, Stack, eventually
 
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "grafana/dashboards").glob("*.json"))}
-EMPTY_WHEN_HEALTHY = {("overview", "Firing alerts", "A")}  # and seen full in test_alerts.py
+EMPTY_WHEN_HEALTHY = {("overview", "Firing alerts", "A")}  # and seen full in test_waking.py
 EMPTY_WHEN_HEALTHY_ANNOTATIONS = {"Alerts"}
 PICTURES = ROOT / "artifacts/dashboards"
 
