@@ -6,6 +6,7 @@
 import itertools
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -92,7 +93,7 @@ def _lines(axes: Axes, panel: dict[str, Any], answers: Answers, window: Window) 
         for item in override["properties"]
         if item["id"] == "color"
     }
-    found = [(_name(target, one), one) for target, series in answers for one in series]
+    found = [(series_name(target, one), one) for target, series in answers for one in series]
     stacked = defaults["custom"].get("stacking", {}).get("mode") == "normal"
     if not found:
         _empty(axes, "No data")
@@ -204,7 +205,7 @@ def _table(axes: Axes, panel: dict[str, Any], answers: Answers, _window: Window)
 
 def _states(axes: Axes, panel: dict[str, Any], answers: Answers, window: Window) -> None:
     defaults = panel["fieldConfig"]["defaults"]
-    found = [(_name(target, one), one) for target, series in answers for one in series]
+    found = [(series_name(target, one), one) for target, series in answers for one in series]
     if not found:
         axes.set_axis_off()
         _empty(axes, "No data")
@@ -279,11 +280,10 @@ def text(value: float, unit: str, decimals: int | None = None) -> str:
     return f"{value / base**at:.3g} {names[at]}".rstrip()
 
 
-def _name(target: dict[str, Any], one: Series) -> str:
+def series_name(target: dict[str, Any], one: Series) -> str:
+    """Return a series' name in the legend; a label it does not have is nothing there."""
     name: str = target.get("legendFormat") or ",".join(one.labels.values())
-    for label, value in one.labels.items():
-        name = name.replace(f"{{{{{label}}}}}", value)
-    return name
+    return re.sub(r"{{(\w+)}}", lambda label: one.labels.get(label[1], ""), name).strip()
 
 
 def _colour(steps: list[dict[str, Any]], value: float) -> str:

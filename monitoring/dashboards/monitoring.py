@@ -7,6 +7,8 @@ from monitoring.panels import BAD, GOOD, WARN, Query, Row, board, choice, lines,
 from monitoring.slo import Objectives
 
 JOB = 'job=~"$job"'
+NO_RECEIVERS = '0 * sum(up{job="alertmanager"})'
+"""Alertmanager has no series of notifications until a receiver is configured."""
 
 
 def build(_objectives: Objectives) -> Dashboard:
@@ -27,7 +29,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Receivers",
                 "Whom Alertmanager notifies, the heartbeat aside; none means alerts are shown here and sent to nobody.",
                 "short",
-                f'count({NOTIFIED}) or 0 * sum(up{{job="alertmanager"}})',
+                f"count({NOTIFIED}) or {NO_RECEIVERS}",
                 steps=((None, WARN), (1, GOOD)),
                 mappings={"0": "Nobody is notified"},
                 w=4,
@@ -125,11 +127,13 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Alertmanager's notifications per minute, tried and failed.",
                 "short",
                 Query(
-                    'sum(rate(alertmanager_notifications_total{job="alertmanager"}[$__rate_interval])) * 60',
+                    'sum(rate(alertmanager_notifications_total{job="alertmanager"}[$__rate_interval])) * 60'
+                    f" or {NO_RECEIVERS}",
                     "tried",
                 ),
                 Query(
-                    'sum(rate(alertmanager_notifications_failed_total{job="alertmanager"}[$__rate_interval])) * 60',
+                    'sum(rate(alertmanager_notifications_failed_total{job="alertmanager"}[$__rate_interval])) * 60'
+                    f" or {NO_RECEIVERS}",
                     "failed",
                 ),
                 colours={"failed": "red"},

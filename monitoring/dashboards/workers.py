@@ -102,11 +102,11 @@ def build(_objectives: Objectives) -> Dashboard:
                 "bytes",
                 Query(
                     f"max by (job, instance) (container_memory_working_set_bytes{{{OURS}}})",
-                    "{{job}} {{instance}} used",
+                    "{{instance}} used",
                 ),
                 Query(
                     f"max by (job, instance) (container_spec_memory_limit_bytes{{{OURS}}})",
-                    "{{job}} {{instance}} limit",
+                    "{{instance}} limit",
                 ),
                 w=6,
             ),
