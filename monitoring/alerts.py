@@ -7,8 +7,32 @@ shows it.
 from dataclasses import dataclass
 from typing import Any
 
+from monitoring.promql import grown
+
 EXPECTED_JOBS = ("alertmanager", "blackbox", "nginx", "node", "probe", "prometheus")
 """Always scraped. The API and the workers have alerts of their own; Grafana may be left out."""
+
+# Thresholds that dashboards draw too.
+RESTARTS = 3
+"""Starts of one process again, within 15 minutes."""
+EVENT_LOOP_LAG = 0.25
+"""Seconds."""
+JOB_AGE = 600
+"""Seconds a job may wait."""
+CERTIFICATE_TICKET, CERTIFICATE_PAGE = 14 * 86400, 2 * 86400
+"""Seconds a certificate is still valid."""
+DISK_FREE = 0.1
+"""Share of a file system."""
+
+DISK_FREE_RATIO = (
+    'node_filesystem_avail_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
+    ' / node_filesystem_size_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
+)
+JOBS_DEAD = 'jobs_total{job="worker",status="dead"}'
+NOTIFIED = 'alertmanager_notifications_total{job="alertmanager",receiver_name!="heartbeat"}'
+"""A series for each receiver and kind of integration there is, notified yet or not; the heartbeat wakes nobody."""
+OURS = 'job=~"api|worker"'
+"""What the API and the worker service have in common: processes, containers, the model, the log."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +80,13 @@ API = (
         "Prometheus reaches the metrics listener of no API instance: users get 502 or 503.",
     ),
     Alert(
-        "APIRestarting",
-        'max by (instance) (changes(process_start_time_seconds{job="api"}[15m])) > 3',
+        "ProcessRestarting",
+        f"max by (job, instance) (changes(process_start_time_seconds{{{OURS}}}[15m])) > {RESTARTS}",
         "0s",
         "ticket",
         "workers",
-        "Workers of {{ $labels.instance }} keep restarting",
-        "One worker slot was started {{ $value }} times again within 15 minutes.",
+        "Processes of {{ $labels.job }} {{ $labels.instance }} keep restarting",
+        "One process was started {{ $value }} times again within 15 minutes.",
         keep="5m",
     ),
     Alert(
@@ -76,26 +100,26 @@ API = (
     ),
     Alert(
         "ModelNotReady",
-        'min by (instance, worker) (model_ready{job="api"}) == 0',
+        f"min by (job, instance, worker) (model_ready{{{OURS}}}) == 0",
         "2m",
         "ticket",
         "model",
-        "The model of worker {{ $labels.worker }} of {{ $labels.instance }} is not ready",
-        "It is neither loaded nor warmed up after 2 minutes; /ready says why.",
+        "The model of {{ $labels.job }} {{ $labels.instance }}{{ with $labels.worker }} #{{ . }}{{ end }} is not ready",
+        "It is neither loaded nor warmed up after 2 minutes; the log of {{ $labels.job }} says why.",
     ),
     Alert(
         "ModelErrors",
-        'sum by (instance) (increase(model_errors_total{job="api"}[10m])) > 5',
+        f"sum by (job, instance) (increase(model_errors_total{{{OURS}}}[10m])) > 5",
         "0s",
         "ticket",
         "model",
-        "The model of {{ $labels.instance }} fails on texts",
+        "The model of {{ $labels.job }} {{ $labels.instance }} fails on texts",
         "It failed on about {{ $value | humanize }} texts within 10 minutes.",
         keep="5m",
     ),
     Alert(
         "EventLoopLag",
-        'min_over_time(event_loop_lag_seconds{job="api"}[2m]) > 0.25',
+        f'min_over_time(event_loop_lag_seconds{{job="api"}}[2m]) > {EVENT_LOOP_LAG}',
         "1m",
         "ticket",
         "workers",
@@ -104,21 +128,21 @@ API = (
     ),
     Alert(
         "MemoryNearLimit",
-        'max by (instance) (container_memory_working_set_bytes{job="api"})'
-        ' / max by (instance) (container_spec_memory_limit_bytes{job="api"}) > 0.9',
+        f"max by (job, instance) (container_memory_working_set_bytes{{{OURS}}})"
+        f" / max by (job, instance) (container_spec_memory_limit_bytes{{{OURS}}}) > 0.9",
         "5m",
         "ticket",
         "workers",
-        "{{ $labels.instance }} is near its memory limit",
-        "{{ $value | humanizePercentage }} of the container's limit is used; at 100 % the kernel kills a worker.",
+        "{{ $labels.job }} {{ $labels.instance }} is near its memory limit",
+        "{{ $value | humanizePercentage }} of the container's limit is used; at 100 % the kernel kills a process.",
     ),
     Alert(
         "LogLinesDropped",
-        'sum by (instance) (increase(log_lines_dropped_total{job="api"}[5m])) > 0',
+        f"sum by (job, instance) (increase(log_lines_dropped_total{{{OURS}}}[5m])) > 0",
         "0s",
         "ticket",
         "workers",
-        "{{ $labels.instance }} drops log lines",
+        "{{ $labels.job }} {{ $labels.instance }} drops log lines",
         "About {{ $value | humanize }} lines were dropped within 5 minutes because standard output took no more.",
         keep="5m",
     ),
@@ -127,16 +151,17 @@ API = (
 JOBS = (
     Alert(
         "JobsNotWorkedOn",
-        'sum(increase(jobs_total{job="api",status="accepted"}[10m])) > 0 unless on () sum(up{job="worker"}) > 0',
+        # How much waits only a worker tells; what was accepted is remembered for longer than a weekend.
+        'sum(increase(jobs_total{job="api",status="accepted"}[3d])) > 0 unless on () model_ready{job="worker"} == 1',
         "2m",
         "ticket",
         "jobs",
         "Jobs are accepted and nobody works on them",
-        "About {{ $value | humanize }} jobs came within 10 minutes, and no worker answers.",
+        "About {{ $value | humanize }} jobs came within 3 days, and no worker answers with its model ready.",
     ),
     Alert(
         "JobQueueOld",
-        'max(job_queue_age_seconds{job="worker"}) > 600',
+        f'max(job_queue_age_seconds{{job="worker"}}) > {JOB_AGE}',
         "2m",
         "ticket",
         "jobs",
@@ -145,9 +170,7 @@ JOBS = (
     ),
     Alert(
         "JobsGivenUp",
-        # The first job ever given up creates its series, which increase() does not count.
-        'sum(increase(jobs_total{job="worker",status="dead"}[30m])'
-        ' or (jobs_total{job="worker",status="dead"} unless jobs_total{job="worker",status="dead"} offset 30m)) > 0',
+        f"sum({grown(JOBS_DEAD, '30m')}) > 0",
         "0s",
         "ticket",
         "jobs",
@@ -190,7 +213,7 @@ EDGE = (
     ),
     Alert(
         "CertificateExpiring",
-        'probe_ssl_earliest_cert_expiry{job="probe"} - time() < 14 * 86400',
+        f'probe_ssl_earliest_cert_expiry{{job="probe"}} - time() < {CERTIFICATE_TICKET}',
         "10m",
         "ticket",
         "edge",
@@ -199,7 +222,7 @@ EDGE = (
     ),
     Alert(
         "CertificateExpiring",
-        'probe_ssl_earliest_cert_expiry{job="probe"} - time() < 2 * 86400',
+        f'probe_ssl_earliest_cert_expiry{{job="probe"}} - time() < {CERTIFICATE_PAGE}',
         "10m",
         "page",
         "edge",
@@ -231,9 +254,7 @@ HOST = (
     Alert(
         "DiskFilling",
         # One device may be mounted in many places.
-        "min by (instance, device) ("
-        'node_filesystem_avail_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
-        ' / node_filesystem_size_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}) < 0.1',
+        f"min by (instance, device) ({DISK_FREE_RATIO}) < {DISK_FREE}",
         "5m",
         "ticket",
         "monitoring",
@@ -302,17 +323,18 @@ MONITORING = (
     ),
     Alert(
         "NotificationsFailing",
-        'sum by (integration) (increase(alertmanager_notifications_failed_total{job="alertmanager"}[5m])) > 0',
+        "sum by (receiver_name, integration)"
+        ' (increase(alertmanager_notifications_failed_total{job="alertmanager"}[5m])) > 0',
         "1m",
         "ticket",
         "monitoring",
-        "Notifications by {{ $labels.integration }} fail",
+        "Notifications of {{ $labels.receiver_name }} by {{ $labels.integration }} fail",
         "About {{ $value | humanize }} notifications failed within 5 minutes.",
         keep="5m",
     ),
     Alert(
         "NobodyNotified",
-        'sum(alertmanager_integrations{job="alertmanager"}) == 0',
+        f'sum(up{{job="alertmanager"}}) > 0 unless on () {NOTIFIED}',
         "0s",
         "none",
         "monitoring",

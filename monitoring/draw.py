@@ -6,6 +6,7 @@
 import itertools
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -92,7 +93,7 @@ def _lines(axes: Axes, panel: dict[str, Any], answers: Answers, window: Window) 
         for item in override["properties"]
         if item["id"] == "color"
     }
-    found = [(_name(target, one), one) for target, series in answers for one in series]
+    found = [(series_name(target, one), one) for target, series in answers for one in series]
     stacked = defaults["custom"].get("stacking", {}).get("mode") == "normal"
     if not found:
         _empty(axes, "No data")
@@ -136,7 +137,7 @@ def _lines(axes: Axes, panel: dict[str, Any], answers: Answers, window: Window) 
     )  # fmt: skip
 
 
-def _stat(axes: Axes, panel: dict[str, Any], answers: Answers, window: Window) -> None:
+def _stat(axes: Axes, panel: dict[str, Any], answers: Answers, _window: Window) -> None:
     axes.set_axis_off()
     defaults = panel["fieldConfig"]["defaults"]
     found = [one for _, series in answers for one in series if one.points]
@@ -151,15 +152,7 @@ def _stat(axes: Axes, panel: dict[str, Any], answers: Answers, window: Window) -
     }  # fmt: skip
     shown = names.get(f"{value:g}", text(value, defaults["unit"], defaults.get("decimals")))
     colour = _colour(defaults["thresholds"]["steps"], value)
-    if len(found[0].points) > 1:
-        times, values = zip(*found[0].points, strict=True)
-        graph = axes.inset_axes((0, 0, 1, 0.42))
-        graph.set_axis_off()
-        graph.set_xlim(_date(window.start), _date(window.end))
-        graph.fill_between(_dates(times), values, min(0, *values), color=colour, alpha=0.2, linewidth=0)
-    axes.text(
-        0.5, 0.62, shown, size=19 if len(shown) < 9 else 12, weight="bold", color=colour, ha="center", va="center"
-    )
+    axes.text(0.5, 0.5, shown, size=19 if len(shown) < 9 else 12, weight="bold", color=colour, ha="center", va="center")
 
 
 def _table(axes: Axes, panel: dict[str, Any], answers: Answers, _window: Window) -> None:
@@ -212,7 +205,7 @@ def _table(axes: Axes, panel: dict[str, Any], answers: Answers, _window: Window)
 
 def _states(axes: Axes, panel: dict[str, Any], answers: Answers, window: Window) -> None:
     defaults = panel["fieldConfig"]["defaults"]
-    found = [(_name(target, one), one) for target, series in answers for one in series]
+    found = [(series_name(target, one), one) for target, series in answers for one in series]
     if not found:
         axes.set_axis_off()
         _empty(axes, "No data")
@@ -287,11 +280,10 @@ def text(value: float, unit: str, decimals: int | None = None) -> str:
     return f"{value / base**at:.3g} {names[at]}".rstrip()
 
 
-def _name(target: dict[str, Any], one: Series) -> str:
+def series_name(target: dict[str, Any], one: Series) -> str:
+    """Return a series' name in the legend; a label it does not have is nothing there."""
     name: str = target.get("legendFormat") or ",".join(one.labels.values())
-    for label, value in one.labels.items():
-        name = name.replace(f"{{{{{label}}}}}", value)
-    return name
+    return re.sub(r"{{(\w+)}}", lambda label: one.labels.get(label[1], ""), name).strip()
 
 
 def _colour(steps: list[dict[str, Any]], value: float) -> str:

@@ -109,10 +109,12 @@ def number(
     steps: Steps = ((None, GOOD),),
     empty: str = "No data",
     decimals: int | None = None,
-    history: bool = True,
     mappings: dict[str, str] | None = None,
 ) -> Panel:
-    """Return a stat panel of the latest value; ``empty`` is what it says when the query rightly returns nothing."""
+    """Return a stat panel of the value now; ``empty`` is what it says when there is none.
+
+    No graph behind it: that would take a range query, whose last value may be hours old.
+    """
     panel = (
         stat.Panel()
         .title(title)
@@ -124,10 +126,10 @@ def number(
         .no_value(empty)
         .thresholds(_thresholds(steps))
         .color_mode(common_models.BigValueColorMode.VALUE)
-        .graph_mode(common_models.BigValueGraphMode.AREA if history else common_models.BigValueGraphMode.NONE)
+        .graph_mode(common_models.BigValueGraphMode.NONE)
         .text_mode(common_models.BigValueTextMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .with_target(_target(Query(expr), "A", instant=not history))
+        .with_target(_target(Query(expr), "A", instant=True))
     )
     if decimals is not None:
         panel.decimals(decimals)

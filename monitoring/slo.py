@@ -4,6 +4,8 @@ The edge is where they are measured because only it sees its own 502s and the re
 Burn rates and windows: Google, The Site Reliability Workbook, chapter 5, "Multiwindow, Multi-Burn-Rate Alerts".
 """
 
+import json
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -139,4 +141,4 @@ def _objective(document: dict[str, Any], name: str) -> float:
 
 
 def _not_routes(routes: list[str]) -> str:
-    return f'route!~"{"|".join(routes)}"'
+    return f"route!~{json.dumps('|'.join(map(re.escape, routes)))}"

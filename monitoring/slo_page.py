@@ -29,7 +29,8 @@ Measured over {days} days at the edge, because only NGINX sees its own 502s and 
 {promises}
 
 Not counted: {_code(objectives.routes_not_counted)}, which machines ask; 429, which is policy, not failure; and for
-latency {_code(objectives.routes_not_timed)}, which takes as long as its document is large.
+latency {_code(objectives.routes_not_timed)}, which
+take as long as a document is large and a client's line is slow.
 
 ## Who is woken, and when
 

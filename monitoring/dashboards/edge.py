@@ -2,6 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+from monitoring.alerts import CERTIFICATE_PAGE, CERTIFICATE_TICKET
 from monitoring.panels import BAD, GOOD, WARN, Query, Row, board, choice, density, lines, number, quantiles, rows
 from monitoring.slo import Objectives
 
@@ -124,8 +125,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "Time until the first certificate of the chain expires.",
                 "s",
                 'min(probe_ssl_earliest_cert_expiry{job="probe"}) - time()',
-                steps=((None, BAD), (2 * 86400, WARN), (14 * 86400, GOOD)),
-                history=False,
+                steps=((None, BAD), (CERTIFICATE_PAGE, WARN), (CERTIFICATE_TICKET, GOOD)),
                 w=4,
                 h=8,
             ),
@@ -135,7 +135,6 @@ def build(objectives: Objectives) -> Dashboard:
                 "short",
                 f"sum(edge_reloads_total{{{JOB}}})",
                 steps=((None, "blue"),),
-                history=False,
                 w=4,
                 h=8,
             ),

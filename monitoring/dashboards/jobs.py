@@ -2,12 +2,13 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+from monitoring.alerts import JOB_AGE
 from monitoring.panels import BAD, GOOD, WARN, Query, Row, board, choice, lines, number, quantiles, rows
+from monitoring.promql import grown
 from monitoring.slo import Objectives
 
 WORKER = 'job=~"$job",instance=~"$instance"'
-TOO_OLD = 600
-"""Seconds, as in the alert JobQueueOld."""
+DEAD = f'jobs_total{{{WORKER},status="dead"}}'
 
 
 def build(_objectives: Objectives) -> Dashboard:
@@ -21,6 +22,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "short",
                 f"max(job_queue_depth{{{WORKER}}})",
                 steps=((None, "blue"),),
+                empty="No worker",
                 w=6,
             ),
             number(
@@ -28,7 +30,8 @@ def build(_objectives: Objectives) -> Dashboard:
                 "How long the oldest waiting job has waited.",
                 "s",
                 f"max(job_queue_age_seconds{{{WORKER}}})",
-                steps=((None, GOOD), (TOO_OLD / 2, WARN), (TOO_OLD, BAD)),
+                steps=((None, GOOD), (JOB_AGE / 2, WARN), (JOB_AGE, BAD)),
+                empty="No worker",
                 w=6,
             ),
             number(
@@ -43,9 +46,8 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Given up in this time range",
                 "Jobs given up after all their attempts.",
                 "short",
-                f'sum(increase(jobs_total{{{WORKER},status="dead"}}[$__range])) or vector(0)',
+                f"sum({grown(DEAD, '$__range')}) or vector(0)",
                 steps=((None, GOOD), (1, BAD)),
-                history=False,
                 decimals=0,
                 w=6,
             ),

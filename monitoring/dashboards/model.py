@@ -5,7 +5,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from monitoring.panels import GOOD, Query, Row, board, choice, lines, number, quantiles, rows, states
 from monitoring.slo import Objectives
 
-API = 'job=~"$job",instance=~"$instance"'
+OURS = 'job=~"$job",instance=~"$instance"'
 
 
 def build(_objectives: Objectives) -> Dashboard:
@@ -15,8 +15,8 @@ def build(_objectives: Objectives) -> Dashboard:
         (
             states(
                 "Ready",
-                "Whether each worker's model is loaded and warmed up.",
-                Query(f"max by (instance, worker) (model_ready{{{API}}})", "{{instance}} #{{worker}}"),
+                "Whether each process's model is loaded and warmed up.",
+                Query(f"max by (job, instance, worker) (model_ready{{{OURS}}})", "{{job}} {{instance}} {{worker}}"),
                 names={"0": "not ready", "1": "ready"},
                 w=8,
             ),
@@ -24,16 +24,16 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Texts",
                 "Texts and documents the model finished, failed on, or had no room for, per second.",
                 "short",
-                Query(f"sum(rate(model_predictions_total{{{API}}}[$__rate_interval]))", "finished"),
-                Query(f"sum(rate(model_errors_total{{{API}}}[$__rate_interval]))", "failed"),
-                Query(f"sum(rate(model_rejections_total{{{API}}}[$__rate_interval]))", "no room"),
+                Query(f"sum(rate(model_predictions_total{{{OURS}}}[$__rate_interval]))", "finished"),
+                Query(f"sum(rate(model_errors_total{{{OURS}}}[$__rate_interval]))", "failed"),
+                Query(f"sum(rate(model_rejections_total{{{OURS}}}[$__rate_interval]))", "no room"),
                 colours={"finished": "green", "failed": "red", "no room": "orange"},
             ),
             lines(
                 "Inference duration",
                 "Time in the model alone, without waiting for it.",
                 "s",
-                *quantiles("model_inference_duration_seconds", API),
+                *quantiles("model_inference_duration_seconds", OURS),
             ),
         ),
     )
@@ -44,9 +44,8 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Findings in this time range",
                 "Personal data found, of all types.",
                 "short",
-                f"sum(increase(pii_detected_total{{{API}}}[$__range]))",
+                f"sum(increase(pii_detected_total{{{OURS}}}[$__range]))",
                 steps=((None, GOOD),),
-                history=False,
                 decimals=0,
                 empty="None yet",
                 w=4,
@@ -56,14 +55,16 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Findings by type",
                 "Per second.",
                 "short",
-                Query(f"sum by (entity_type) (rate(pii_detected_total{{{API}}}[$__rate_interval]))", "{{entity_type}}"),
+                Query(
+                    f"sum by (entity_type) (rate(pii_detected_total{{{OURS}}}[$__rate_interval]))", "{{entity_type}}"
+                ),
                 stacked=True,
                 w=12,
             ),
             rows(
                 "Findings by type in this time range",
                 "Most found first.",
-                Query(f"round(sum by (entity_type) (increase(pii_detected_total{{{API}}}[$__range])))", "Findings"),
+                Query(f"round(sum by (entity_type) (increase(pii_detected_total{{{OURS}}}[$__range])))", "Findings"),
                 columns={"entity_type": "Type"},
                 sort="Findings",
                 empty="None yet",

@@ -2,10 +2,13 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+from monitoring.alerts import DISK_FREE, DISK_FREE_RATIO, NOTIFIED
 from monitoring.panels import BAD, GOOD, WARN, Query, Row, board, choice, lines, number, rows, states
 from monitoring.slo import Objectives
 
 JOB = 'job=~"$job"'
+NO_RECEIVERS = '0 * sum(up{job="alertmanager"})'
+"""Alertmanager has no series of notifications until a receiver is configured."""
 
 
 def build(_objectives: Objectives) -> Dashboard:
@@ -20,17 +23,15 @@ def build(_objectives: Objectives) -> Dashboard:
                 'count(ALERTS{alertname="Watchdog",alertstate="firing"}) or vector(0)',
                 steps=((None, BAD), (1, GOOD)),
                 mappings={"0": "Silent", "1": "Firing"},
-                history=False,
                 w=4,
             ),
             number(
                 "Receivers",
-                "Integrations Alertmanager notifies; none means alerts are shown here and sent to nobody.",
+                "Whom Alertmanager notifies, the heartbeat aside; none means alerts are shown here and sent to nobody.",
                 "short",
-                'sum(alertmanager_integrations{job="alertmanager"})',
+                f"count({NOTIFIED}) or {NO_RECEIVERS}",
                 steps=((None, WARN), (1, GOOD)),
                 mappings={"0": "Nobody is notified"},
-                history=False,
                 w=4,
             ),
             number(
@@ -64,7 +65,6 @@ def build(_objectives: Objectives) -> Dashboard:
                 "s",
                 'time() - prometheus_tsdb_lowest_timestamp_seconds{job="prometheus"}',
                 steps=((None, "blue"),),
-                history=False,
                 w=4,
             ),
         ),
@@ -127,11 +127,13 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Alertmanager's notifications per minute, tried and failed.",
                 "short",
                 Query(
-                    'sum(rate(alertmanager_notifications_total{job="alertmanager"}[$__rate_interval])) * 60',
+                    'sum(rate(alertmanager_notifications_total{job="alertmanager"}[$__rate_interval])) * 60'
+                    f" or {NO_RECEIVERS}",
                     "tried",
                 ),
                 Query(
-                    'sum(rate(alertmanager_notifications_failed_total{job="alertmanager"}[$__rate_interval])) * 60',
+                    'sum(rate(alertmanager_notifications_failed_total{job="alertmanager"}[$__rate_interval])) * 60'
+                    f" or {NO_RECEIVERS}",
                     "failed",
                 ),
                 colours={"failed": "red"},
@@ -185,11 +187,10 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Share of each file system that is free; the line is the alert's threshold.",
                 "percentunit",
                 Query(
-                    'min by (device) (node_filesystem_avail_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
-                    ' / node_filesystem_size_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"})',
+                    f"min by (device) ({DISK_FREE_RATIO})",
                     "{{device}}",
                 ),
-                limits=((None, BAD), (0.1, "transparent")),
+                limits=((None, BAD), (DISK_FREE, "transparent")),
                 top=1,
                 w=6,
             ),

@@ -3,10 +3,11 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from monitoring.panels import BAD, GOOD, WARN, Panel, Query, Row, board, choice, lines, number, quantiles, rows
-from monitoring.slo import Objectives
+from monitoring.slo import BURNS, Objectives
 
 JOB = 'job=~"$job"'
 STATUS_COLOURS = {"2xx": "green", "3xx": "blue", "4xx": "orange", "5xx": "red"}
+PAGES = sorted(burn.factor for burn in BURNS if burn.severity == "page")
 BY_CLASS = (
     'sum by (class) (label_replace(rate(edge_http_requests_total{{{selector}}}[$__rate_interval]), "class", "$1",'
     ' "status", "(.).*"))'
@@ -56,14 +57,14 @@ def build(objectives: Objectives) -> Dashboard:
                 "reqps",
                 f"sum(rate(edge_http_requests_total{{{JOB}}}[$__rate_interval]))",
                 steps=((None, "blue"),),
-                empty="No traffic yet",
+                empty="No traffic",
             ),
             number(
                 "5xx",
                 "Share of counted requests answered with 5xx in the last 5 minutes.",
                 "percentunit",
                 'slo:sli_error:ratio_rate5m{slo="availability"}',
-                steps=((None, GOOD), (availability.budget, WARN), (14.4 * availability.budget, BAD)),
+                steps=((None, GOOD), (availability.budget, WARN), (PAGES[-1] * availability.budget, BAD)),
                 decimals=2,
                 empty="No traffic",
             ),
@@ -72,7 +73,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "95 % of the requests the latency objective counts were answered faster, over 5 minutes.",
                 "s",
                 "histogram_quantile(0.95, sum by (le)"
-                f" (rate(edge_http_request_duration_seconds_bucket{{{timed}}}[5m])))",
+                f" (rate(edge_http_request_duration_seconds_bucket{{{timed}}}[5m]))) >= 0",  # NaN without traffic
                 steps=((None, GOOD), (seconds, BAD)),
                 empty="No traffic",
             ),
@@ -120,10 +121,10 @@ def build(objectives: Objectives) -> Dashboard:
             lines(
                 "Burn rate",
                 "How many times faster than allowed the budget is spent over the last hour: 1 spends it exactly in "
-                f"{days} days, 6 and 14.4 page.",
+                f"{days} days, {' and '.join(f'{factor:g}' for factor in PAGES)} page.",
                 "short",
                 Query("slo:sli_error:ratio_rate1h / on (slo) group_left () slo:error_budget:ratio", "{{slo}}"),
-                limits=((None, "transparent"), (1, GOOD), (6, WARN), (14.4, BAD)),
+                limits=((None, "transparent"), (1, GOOD), (PAGES[0], WARN), (PAGES[-1], BAD)),
             ),
             lines(
                 "Error budget left",

@@ -1,12 +1,13 @@
-"""The processes of the API and the host below them."""
+"""The processes of the API and of the workers, and the host below them."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+from monitoring.alerts import EVENT_LOOP_LAG, RESTARTS
 from monitoring.panels import BAD, WARN, Query, Row, board, choice, lines, states
 from monitoring.slo import Objectives
 
-API = 'job=~"$job",instance=~"$instance"'
-WORKER = "{{instance}} #{{worker}}"
+OURS = 'job=~"$job",instance=~"$instance"'
+PROCESS = "{{job}} {{instance}} {{worker}}"
 
 
 def build(_objectives: Objectives) -> Dashboard:
@@ -17,7 +18,7 @@ def build(_objectives: Objectives) -> Dashboard:
             states(
                 "Answering",
                 "Whether each worker process answers the metrics gatherer; a hung one does not.",
-                Query(f"max by (instance, worker) (worker_up{{{API}}})", WORKER),
+                Query(f"max by (job, instance, worker) (worker_up{{{OURS}}})", PROCESS),
                 names={"0": "hung", "1": "up"},
                 w=8,
             ),
@@ -25,14 +26,16 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Requests by worker",
                 "Finished requests per second; uneven lines mean uneven balancing.",
                 "reqps",
-                Query(f"sum by (instance, worker) (rate(http_requests_total{{{API}}}[$__rate_interval]))", WORKER),
+                Query(
+                    f"sum by (job, instance, worker) (rate(http_requests_total{{{OURS}}}[$__rate_interval]))", PROCESS
+                ),
             ),
             lines(
                 "Starts within 15 minutes",
                 "How often each worker slot got a new process.",
                 "short",
-                Query(f"max by (instance, worker) (changes(process_start_time_seconds{{{API}}}[15m]))", WORKER),
-                limits=((None, "transparent"), (3, BAD)),
+                Query(f"max by (job, instance, worker) (changes(process_start_time_seconds{{{OURS}}}[15m]))", PROCESS),
+                limits=((None, "transparent"), (RESTARTS, BAD)),
             ),
         ),
     )
@@ -44,28 +47,29 @@ def build(_objectives: Objectives) -> Dashboard:
                 "CPU seconds per second; 1 is one core, the most a Python worker's event loop can use.",
                 "short",
                 Query(
-                    f"sum by (instance, worker) (rate(process_cpu_seconds_total{{{API}}}[$__rate_interval]))", WORKER
+                    f"sum by (job, instance, worker) (rate(process_cpu_seconds_total{{{OURS}}}[$__rate_interval]))",
+                    PROCESS,
                 ),
             ),
             lines(
                 "Resident memory",
                 "Of each worker process.",
                 "bytes",
-                Query(f"max by (instance, worker) (process_resident_memory_bytes{{{API}}})", WORKER),
+                Query(f"max by (job, instance, worker) (process_resident_memory_bytes{{{OURS}}})", PROCESS),
             ),
             lines(
                 "Event loop lag",
                 "How late callbacks run; the line is the alert's threshold.",
                 "s",
-                Query(f"max by (instance, worker) (event_loop_lag_seconds{{{API}}})", WORKER),
-                limits=((None, "transparent"), (0.25, WARN)),
+                Query(f"max by (job, instance, worker) (event_loop_lag_seconds{{{OURS}}})", PROCESS),
+                limits=((None, "transparent"), (EVENT_LOOP_LAG, WARN)),
             ),
             lines(
                 "Garbage collections",
                 "Per second, by generation, over all workers.",
                 "ops",
                 Query(
-                    f"sum by (generation) (rate(python_gc_collections_total{{{API}}}[$__rate_interval]))",
+                    f"sum by (generation) (rate(python_gc_collections_total{{{OURS}}}[$__rate_interval]))",
                     "generation {{generation}}",
                 ),
             ),
@@ -73,14 +77,19 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Open file descriptors",
                 "Share of the process's limit.",
                 "percentunit",
-                Query(f"max by (instance, worker) (process_open_fds{{{API}}} / process_max_fds{{{API}}})", WORKER),
+                Query(
+                    f"max by (job, instance, worker) (process_open_fds{{{OURS}}} / process_max_fds{{{OURS}}})", PROCESS
+                ),
                 limits=((None, "transparent"), (0.8, WARN)),
             ),
             lines(
                 "Log lines dropped",
                 "Per second, because standard output took no more.",
                 "short",
-                Query(f"sum by (instance) (rate(log_lines_dropped_total{{{API}}}[$__rate_interval]))", "{{instance}}"),
+                Query(
+                    f"sum by (job, instance) (rate(log_lines_dropped_total{{{OURS}}}[$__rate_interval]))",
+                    "{{job}} {{instance}}",
+                ),
             ),
         ),
     )
@@ -91,8 +100,14 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Container memory",
                 "Working set against the container's limit; at the limit the kernel kills a worker.",
                 "bytes",
-                Query(f"max by (instance) (container_memory_working_set_bytes{{{API}}})", "{{instance}} used"),
-                Query(f"max by (instance) (container_spec_memory_limit_bytes{{{API}}})", "{{instance}} limit"),
+                Query(
+                    f"max by (job, instance) (container_memory_working_set_bytes{{{OURS}}})",
+                    "{{instance}} used",
+                ),
+                Query(
+                    f"max by (job, instance) (container_spec_memory_limit_bytes{{{OURS}}})",
+                    "{{instance}} limit",
+                ),
                 w=6,
             ),
             lines(
@@ -134,10 +149,10 @@ def build(_objectives: Objectives) -> Dashboard:
     return board(
         "workers",
         "Workers and runtime",
-        "The processes of the API and the host below them.",
+        "The processes of the API and of the workers, and the host below them.",
         (workers, runtime, container),
         (
-            choice("job", "Job", "label_values(worker_up, job)"),
-            choice("instance", "Instance", 'label_values(worker_up{job=~"$job"}, instance)'),
+            choice("job", "Job", "label_values(python_gc_collections_total, job)"),
+            choice("instance", "Instance", 'label_values(python_gc_collections_total{job=~"$job"}, instance)'),
         ),
     )

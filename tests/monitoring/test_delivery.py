@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.stack import ROOT, Stack
+from tests.stack import ROOT, Stack, eventually
 
 SCRIPT = ROOT / "docker/alertmanager/start.sh"
 
@@ -149,3 +149,14 @@ def test_alertmanager_accepts_what_is_rendered(stack: Stack, tmp_path: Path) -> 
     checked = stack.compose(*run).stdout
     assert "SUCCESS" in checked
     assert "1 templates" in checked
+
+
+def test_a_heartbeat_alone_is_nobody_notified(stack: Stack) -> None:
+    known = 'alertmanager_notifications_total{receiver_name="heartbeat"}'
+    stack.set(ALERT_HEARTBEAT_URL="http://127.0.0.1:9/")
+    try:
+        eventually(lambda: bool(stack.query(known)), lambda: "the heartbeat is not known")
+        stack.wait_for_scrape()  # and a scrape is not younger than the evaluation before it
+        assert [one["metric"]["alertstate"] for one in stack.query('ALERTS{alertname="NobodyNotified"}')] == ["firing"]
+    finally:
+        stack.set(ALERT_HEARTBEAT_URL="")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.draw import text
-from monitoring.live import Window, interpolate
+from monitoring.draw import series_name, text
+from monitoring.live import Series, Window, interpolate
 
 
 @pytest.mark.parametrize(("step", "interval"), [(1, 40), (10, 40), (30, 40), (31, 41), (300, 310)])
@@ -21,6 +21,12 @@ def test_variables_stand_for_what_is_chosen() -> None:
 def test_an_unknown_variable_is_not_passed_over() -> None:
     with pytest.raises(KeyError):
         interpolate('a{b="$missing"}', Window(0, 600), {})
+
+
+def test_a_label_that_a_series_lacks_is_nothing_in_its_name() -> None:
+    target = {"legendFormat": "{{job}} {{instance}} {{worker}}"}
+    assert series_name(target, Series({"job": "api", "instance": "a", "worker": "0"}, ())) == "api a 0"
+    assert series_name(target, Series({"job": "worker", "instance": "w"}, ())) == "worker w"
 
 
 @pytest.mark.parametrize(

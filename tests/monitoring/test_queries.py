@@ -16,12 +16,12 @@ from monitoring.live import Prometheus, Window, ask, choices, interpolate, panel
 from tests.stack import ROOT, Stack, eventually
 
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "grafana/dashboards").glob("*.json"))}
-EMPTY_WHEN_HEALTHY = {("overview", "Firing alerts", "A")}  # and seen full in test_alerts.py
+EMPTY_WHEN_HEALTHY = {("overview", "Firing alerts", "A")}  # and seen full in test_waking.py
 EMPTY_WHEN_HEALTHY_ANNOTATIONS = {"Alerts"}
 PICTURES = ROOT / "artifacts/dashboards"
 
-# Series of one API instance with two workers after the traffic below, and of the edge: what a scrape may cost.
-SERIES = {"api": 1000, "nginx": 300}
+# Series of one API instance with two workers after the traffic below, of the edge and a worker: what a scrape may cost.
+SERIES = {"api": 1000, "nginx": 300, "worker": 150}
 
 
 def drive(stack: Stack) -> None:

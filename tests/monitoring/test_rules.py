@@ -2,6 +2,9 @@
 
 import json
 import re
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -19,8 +22,18 @@ RULES = [
     for rule in group["rules"]
 ]
 ALERTS = {rule["alert"] for rule in RULES if "alert" in rule}
+Shape = tuple[str, str, str]
 
 
+def shape(alert: str, labels: dict[str, str]) -> Shape:
+    """Tell the rules of one alert apart: by name, severity and window."""
+    return alert, labels["severity"], labels.get("window", "")
+
+
+SHAPES = {shape(rule["alert"], rule["labels"]) for rule in RULES if "alert" in rule}
+
+
+@cache
 def cases() -> list[dict[str, Any]]:
     return [case for path in TESTS for case in yaml.safe_load(path.read_text())["tests"]]
 
@@ -38,32 +51,60 @@ def test_promtool_finds_nothing_to_say_about_the_rules(stack: Stack) -> None:
     stack.compose("exec", "-T", "prometheus", "promtool", "check", "rules", "--lint=all", "--lint-fatal", *names)
 
 
-@pytest.mark.parametrize("alert", sorted(ALERTS - {"Watchdog"}))
-def test_an_alert_is_proved_silent_and_firing(alert: str) -> None:
-    asserted = [
-        (case["name"], bool(one["exp_alerts"]))
+@dataclass(frozen=True)
+class Moment:
+    """What a case of promtool expects of one alert at one time."""
+
+    case: str
+    seconds: int
+    shapes: frozenset[Shape]
+    """Those that fire."""
+
+
+def seconds(duration: str) -> int:
+    return sum(int(n) * {"h": 3600, "m": 60, "s": 1}[unit] for n, unit in re.findall(r"(\d+)([hms])", duration))
+
+
+def moments(alert: str) -> list[Moment]:
+    """Return what is expected of an alert, the moments of a case in their order."""
+    found = [
+        Moment(
+            case["name"],
+            seconds(one["eval_time"]),
+            frozenset(shape(alert, expected["exp_labels"]) for expected in one["exp_alerts"]),
+        )
         for case in cases()
         for one in case.get("alert_rule_test", ())
         if one["alertname"] == alert
     ]
-    firing = {name for name, fires in asserted if fires}
-    silent = {name for name, fires in asserted if not fires}
-    assert firing, "never seen firing"
-    assert firing & silent, "not seen silent before it fires, or after"
-    assert silent - firing, "not seen silent in a case of its own"
+    return sorted(found, key=lambda moment: (moment.case, moment.seconds))
+
+
+def test_cases_have_names_of_their_own() -> None:
+    names = [(path.name, case["name"]) for path in TESTS for case in yaml.safe_load(path.read_text())["tests"]]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("alert", sorted(ALERTS - {"Watchdog"}))
+def test_an_alert_is_proved_silent_in_a_case_where_it_never_fires(alert: str) -> None:
+    firing = {moment.case for moment in moments(alert) if moment.shapes}
+    assert {moment.case for moment in moments(alert)} - firing
+
+
+@pytest.mark.parametrize("one", sorted(SHAPES - {("Watchdog", "none", "")}), ids=" ".join)
+def test_an_alert_is_proved_silent_then_firing_for_a_while_then_silent(one: Shape) -> None:
+    for _, moments_of_case in groupby(moments(one[0]), key=lambda moment: moment.case):
+        seen = list(moments_of_case)
+        fires = [moment.seconds for moment in seen if one in moment.shapes]
+        silent = [moment.seconds for moment in seen if one not in moment.shapes]
+        if fires and silent and min(silent) < fires[0] and fires[-1] - fires[0] >= 60 and max(silent) > fires[-1]:
+            return
+    pytest.fail("no case sees it silent, firing, firing a minute later and silent again")
 
 
 def test_every_severity_of_an_alert_is_seen_firing() -> None:
-    def shape(labels: dict[str, str], alert: str) -> tuple[str, str, str]:
-        return alert, labels["severity"], labels.get("window", "")
-
-    seen = {
-        shape(expected["exp_labels"], one["alertname"])
-        for case in cases()
-        for one in case.get("alert_rule_test", ())
-        for expected in one["exp_alerts"]
-    }
-    assert seen == {shape(rule["labels"], rule["alert"]) for rule in RULES if "alert" in rule}
+    assert {shape for alert in ALERTS for moment in moments(alert) for shape in moment.shapes} == SHAPES
+    assert {one["alertname"] for case in cases() for one in case.get("alert_rule_test", ())} == ALERTS
 
 
 def test_every_recorded_series_is_computed_in_a_test() -> None:

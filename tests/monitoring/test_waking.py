@@ -156,7 +156,8 @@ def test_the_consequences_of_an_outage_are_inhibited(stack: Stack) -> None:
             ({"alertname": "EdgeProbeFailing", "severity": "page"}, True),
             ({"alertname": "EdgeGatewayErrors", "severity": "ticket"}, True),
             ({"alertname": "ErrorBudgetBurn", "slo": "latency", "severity": "page", "window": "1h"}, True),
-            ({"alertname": "ModelNotReady", "severity": "ticket"}, True),
+            ({"alertname": "ModelNotReady", "job": "api", "severity": "ticket"}, True),
+            ({"alertname": "ModelNotReady", "job": "worker", "severity": "ticket"}, False),
             ({"alertname": "WorkerHung", "severity": "ticket"}, True),
             ({"alertname": "TargetDown", "job": "api", "severity": "ticket"}, True),
             ({"alertname": "TargetDown", "job": "node", "severity": "ticket"}, False),
@@ -173,6 +174,14 @@ def test_the_end_is_announced(stack: Stack, receiver: Receiver, outage: list[Not
         lambda: f"APIDown was not resolved: {receiver.received('/operators')}",
     )
     assert len(receiver.webhooks("APIDown", "firing")) == 1
+
+
+@pytest.mark.usefixtures("receiver")
+def test_with_a_receiver_somebody_is_notified(stack: Stack) -> None:
+    stack.wait_for_value("sum(up{job='alertmanager'})", 1)
+    eventually(
+        lambda: not stack.query('ALERTS{alertname="NobodyNotified"}'), lambda: "NobodyNotified fires with a receiver"
+    )
 
 
 def test_the_watchdog_is_heard_and_wakes_nobody(receiver: Receiver) -> None:
