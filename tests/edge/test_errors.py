@@ -58,6 +58,14 @@ def test_errors_of_the_edge_are_problems(small: Edge, status: int, request_bytes
     check(small, status, small.raw(request_bytes))
 
 
+def test_a_method_the_edge_refuses_is_answered_with_those_it_passes(edge: Edge) -> None:
+    _, headers, _ = edge.raw(b"TRACE /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert "GET" in headers["allow"].split(", ")
+    assert "TRACE" not in headers["allow"]
+    with edge.client() as client:  # the application's own 405 is left as it is
+        assert client.get("/sink").headers.get_list("allow") == ["POST"]
+
+
 def test_an_application_may_have_a_path_of_that_name(edge: Edge) -> None:
     with edge.client() as client:
         assert client.get("/problem").json() == "the app's own"
