@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +22,12 @@ from typing import Any
 import httpx
 from testcontainers.compose import DockerCompose
 
+from tests.support.waiting import DEADLINE as DEADLINE
+from tests.support.waiting import eventually as eventually
+
 ROOT = Path(__file__).resolve().parent.parent
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", "__pycache__", ".*_cache", ".hypothesis", "artifacts")
 PUBLISHED = ("HTTP_PORT", "HTTPS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT")
-DEADLINE = 90.0  # seconds that anything polled for may take
 
 
 def say(message: str) -> None:
@@ -200,20 +202,6 @@ def docker(*arguments: str) -> str:
     if result.returncode != 0:
         raise RuntimeError(f"docker {' '.join(arguments)}: {result.stderr}")
     return result.stdout.strip()
-
-
-def eventually(condition: Callable[[], bool], message: Callable[[], str], deadline: float = DEADLINE) -> None:
-    """Poll until a condition holds.
-
-    Raises:
-        AssertionError: it did not within `deadline` seconds.
-
-    """
-    end = time.monotonic() + deadline
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"after {deadline:.0f} s: {message()}")
-        time.sleep(0.5)
 
 
 def free_ports(count: int) -> list[int]:

@@ -8,9 +8,8 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,24 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.stack import ROOT as ROOT
 from tests.stack import docker as docker
-
-DEADLINE = 30.0  # seconds that anything polled for may take
-
-
-def eventually(
-    condition: Callable[[], object], message: Callable[[], object] = lambda: "", deadline: float = DEADLINE
-) -> None:
-    """Poll until a condition holds.
-
-    Raises:
-        AssertionError: it did not within `deadline` seconds.
-
-    """
-    end = time.monotonic() + deadline
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"after {deadline:.0f} s: {message()}")
-        time.sleep(0.1)
+from tests.support.waiting import eventually as eventually
 
 
 class Network:

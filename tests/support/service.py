@@ -1,6 +1,5 @@
 """The shipped app under test: with the real model, or with one that does what a test says."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from prometheus_client import REGISTRY
 from api.main import create_app, load_model
 from api.privacy.findings import Finding, Model
 from api.settings import Settings
+from tests.support.waiting import eventually as eventually
 
 Find = Callable[[str], list[Finding]]
 
@@ -55,14 +55,6 @@ def serving(
         if ready:
             eventually(lambda: app.state.inference.check() is None)
         yield client
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Poll until the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.01)
 
 
 def model_reason(client: TestClient) -> str | None:

@@ -591,7 +591,7 @@ def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_
             workers[victim].wait(30)
             kills += 1
             workers[victim] = spawn()
-        eventually(lambda: not unfinished(), 60)
+        eventually(lambda: not unfinished(), deadline=60)
     finally:
         for worker in workers:
             worker.send_signal(signal.SIGTERM)
