@@ -2,19 +2,14 @@
 
 import importlib
 import inspect
-import mmap
 import sys
 import sysconfig
 import traceback
-from typing import Never
 
 from starlette.types import ASGIApp
 
 # gunicorn's Arbiter.APP_LOAD_ERROR: it stops then instead of starting the worker again and again.
 EXIT_STATUS = 4
-
-# Shared by forked workers, which all find the same thing: one of them says it.
-_said = mmap.mmap(-1, 1)
 
 
 class AppLoadError(Exception):
@@ -47,15 +42,6 @@ def load_app(path: str) -> ASGIApp:
             f"APP={path}: {attribute} does not take scope, receive and send, so it is no ASGI app"
         ) from error
     return found
-
-
-def exit_with(error: AppLoadError) -> Never:
-    """End the process with the error's line on stderr, said once for all workers."""
-    if _said[0] == 0:
-        _said[0] = 1
-        sys.stderr.write(f"{error}\n")
-        sys.stderr.flush()
-    sys.exit(EXIT_STATUS)
 
 
 def _reason(error: BaseException, module_name: str) -> str:

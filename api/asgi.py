@@ -2,7 +2,8 @@
 
 import logging
 
-from api.app_loader import AppLoadError, exit_with, load_app
+from api.app_loader import EXIT_STATUS, AppLoadError, load_app
+from api.halt import halt
 from api.observability import instrument
 from api.observability.logging import configure_logging
 from api.settings import load_settings_or_exit
@@ -13,6 +14,6 @@ try:
     _served = load_app(_settings.app)
 except AppLoadError as error:
     logging.getLogger(__name__).debug("loading the app failed", exc_info=error.__cause__)
-    exit_with(error)
+    halt(EXIT_STATUS, str(error))
 
 app = instrument(_served, settings=_settings)

@@ -6,7 +6,7 @@ Anything here can be overridden in gunicorn's own way, e.g. ``GUNICORN_CMD_ARGS=
 from pathlib import Path
 from typing import Any
 
-from api import app_loader  # noqa: F401 - before the fork: what one worker finds wrong is said once
+from api import halt  # noqa: F401 - before the fork: what one worker finds wrong is said once
 from api.cpu_quota import usable_cpus
 from api.observability import exporter
 from api.observability.log_format import set_worker

@@ -18,6 +18,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gasgi import ASGIWorker
 from uvicorn import Config, Server
 
+from api.halt import halt
 from api.observability.health import health
 from api.settings import load_settings
 
@@ -109,7 +110,7 @@ class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc]
         # The bare sockets: gunicorn's wrappers log an error when uvloop closes them.
         await server.serve(sockets=[listener.sock for listener in self.sockets])
         if not server.started:
-            raise SystemExit(Arbiter.WORKER_BOOT_ERROR)
+            halt(Arbiter.WORKER_BOOT_ERROR)
 
 
 class AsgiWorker(ASGIWorker):  # type: ignore[misc]
@@ -120,6 +121,12 @@ class AsgiWorker(ASGIWorker):  # type: ignore[misc]
         self._delay = load_settings().shutdown_delay
         self.cfg.set("graceful_timeout", seconds_to_finish(self.cfg.graceful_timeout, self._delay))
         super().init_process()
+
+    async def _serve(self) -> None:
+        try:
+            await super()._serve()
+        except SystemExit:  # the lifespan's start failed
+            halt(Arbiter.WORKER_BOOT_ERROR)
 
     def handle_exit_signal(self) -> None:
         """Make ``/ready`` fail, and stop after the delay."""

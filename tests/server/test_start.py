@@ -66,8 +66,8 @@ def test_wrong_setting_ends_the_start_in_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [(), ("-k", "api.workers.AsgiWorker")], ids=["uvicorn", "native"])
 def test_tracing_that_cannot_start_ends_the_start(tmp_path: Path, options: tuple[str, ...]) -> None:
-    server = Server(tmp_path, *options, TRACING_ENABLED="true", OTEL_SPAN_EVENT_COUNT_LIMIT="many")
-    assert _end(server)[0] == 3
+    server = Server(tmp_path, *options, WEB_CONCURRENCY="2", TRACING_ENABLED="true", OTEL_SPAN_EVENT_COUNT_LIMIT="many")
+    assert _end(server) == (3, "")
     assert any("did not start: ValueError: OTEL_SPAN_EVENT_COUNT_LIMIT must be" in said for said in server.messages())
     assert "sample app started" not in server.messages()
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from api import app_loader
 from api.app_loader import AppLoadError, load_app
+from api.halt import halt
 
 GOOD = """
 class Holder:
@@ -99,12 +100,14 @@ def test_message_of_the_users_error_cannot_break_the_line(text: str) -> None:
     assert app_loader._reason(caught.value, "good").isprintable()
 
 
-def test_line_is_said_once_for_all_processes(capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        for _ in range(2):
-            with pytest.raises(SystemExit) as caught:
-                app_loader.exit_with(AppLoadError("APP=x: wrong"))
-            assert caught.value.code == 4
-        assert capsys.readouterr().err == "APP=x: wrong\n"
-    finally:
-        app_loader._said[0] = 0
+def test_the_server_is_stopped_and_told_why_once_for_all_workers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.modules[halt.__module__], "_halting", [0])
+    statuses = []
+    for _ in range(3):
+        with pytest.raises(SystemExit) as caught:
+            halt(4, "APP=x: wrong")
+        statuses.append(caught.value.code)
+    assert statuses == [4, 0, 0]
+    assert capsys.readouterr().err == "APP=x: wrong\n"

@@ -457,17 +457,24 @@ def test_configuration_covers_the_servers_and_leaves_their_access_logs_off() -> 
         assert config["loggers"][name]["propagate"] is False
 
 
+@pytest.fixture
+def loggers() -> Iterator[None]:
+    """What configuring changes is put back, or later tests would write into pytest's own output."""
+    changed = [logging.getLogger(), *map(logging.getLogger, gunicorn_log_config(Settings())["loggers"])]
+    before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in changed]
+    yield
+    for logger, handlers, level, propagate in before:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+        logger.propagate = propagate
+    logging.captureWarnings(capture=False)
+
+
+@pytest.mark.usefixtures("loggers")
 def test_configure_logging_twice_writes_a_line_once() -> None:
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    try:
-        configure_logging(Settings())
-        configure_logging(Settings())
-        assert [type(handler) for handler in root.handlers] == [StdoutHandler]
-    finally:
-        root.handlers[:] = before
-        root.setLevel(level)
-        logging.captureWarnings(capture=False)
+    configure_logging(Settings())
+    configure_logging(Settings())
+    assert [type(handler) for handler in logging.getLogger().handlers] == [StdoutHandler]
 
 
 def test_websocket_line_of_uvicorn_is_left_out() -> None:
