@@ -563,6 +563,22 @@ def test_a_worker_without_a_model_says_so_and_stays(jobs: Jobs, tmp_path: Path) 
         assert worker.wait(30) == 0
 
 
+def test_a_worker_clears_up_while_the_queue_is_gone(tmp_path: Path) -> None:
+    left = tmp_path / "drafts" / "left"
+    left.mkdir(parents=True)
+    os.utime(left, (0, 0))
+    with socket.socket() as nobody, (tmp_path / "log").open("wb") as said:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        environment = {**os.environ, "QUEUE_URL": f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"}
+        command = [sys.executable, "-m", "tests.support.stub_worker", str(tmp_path)]
+        worker = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=said)
+        try:
+            eventually(lambda: not left.exists())
+        finally:
+            worker.terminate()
+            assert worker.wait(30) == 0
+
+
 def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_path: Path) -> None:
     """Every job ends succeeded, with the right result, though no worker lives for long; with the default attempts."""
     texts = [f"{n} " + "Zaphod lorem ipsum " * (200 * (n % 4) + 1) for n in range(16)]
