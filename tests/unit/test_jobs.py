@@ -194,6 +194,17 @@ def test_a_form_there_is_no_room_for_leaves_no_job(jobs: Jobs, monkeypatch: pyte
     assert jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "k"}).status_code == 202
 
 
+def test_a_job_that_is_not_surely_on_disk_is_none(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sync(directory: Path) -> None:
+        if directory.name == "jobs":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storing, "_sync", sync)
+        assert jobs.create().status_code == 507
+    assert jobs.store.all() == []
+
+
 def test_what_a_refused_form_repeats_stays(jobs: Jobs) -> None:
     """One of its jobs was removed; under the same key comes another form, which is refused at the second."""
     documents = form(("Zaphod", "text/plain"), ("Zaphod", "text/plain"))
