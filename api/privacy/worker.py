@@ -55,10 +55,10 @@ def work(settings: Settings, stopping: Event, load: Callable[[Path | None], Mode
     while not stopping.wait(pause):
         begun = time.monotonic()
         try:
-            sweep(store, queue)
-            if time.monotonic() - expired > EXPIRE_INTERVAL:
+            if time.monotonic() - expired > EXPIRE_INTERVAL:  # first, as it needs no queue
                 expired = time.monotonic()
                 store.expire(now() - timedelta(hours=settings.job_retention_hours), settings.job_retention_bytes)
+            sweep(store, queue)
         except Exception:  # a queue or disk that is gone may come back
             logger.exception("the sweep failed")
         pause = pause_after(time.monotonic() - begun)

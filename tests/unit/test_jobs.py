@@ -194,6 +194,17 @@ def test_a_form_there_is_no_room_for_leaves_no_job(jobs: Jobs, monkeypatch: pyte
     assert jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "k"}).status_code == 202
 
 
+def test_a_job_that_is_not_surely_on_disk_is_none(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sync(directory: Path) -> None:
+        if directory.name == "jobs":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storing, "_sync", sync)
+        assert jobs.create().status_code == 507
+    assert jobs.store.all() == []
+
+
 def test_what_a_refused_form_repeats_stays(jobs: Jobs) -> None:
     """One of its jobs was removed; under the same key comes another form, which is refused at the second."""
     documents = form(("Zaphod", "text/plain"), ("Zaphod", "text/plain"))
@@ -561,6 +572,22 @@ def test_a_worker_without_a_model_says_so_and_stays(jobs: Jobs, tmp_path: Path) 
     finally:
         worker.terminate()
         assert worker.wait(30) == 0
+
+
+def test_a_worker_clears_up_while_the_queue_is_gone(tmp_path: Path) -> None:
+    left = tmp_path / "drafts" / "left"
+    left.mkdir(parents=True)
+    os.utime(left, (0, 0))
+    with socket.socket() as nobody, (tmp_path / "log").open("wb") as said:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        environment = {**os.environ, "QUEUE_URL": f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"}
+        command = [sys.executable, "-m", "tests.support.stub_worker", str(tmp_path)]
+        worker = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=said)
+        try:
+            eventually(lambda: not left.exists())
+        finally:
+            worker.terminate()
+            assert worker.wait(30) == 0
 
 
 def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_path: Path) -> None:

@@ -222,17 +222,22 @@ def test_a_failing_model_is_a_500_counted_and_says_nothing_of_the_text(
     assert MARKER not in answer.text + caplog.text + "".join(capfd.readouterr())
 
 
-def test_a_text_that_takes_too_long_is_given_up() -> None:
+def test_a_text_that_takes_too_long_is_given_up_and_counted_once() -> None:
     go = threading.Event()
 
-    def block(_: str) -> list[Finding]:
+    def block(text: str) -> list[Finding]:
         assert go.wait(30)
+        if text == "long":
+            raise ValueError
         return []
 
+    errors = metric("model_errors_total")
     with serving(lambda _: StubModel(block), inference_timeout=1) as client:
-        answer = client.post(PATH, json={"text": "a"})
+        answer = client.post(PATH, json={"text": "long"})
         go.set()
+        assert client.post(PATH, json={"text": "short"}).status_code == 200  # in its turn
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert metric("model_errors_total") == errors + 1
 
 
 def test_the_description_names_every_error_as_a_problem(client: TestClient) -> None:

@@ -104,7 +104,12 @@ class JobStore:
             shutil.rmtree(directory, ignore_errors=True)
 
     def accept(self, draft: Path, record: Record) -> bool:
-        """Make the draft, which holds a synced document, a job; False when there is one of its id already."""
+        """Make the draft, which holds a synced document, a job; False when there is one of its id already.
+
+        Raises:
+            OSError: there is no room; then there is no job either.
+
+        """
         (draft / LOCK).touch()
         write_record(draft, record)
         try:
@@ -113,7 +118,11 @@ class JobStore:
             if self.get(record.id) is None:
                 raise
             return False
-        _sync(self._jobs)
+        try:
+            _sync(self._jobs)
+        except OSError:
+            self.cancel(record.id)
+            raise
         return True
 
     def get(self, job_id: str) -> Record | None:
