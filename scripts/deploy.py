@@ -1,13 +1,17 @@
 """Replaces the API's replicas, and the worker after them, or changes their number, without a failed request.
 
 The edge is pinned to the replicas that run, new ones are started beside them and must become healthy, the edge is
-pinned to the new ones, and only when it has let go of the old ones are those stopped. Whatever fails before that leaves
-everything as it was. Standard library only.
+pinned to the new ones, and only when it has let go of the old ones, and they have answered, are those stopped. Whatever
+fails before the new ones have the pin leaves everything as it was; from then on nothing interrupts. Standard library
+only.
 """
 
 import argparse
 import contextlib
+import fcntl
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,13 +25,19 @@ ROOT = Path(__file__).resolve().parent.parent
 SERVICE = "api"
 WORKER = "worker"
 PORT = 8000
+METRICS_PORT = 9464
 HEALTH_TIMEOUT = 300.0  # seconds a new replica has to become healthy
 # Seconds until the edge sends nothing more to a replica it is no longer pinned to: NGINX's keepalive_min_timeout
 # (docker/nginx/limits.conf), within which its old workers may still take a client's next request, and a margin.
 LET_GO = 5 + 2
+# Seconds that requests under way may take: NGINX's worker_shutdown_timeout (docker/nginx.conf), which ends them anyway.
+LONGEST_REQUEST = 600.0
 # Seconds until the edge knows that an address is gone: its resolver's `valid` (docker/nginx/upstream.conf), the second
 # it rounds up by, and a margin.
 FORGET = 2 + 1 + 1
+
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ASK_METRICS = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{METRICS_PORT}/metrics').read().decode())"
 
 
 class DeployError(Exception):
@@ -48,8 +58,10 @@ def main() -> int:
     options = parser.parse_args()
     if options.replicas is not None and not 1 <= options.replicas <= 100:
         parser.error(f"--replicas {options.replicas}: not allowed; expected a whole number from 1 to 100")
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in INTERRUPTS:
+        signal.signal(number, _interrupt)
     try:
+        lock()
         running = replicas()
         wanted = options.replicas or len(running)
         check(running)
@@ -69,6 +81,19 @@ def main() -> int:
         return 130
     say(f"done: {len(replicas())} running")
     return 0
+
+
+def lock() -> None:
+    """Keep others from deploying, or `make up`, until this process ends.
+
+    Raises:
+        DeployError: one does already.
+
+    """
+    try:
+        fcntl.flock(os.open(ROOT, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise DeployError("another deploy, or make up, is under way") from None
 
 
 def check(running: Sequence[str]) -> None:
@@ -93,8 +118,9 @@ def replace(old: Sequence[str], wanted: int) -> None:
 
     """
     with pinned(old):
-        new = start_beside(old, wanted)
-        pin(new)
+        with beside(old, wanted) as new:
+            uninterruptible()
+            pin(new)
         stop(old)
 
 
@@ -117,32 +143,39 @@ def scale(running: Sequence[str], wanted: int) -> None:
 
     """
     if wanted > len(running):
-        with pinned(running):
-            start_beside(running, wanted - len(running))
+        with pinned(running), beside(running, wanted - len(running)):
+            pass
     elif wanted < len(running):
         with pinned(running[:wanted]):
+            uninterruptible()
             stop(running[wanted:])
 
 
-def start_beside(running: Sequence[str], count: int) -> list[str]:
-    """Start replicas and wait until they are healthy; returns their container ids.
+@contextlib.contextmanager
+def beside(running: Sequence[str], count: int) -> Iterator[list[str]]:
+    """Start replicas and wait until they are healthy; gives their container ids, and removes them after any error.
 
     Raises:
-        DeployError: one is not, or is gone, in time. They are removed.
+        DeployError: one is not, or is gone, in time.
 
     """
+
+    def others() -> list[str]:
+        return [container for container in replicas(stopped=True) if container not in running]
+
+    remove(others())  # Compose would start what an earlier end left stopped, with whatever image it has
     say(f"starting {count} beside {len(running)}")
-    new: list[str] = []
     try:
         number = f"{SERVICE}={len(running) + count}"
         compose("up", "--detach", "--no-deps", "--no-recreate", "--no-build", "--scale", number, SERVICE)
         new = [container for container in replicas() if container not in running]
         wait_until_healthy(new)
+        yield new
     except BaseException:
+        uninterruptible()
         say("back to what ran before")
-        remove([container for container in replicas(stopped=True) if container not in running])
+        remove(others())
         raise
-    return new
 
 
 def wait_until_healthy(containers: Sequence[str]) -> None:
@@ -169,21 +202,33 @@ def wait_until_healthy(containers: Sequence[str]) -> None:
 
 
 def stop(containers: Sequence[str]) -> None:
-    """Wait until the edge has let go of replicas, let them finish, remove them and wait until it knows."""
+    """Wait until the edge has let go of replicas and they have answered, remove them and wait until it knows."""
     say(f"draining {len(containers)}")
     time.sleep(LET_GO)
+    end = time.monotonic() + LONGEST_REQUEST
+    while (left := sum(map(in_progress, containers))) and time.monotonic() < end:
+        if sys.stdout.isatty():
+            print(f"    {left} requests under way \r", end="", flush=True)
+        time.sleep(1)
     checked("docker", "stop", *containers)  # their own stop_grace_period
     remove(containers)
     time.sleep(FORGET)
 
 
+def in_progress(container: str) -> int:
+    """Return how many requests a replica is answering; 0 where it does not say."""
+    told = run("docker", "exec", container, "python3", "-c", ASK_METRICS).stdout
+    return int(sum(float(n) for n in re.findall(r"^http_requests_in_progress\{.*\} (\S+)$", told, re.MULTILINE)))
+
+
 @contextlib.contextmanager
 def pinned(containers: Sequence[str]) -> Iterator[None]:
     """Have the edge use these replicas only, and in the end, whatever happened, all there are."""
-    pin(containers)
     try:
+        pin(containers)
         yield
     finally:
+        uninterruptible()
         pin([])
 
 
@@ -244,8 +289,8 @@ def checked(*command: str) -> str:
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command, whatever its status."""
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    """Run a command, whatever its status; a terminal's ^C is ours to handle, not its."""
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, start_new_session=True)
 
 
 def last_line(text: str) -> str:
@@ -256,6 +301,12 @@ def last_line(text: str) -> str:
 def say(message: str) -> None:
     """Print a progress line."""
     print(f"==> {message}", flush=True)
+
+
+def uninterruptible() -> None:
+    """From here on it is finished, whatever comes: a half would be worse than either."""
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

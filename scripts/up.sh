@@ -13,6 +13,9 @@ unreadable=$(find docker grafana ! -perm -o+r -print -quit)
 step "Docker Engine"
 scripts/engine.sh
 
+exec 9<.  # as scripts/deploy.py does; not before the engine is there, which would keep it for as long as it lives
+flock -n 9 || { echo "a deploy, or another make up, is under way" >&2; exit 1; }
+
 [ -f .env ] || { step ".env, from .env.template"; cp .env.template .env; }
 
 step "images of others"
@@ -31,6 +34,9 @@ if ! said=$(compose up --detach --quiet-pull --wait --wait-timeout 300 2>&1); th
     done
     exit 1
 fi
+
+# What a deploy that was killed may have left: sends requests to all replicas again, or changes nothing.
+compose exec -T nginx sh /etc/sightglass/nginx/pin.sh
 
 published() { compose port "$1" "$2" | sed 's/^0\.0\.0\.0/localhost/'; }
 running() { [ -n "$(compose ps --quiet "$1")" ]; }

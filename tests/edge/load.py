@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
 
 import httpx
@@ -12,15 +13,21 @@ TEXT = {"text": "Mail jane@example.org at once.", "language": "en"}
 
 
 class Load:
-    """Sends from when it is entered until it is left. `phase` says what was going on when a request failed."""
+    """Sends from when it is entered until it is left. `phase` says what was going on when a request failed.
 
-    def __init__(self, url: str) -> None:
+    With `long_upload`, one kind of request takes that many seconds.
+    """
+
+    def __init__(self, url: str, *, long_upload: float = 0) -> None:
         self.url = url
         self.phase = "before"
         self.sent: Counter[str] = Counter()
         self.failures: list[str] = []
         self._stop = threading.Event()
-        clients = [self._keep_alive] * 6 + [self._predict, self._upload, self._new_connections, self._http2]
+        clients = [self._keep_alive] * 6 + [self._predict, self._new_connections, self._http2]
+        clients.append(partial(self._upload, "upload", 3))
+        if long_upload:
+            clients.append(partial(self._upload, "long upload", long_upload))
         self._threads = [threading.Thread(target=self._run, args=(client,), daemon=True) for client in clients]
 
     def __enter__(self) -> "Load":
@@ -46,7 +53,8 @@ class Load:
             try:
                 client()
             except Exception as error:
-                self.failures.append(f"{client.__name__} in {phase}/{self.phase}: {error!r}")
+                name = getattr(client, "func", client).__name__
+                self.failures.append(f"{name} in {phase}/{self.phase}: {error!r}")
                 time.sleep(0.05)
 
     def _open(self, *, http2: bool = False) -> httpx.Client:
@@ -74,19 +82,19 @@ class Load:
                 assert len(answer.json()["entities"]) == 1
                 time.sleep(0.05)
 
-    def _upload(self) -> None:
-        """A body that takes seconds to arrive."""
+    def _upload(self, name: str, seconds: float) -> None:
+        """A body that takes its time to arrive."""
 
         def parts() -> Iterator[bytes]:
             yield b'{"language": "en", "text": "'
             for _ in range(10):
-                time.sleep(0.3)
+                time.sleep(seconds / 10)
                 yield b"word "
             yield b'jane@example.org"}'
 
         with self._open() as client:
             answer = client.post("/api/v1/predict", content=parts(), headers={"Content-Type": "application/json"})
-            self._check("upload", answer)
+            self._check(name, answer)
             assert len(answer.json()["entities"]) == 1
 
     def _new_connections(self) -> None:

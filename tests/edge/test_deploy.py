@@ -12,6 +12,7 @@ from tests.edge.load import Load
 from tests.stack import Stack, eventually, running_stack, say
 
 AT_LEAST = 10_000  # requests in all
+KINDS = ("keep-alive", "predict", "upload", "long upload", "new connection", "HTTP/2")
 
 # What Compose's ordinary commands make of a request, as docs/edge.md says: a problem that names a time to try again.
 NOT_READY = re.compile(r"_(predict|upload) in .*'503, retry after \d+: \{\"type\":.*The model is not ready")
@@ -20,8 +21,9 @@ UNAVAILABLE = re.compile(r"_\w+ in .*'50[234], retry after \d+: \{\"type\":")
 
 @pytest.fixture(scope="module")
 def small_stack() -> Iterator[Stack]:
-    """The production stack without monitoring, its rate limit out of the way."""
-    with running_stack(profiles=[], RATE_LIMIT="100000", RATE_BURST="100000", CONNECTION_LIMIT="1000") as running:
+    """The production stack without monitoring, its rate limit out of the way; a drain is 17 seconds."""
+    settings = {"RATE_LIMIT": "100000", "RATE_BURST": "100000", "CONNECTION_LIMIT": "1000", "GUNICORN_TIMEOUT": "20"}
+    with running_stack(profiles=[], **settings) as running:
         yield running
 
 
@@ -41,7 +43,7 @@ def enter(load: Load, phase: str) -> None:
 
 def test_nothing_fails_while_everything_is_replaced(small_stack: Stack) -> None:
     stack = small_stack
-    with Load(stack.https_url) as load:
+    with Load(stack.https_url, long_upload=30) as load:
         eventually(lambda: load.total() > 100, lambda: str(load.sent))
 
         enter(load, "deploy")
@@ -101,7 +103,7 @@ def test_nothing_fails_while_everything_is_replaced(small_stack: Stack) -> None:
     say(f"{dict(load.sent)}")
     assert load.failures == []
     assert load.sent["HTTP/2, sent again"] < 20  # a reload each, not a habit
-    assert all(load.sent[kind] for kind in ("keep-alive", "predict", "upload", "new connection", "HTTP/2"))
+    assert all(load.sent[kind] for kind in KINDS)
 
 
 def test_what_the_ordinary_commands_do_to_clients(small_stack: Stack) -> None:

@@ -178,6 +178,18 @@ def test_a_pin_comes_off_without_waiting_for_dns(network: Network, start_edge: C
         assert {client.get("/echo").status_code for _ in range(20)} == {200}
 
 
+def test_a_pin_that_is_refused_does_not_come_with_a_later_reload(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge()
+    gzip_conf = edge.configuration / "nginx" / "gzip.conf"
+    good = gzip_conf.read_text()
+    gzip_conf.write_text("gzips on;")
+    assert edge.exec("sh", "/etc/sightglass/nginx/pin.sh", "127.0.0.1:1").returncode == 1
+    gzip_conf.write_text(good)
+    assert edge.reload().returncode == 0
+    with edge.client() as client:
+        assert client.get("/echo").status_code == 200
+
+
 def arrivals(replicas: list[str]) -> Counter[str]:
     """How often /slow was reached, by method."""
     total: Counter[str] = Counter()

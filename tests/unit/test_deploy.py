@@ -1,0 +1,129 @@
+"""A deploy that is interrupted, or fails, at any step: all old or all new replicas serve, and nothing stays pinned."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from scripts import deploy
+from scripts.deploy import DeployError
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+BEFORE = ["pin old", "up", "healthy"]
+AFTER = ["pin new", "let go", "stop", "rm", "forget", "unpin"]
+
+
+class Machine:
+    """What deploy.py does to Docker and the edge; `on` is called before each step."""
+
+    def __init__(self) -> None:
+        self.running = ["old"]
+        self.stopped: list[str] = []
+        self.pinned: list[str] | None = None
+        self.on: Callable[[str], None] = lambda step: None
+
+    def compose(self, *arguments: str) -> str:
+        self.on(arguments[0])
+        if arguments[0] == "up" and "--scale" in arguments:
+            assert self.stopped == []  # Compose would start them again
+            self.running.append("new")
+        return ""
+
+    def checked(self, *command: str) -> str:
+        self.on(command[1])
+        if command[1] == "stop":
+            self.running.remove(command[2])
+            self.stopped.append(command[2])
+        if command[1] == "rm":
+            self.running = [name for name in self.running if name not in command]
+            self.stopped = [name for name in self.stopped if name not in command]
+        return ""
+
+    def pin(self, containers: Sequence[str]) -> None:
+        self.on(f"pin {containers[0]}" if containers else "unpin")
+        self.pinned = list(containers) or None
+
+    def sleep(self, seconds: float) -> None:
+        self.on({deploy.LET_GO: "let go", deploy.FORGET: "forget"}.get(int(seconds), "poll"))
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    made = Machine()
+    monkeypatch.setattr("sys.argv", ["deploy.py", "--no-build"])
+    monkeypatch.setattr(deploy, "lock", lambda: None)
+    monkeypatch.setattr(deploy, "check", lambda _: None)
+    monkeypatch.setattr(deploy, "compose", made.compose)
+    monkeypatch.setattr(deploy, "checked", made.checked)
+    monkeypatch.setattr(deploy, "pin", made.pin)
+    monkeypatch.setattr(deploy, "replicas", lambda *, stopped=False: made.running + (made.stopped if stopped else []))
+    monkeypatch.setattr(deploy, "wait_until_healthy", lambda _: made.on("healthy"))
+    monkeypatch.setattr(deploy, "in_progress", lambda _: 0)
+    monkeypatch.setattr("time.sleep", made.sleep)
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    yield made
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def at(step: str, action: Callable[[], None]) -> Callable[[str], None]:
+    return lambda now: action() if now == step else None
+
+
+def fail() -> None:
+    raise DeployError("refused")
+
+
+def test_a_deploy_takes_every_step(machine: Machine) -> None:
+    steps: list[str] = []
+    machine.on = steps.append
+    assert deploy.main() == 0
+    assert steps == [*BEFORE, *AFTER, "up"]
+    assert (machine.running, machine.stopped, machine.pinned) == (["new"], [], None)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("step", BEFORE)
+def test_a_signal_before_the_new_ones_serve_leaves_the_old(machine: Machine, step: str, number: signal.Signals) -> None:
+    machine.on = at(step, lambda: os.kill(os.getpid(), number))
+    assert deploy.main() == 130
+    assert (machine.running, machine.stopped, machine.pinned) == (["old"], [], None)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("step", AFTER)
+def test_a_signal_after_that_changes_nothing(machine: Machine, step: str, number: signal.Signals) -> None:
+    machine.on = at(step, lambda: os.kill(os.getpid(), number))
+    assert deploy.main() == 0
+    assert (machine.running, machine.stopped, machine.pinned) == (["new"], [], None)
+
+
+def test_what_an_earlier_end_left_stopped_is_not_started_again(machine: Machine) -> None:
+    machine.stopped = ["of an older image"]
+    assert deploy.main() == 0
+    assert (machine.running, machine.stopped) == (["new"], [])
+
+
+@pytest.mark.parametrize("step", ["up", "healthy", "pin new"])
+def test_a_step_that_fails_leaves_the_old(machine: Machine, step: str) -> None:
+    machine.on = at(step, fail)
+    assert deploy.main() == 1
+    assert (machine.running, machine.stopped, machine.pinned) == (["old"], [], None)
+
+
+def test_requests_under_way_are_waited_for(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = iter([2, 1, 0])
+    steps: list[str] = []
+    machine.on = steps.append
+    monkeypatch.setattr(deploy, "in_progress", lambda _: next(left))
+    assert deploy.main() == 0
+    assert steps[steps.index("let go") : steps.index("stop")] == ["let go", "poll", "poll"]
+
+
+def test_one_deploys_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploy, "ROOT", tmp_path)
+    deploy.lock()
+    with pytest.raises(DeployError, match="under way"):
+        deploy.lock()
