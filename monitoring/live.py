@@ -64,6 +64,11 @@ class Prometheus:
         groups: list[dict[str, Any]] = self._ask("rules", {})["groups"]
         return groups
 
+    def firing(self) -> set[str]:
+        """Return the names of the alerts that fire now; the series ALERTS outlives a restart of Prometheus."""
+        rules = [rule for group in self.rule_groups() for rule in group["rules"]]
+        return {rule["name"] for rule in rules if rule.get("state") == "firing"}
+
     def _ask(self, what: str, parameters: dict[str, Any]) -> Any:
         answer = self._http.get(f"/api/v1/{what}", params=parameters)
         if answer.is_error:
