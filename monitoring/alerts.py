@@ -175,7 +175,8 @@ JOBS = (
         "ticket",
         "jobs",
         "Jobs are given up",
-        "About {{ $value | humanize }} jobs were given up within 30 minutes, after all their attempts.",
+        "About {{ $value | humanize }} jobs were given up within 30 minutes, after all their attempts or too many "
+        "interruptions.",
     ),
 )
 

@@ -52,8 +52,9 @@ bad requests over all requests of {days} days, not a mean of daily ratios: an ho
 times as much. Prometheus must keep samples longer than that (`PROMETHEUS_RETENTION_TIME`); a younger Prometheus shows
 what it has seen so far.
 
-The first bad request of a kind creates its series, and `rate()` counts from a series' second sample on: the bad
-requests of the first 10 seconds of a new kind of failure are not in these numbers.
+`rate()` counts from a series' second sample on. The edge therefore shows a route's 500, 502, 503 and 504 from its first
+request on, at 0; what fails within 10 seconds of a route's very first request, or with another status, is not in these
+numbers when it is the first of its kind.
 """
 
 

@@ -31,7 +31,7 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Inference duration",
-                "Time in the model alone, without waiting for it.",
+                "Time in the model for one text of /api/v1/predict, without waiting for it; documents are not in it.",
                 "s",
                 *quantiles("model_inference_duration_seconds", OURS),
             ),
