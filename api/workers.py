@@ -107,8 +107,10 @@ class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc]
         server = _GracefulServer(self.config, self, self._delay)
         # The base class leaves SIGQUIT, gunicorn's quick stop, without effect.
         asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, server.quit)
-        # The bare sockets: gunicorn's wrappers log an error when uvloop closes them.
-        await server.serve(sockets=[listener.sock for listener in self.sockets])
+        # uvicorn exits by itself where the lifespan's start failed, and returns where it could not listen.
+        with contextlib.suppress(SystemExit):
+            # The bare sockets: gunicorn's wrappers log an error when uvloop closes them.
+            await server.serve(sockets=[listener.sock for listener in self.sockets])
         if not server.started:
             halt(Arbiter.WORKER_BOOT_ERROR)
 

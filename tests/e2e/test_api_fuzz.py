@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -45,10 +46,10 @@ def test_no_answer_is_a_500_or_outside_the_schema(service: Stack, tmp_path: Path
     }
 
 
-def answers(service: Stack) -> dict[str, int]:
-    """Return the edge's count of answers by status."""
+def answers(service: Stack) -> Counter[str]:
+    """Return the edge's count of answers by status, without zeros."""
     text = service.compose("exec", "-T", "nginx", "curl", "-fsS", "http://127.0.0.1:9113/metrics").stdout
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for status, count in re.findall(r'^edge_http_requests_total\{.*status="(\d+)".*\} (\d+)', text, re.MULTILINE):
-        counts[status] = counts.get(status, 0) + int(count)
-    return counts
+        counts[status] += int(count)
+    return +counts
