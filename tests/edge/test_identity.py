@@ -69,7 +69,22 @@ def test_forged_forwarding_headers_change_nothing(edge: Edge) -> None:
         "X-Forwarded-Host": "evil.example",
         "X-Real-IP": "127.0.0.1",
         "Forwarded": "for=127.0.0.1;host=evil.example",
+        "X-Forwarded-Port": "1",
+        "X-Forwarded-Prefix": "/evil",
+        "X-Forwarded-Scheme": "http",
+        "X-Forwarded-Server": "evil.example",
+        "X-Forwarded-Ssl": "off",
+        "X-Original-URL": "/evil",
+        "X-Rewrite-URL": "/evil",
+        "X-Client-IP": "127.0.0.1",
+        "True-Client-IP": "127.0.0.1",
         "Proxy": "http://evil.example",
+        "b3": f"{TRACE}-{PARENT}-1",
+        "X-B3-TraceId": TRACE,
+        "X-B3-SpanId": PARENT,
+        "X-B3-ParentSpanId": PARENT,
+        "X-B3-Sampled": "1",
+        "X-B3-Flags": "1",
     }
     with edge.client() as client:
         honest = client.get("/echo").json()
