@@ -15,7 +15,8 @@ PARENT = "00f067aa0ba902b7"
 @pytest.fixture(scope="module")
 def behind_proxy(start_edge: Callable[..., Edge]) -> Edge:
     """An edge that trusts every private address, thus this test, as a load balancer."""
-    return start_edge(TRUSTED_PROXIES="10.0.0.0/8 172.16.0.0/12 192.168.0.0/16", RATE_LIMIT="1", RATE_BURST="0")
+    private = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16"
+    return start_edge(TRUSTED_PROXIES=private, HTTPS_PORT="8443", PUBLIC_PORT="443", RATE_LIMIT="1", RATE_BURST="0")
 
 
 @pytest.mark.parametrize("kept", ["a", "abc-123.DEF_4", "x" * 128])
@@ -104,10 +105,13 @@ def test_behind_a_trusted_proxy_its_client_is_the_client(behind_proxy: Edge) -> 
 
 
 def test_behind_a_trusted_tls_proxy_plain_http_is_served(behind_proxy: Edge, edge: Edge) -> None:
-    terminated = {"X-Forwarded-For": "203.0.113.8", "X-Forwarded-Proto": "https"}
+    terminated = {"Host": "api.example.org", "X-Forwarded-For": "203.0.113.8", "X-Forwarded-Proto": "https"}
     served = httpx.get(f"http://127.0.0.1:{behind_proxy.http_port}/echo", headers=terminated)
     assert served.status_code == 200
-    assert served.json()["url"].startswith("https://")
+    assert served.json()["url"] == "https://api.example.org/echo"  # the published port is the proxy's to know
+    plain = terminated | {"X-Forwarded-Proto": "http"}
+    redirected = httpx.get(f"http://127.0.0.1:{behind_proxy.http_port}/echo", headers=plain)
+    assert redirected.headers["location"] == "https://api.example.org/echo"
     # Who is not trusted is redirected, whatever it claims.
     assert httpx.get(f"http://127.0.0.1:{edge.http_port}/echo", headers=terminated).status_code == 301
 
