@@ -124,6 +124,8 @@ def test_behind_a_trusted_tls_proxy_plain_http_is_served(behind_proxy: Edge, edg
         ("2001:db8:a0a:a0a:a0a::1", "2001:db8:a0a:a0a:0a0a:1::", True),  # 0x0a is a newline to a careless pattern
         ("203.0.113.20", "203.0.113.21", False),
         ("203.0.113.22", "203.0.113.22", True),
+        ("::ffff:203.0.113.23", "::ffff:203.0.113.24", False),  # as a load balancer that listens on both names them
+        ("::ffff:203.0.113.25", "203.0.113.25", True),
     ],
 )
 def test_one_client_is_an_ipv4_address_or_an_ipv6_64(behind_proxy: Edge, first: str, second: str, same: bool) -> None:
