@@ -15,7 +15,7 @@ function count(r) {
     const counters = ngx.shared.metrics;
     const v = r.variables;
     const route = v.edge_route;
-    const status = v.status;
+    const status = v.edge_status;
     try {
         counters.incr(`requests|${route}|${v.edge_method}|${status}`, 1, 0);
         if (status !== '101') { // how long a WebSocket stays open is not a latency

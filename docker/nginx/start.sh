@@ -34,6 +34,7 @@ RATE_LIMIT_DRY_RUN=${RATE_LIMIT_DRY_RUN:-false}
 CONNECTION_LIMIT=${CONNECTION_LIMIT:-100}
 MAX_REQUEST_SIZE_BYTES=${MAX_REQUEST_SIZE_BYTES:-314572800}
 HTTPS_PORT=${HTTPS_PORT:-443}
+PUBLIC_PORT=${PUBLIC_PORT:-}
 SERVER_NAME=${SERVER_NAME:-}
 TRUSTED_PROXIES=${TRUSTED_PROXIES:-}
 CACHED_PATHS=${CACHED_PATHS:-}
@@ -59,6 +60,7 @@ esac
 number CONNECTION_LIMIT "$CONNECTION_LIMIT" 1 65535
 number MAX_REQUEST_SIZE_BYTES "$MAX_REQUEST_SIZE_BYTES" 1024 10737418240
 number HTTPS_PORT "$HTTPS_PORT" 1 65535
+number PUBLIC_PORT "${PUBLIC_PORT:=$HTTPS_PORT}" 1 65535
 matching SERVER_NAME "$SERVER_NAME" '[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*' \
     "host names in lower case, separated by spaces"
 matching TRUSTED_PROXIES "$TRUSTED_PROXIES" "$ranges" "addresses or CIDR ranges, separated by spaces"
@@ -84,11 +86,11 @@ for range in $TRUSTED_PROXIES; do echo "$range 1;"; done >"$out/trusted-proxies.
 for range in $RATE_LIMIT_EXEMPT; do echo "$range 1;"; done >"$out/exempt.conf"
 echo "limit_req_zone \$limit_key zone=rate:10m rate=${RATE_LIMIT}r/s;" >"$out/rate.conf"
 
-if [ "$HTTPS_PORT" = 443 ]; then port=; else port=":$HTTPS_PORT"; fi
+if [ "$PUBLIC_PORT" = 443 ]; then port=; else port=":$PUBLIC_PORT"; fi
 if [ "$HSTS_SECONDS" = 0 ]; then policy=; else policy="max-age=$HSTS_SECONDS"; fi
 echo "map '' \$public_port { default '$port'; } map '' \$hsts_policy { default '$policy'; }" >"$out/public.conf"
 if [ "$HTTP3" = true ]; then
-    echo "add_header Alt-Svc 'h3=\":$HTTPS_PORT\"; ma=86400' always;"
+    echo "add_header Alt-Svc 'h3=\":$PUBLIC_PORT\"; ma=86400' always;"
 fi >"$out/alt-svc.conf"
 
 listens() { # parameters, further ones of QUIC's, which only one server may give

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 app = FastAPI()
 made: Counter[str] = Counter()
+held: dict[str, asyncio.Event] = {}
 
 
 @app.api_route("/echo", methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
@@ -120,8 +121,25 @@ async def made_here() -> Counter[str]:
 
 
 @app.get("/cached/{name}")
-async def cached(name: str, pause: float = 0, control: str = "public, max-age=60") -> Response:
-    """How often this name was made."""
+async def cached(
+    name: str, pause: float = 0, control: str = "public, max-age=60", header: str = "", later: int = 200
+) -> Response:
+    """How often this name was made; with one more header (`Name: value`); from the second time on, this status."""
     await asyncio.sleep(pause)
     made[name] += 1
-    return PlainTextResponse(str(made[name]), headers={"Cache-Control": control})
+    number = made[name]
+    if name in held:
+        await held[name].wait()
+    headers = {"Cache-Control": control} | dict([header.split(": ")] if header else [])
+    return PlainTextResponse(str(number), status_code=later if number > 1 else 200, headers=headers)
+
+
+@app.put("/held/{name}")
+async def hold(name: str) -> None:
+    """Answer no request for this cached name until it is let go."""
+    held[name] = asyncio.Event()
+
+
+@app.delete("/held/{name}")
+async def let_go(name: str) -> None:
+    held.pop(name).set()

@@ -19,7 +19,7 @@ def small(start_edge: Callable[..., Edge]) -> Edge:
 def check(edge: Edge, status: int, answer: tuple[int, dict[str, str], bytes]) -> None:
     code, headers, body = answer
     assert code == status
-    assert headers["content-type"] == "application/problem+json"
+    assert headers["content-type"].partition(";")[0] == "application/problem+json"  # 416 keeps the answer's charset
     problem = json.loads(body)
     assert problem["type"] == "about:blank"
     assert problem["status"] == status
@@ -64,6 +64,21 @@ def test_a_method_the_edge_refuses_is_answered_with_those_it_passes(edge: Edge) 
     assert "TRACE" not in headers["allow"]
     with edge.client() as client:  # the application's own 405 is left as it is
         assert client.get("/sink").headers.get_list("allow") == ["POST"]
+
+
+@pytest.mark.parametrize(
+    ("status", "header"),
+    [
+        (412, b'If-Match: "other"'),
+        (412, b"If-Unmodified-Since: Mon, 01 Jan 1990 00:00:00 GMT"),
+        (416, b"Range: bytes=100-"),
+    ],
+)
+def test_so_are_those_of_the_cache(edge: Edge, status: int, header: bytes) -> None:
+    path = "/cached/ranges?header=Accept-Ranges:%20bytes"
+    with edge.client() as client:
+        assert client.get(path).status_code == 200
+    check(edge, status, edge.raw(b"GET %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n\r\n" % (path.encode(), header)))
 
 
 def test_an_application_may_have_a_path_of_that_name(edge: Edge) -> None:

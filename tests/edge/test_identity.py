@@ -15,7 +15,8 @@ PARENT = "00f067aa0ba902b7"
 @pytest.fixture(scope="module")
 def behind_proxy(start_edge: Callable[..., Edge]) -> Edge:
     """An edge that trusts every private address, thus this test, as a load balancer."""
-    return start_edge(TRUSTED_PROXIES="10.0.0.0/8 172.16.0.0/12 192.168.0.0/16", RATE_LIMIT="1", RATE_BURST="0")
+    private = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16"
+    return start_edge(TRUSTED_PROXIES=private, HTTPS_PORT="8443", PUBLIC_PORT="443", RATE_LIMIT="1", RATE_BURST="0")
 
 
 @pytest.mark.parametrize("kept", ["a", "abc-123.DEF_4", "x" * 128])
@@ -69,7 +70,22 @@ def test_forged_forwarding_headers_change_nothing(edge: Edge) -> None:
         "X-Forwarded-Host": "evil.example",
         "X-Real-IP": "127.0.0.1",
         "Forwarded": "for=127.0.0.1;host=evil.example",
+        "X-Forwarded-Port": "1",
+        "X-Forwarded-Prefix": "/evil",
+        "X-Forwarded-Scheme": "http",
+        "X-Forwarded-Server": "evil.example",
+        "X-Forwarded-Ssl": "off",
+        "X-Original-URL": "/evil",
+        "X-Rewrite-URL": "/evil",
+        "X-Client-IP": "127.0.0.1",
+        "True-Client-IP": "127.0.0.1",
         "Proxy": "http://evil.example",
+        "b3": f"{TRACE}-{PARENT}-1",
+        "X-B3-TraceId": TRACE,
+        "X-B3-SpanId": PARENT,
+        "X-B3-ParentSpanId": PARENT,
+        "X-B3-Sampled": "1",
+        "X-B3-Flags": "1",
     }
     with edge.client() as client:
         honest = client.get("/echo").json()
@@ -89,10 +105,13 @@ def test_behind_a_trusted_proxy_its_client_is_the_client(behind_proxy: Edge) -> 
 
 
 def test_behind_a_trusted_tls_proxy_plain_http_is_served(behind_proxy: Edge, edge: Edge) -> None:
-    terminated = {"X-Forwarded-For": "203.0.113.8", "X-Forwarded-Proto": "https"}
+    terminated = {"Host": "api.example.org", "X-Forwarded-For": "203.0.113.8", "X-Forwarded-Proto": "https"}
     served = httpx.get(f"http://127.0.0.1:{behind_proxy.http_port}/echo", headers=terminated)
     assert served.status_code == 200
-    assert served.json()["url"].startswith("https://")
+    assert served.json()["url"] == "https://api.example.org/echo"  # the published port is the proxy's to know
+    plain = terminated | {"X-Forwarded-Proto": "http"}
+    redirected = httpx.get(f"http://127.0.0.1:{behind_proxy.http_port}/echo", headers=plain)
+    assert redirected.headers["location"] == "https://api.example.org/echo"
     # Who is not trusted is redirected, whatever it claims.
     assert httpx.get(f"http://127.0.0.1:{edge.http_port}/echo", headers=terminated).status_code == 301
 
@@ -105,6 +124,8 @@ def test_behind_a_trusted_tls_proxy_plain_http_is_served(behind_proxy: Edge, edg
         ("2001:db8:a0a:a0a:a0a::1", "2001:db8:a0a:a0a:0a0a:1::", True),  # 0x0a is a newline to a careless pattern
         ("203.0.113.20", "203.0.113.21", False),
         ("203.0.113.22", "203.0.113.22", True),
+        ("::ffff:203.0.113.23", "::ffff:203.0.113.24", False),  # as a load balancer that listens on both names them
+        ("::ffff:203.0.113.25", "203.0.113.25", True),
     ],
 )
 def test_one_client_is_an_ipv4_address_or_an_ipv6_64(behind_proxy: Edge, first: str, second: str, same: bool) -> None:

@@ -62,14 +62,24 @@ def test_an_error_of_the_server_is_logged_as_one(logged: Edge) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["2001:db8:1:2:3:4:5:6", "2001:db8::1", "2001:db8:1::1", "::1", "203.0.113.9", "fe80::1:2:3:4"]
+    "address",
+    [
+        "2001:db8:1:2:3:4:5:6",
+        "2001:db8::1",
+        "2001:db8:1::1",
+        "::1",
+        "203.0.113.9",
+        "::ffff:203.0.113.9",
+        "fe80::1:2:3:4",
+    ],
 )
 def test_addresses_lose_their_host(start_edge: Callable[..., Edge], address: str, behind: list[Edge]) -> None:
     if not behind:
         behind.append(start_edge(TRUSTED_PROXIES="10.0.0.0/8 172.16.0.0/12 192.168.0.0/16"))
     expected = {
         "2001:db8:1:2:3:4:5:6": "2001:db8:1::", "2001:db8::1": "2001:db8::", "2001:db8:1::1": "2001:db8:1::",
-        "::1": "::", "203.0.113.9": "203.0.113.0", "fe80::1:2:3:4": "fe80::",
+        "::1": "::", "203.0.113.9": "203.0.113.0", "::ffff:203.0.113.9": "203.0.113.0",
+        "fe80::1:2:3:4": "fe80::",
     }[address]  # fmt: skip
     identity = address.replace(":", "-")
     with behind[0].client() as client:

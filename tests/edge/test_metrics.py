@@ -125,6 +125,21 @@ def test_rejected_requests_are_counted(start_edge: Callable[..., Edge]) -> None:
     assert edge.counts("rate_limit_exceeded_total") == {(): statuses[429]}
 
 
+def test_a_head_too_large_for_http_2_ends_the_connection_and_counts_as_400(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge()
+    for path, headers in (
+        ("/" + "x" * 20_000, {}),
+        ("/echo", {"X-Long": "y" * 20_000}),
+        ("/echo", {f"X-{number}": "y" * 7000 for number in range(8)}),
+    ):
+        with edge.client(http2=True) as client, pytest.raises(httpx.RemoteProtocolError, match="error_code:11,"):
+            client.get(path, headers=headers)
+    expected = {("other", "OTHER", "400"): 3}
+    eventually(lambda: edge.counts(REQUESTS, "route", "method", "status") == expected)
+    eventually(lambda: len(edge.log()) == 3)
+    assert {(line["status"], line["message"]) for line in edge.log()} == {(400, "OTHER other 400")}
+
+
 def test_everything_is_there_before_the_first_request(start_edge: Callable[..., Edge]) -> None:
     families = {family.name: family for family in text_string_to_metric_families(start_edge().exposition())}
     assert set(families) == {

@@ -125,11 +125,37 @@ class TestCache:
         assert self.get(edge, name, **{header: "x"}) == ("3", "BYPASS")
         assert self.get(edge, name) == ("2", "HIT")
 
-    @pytest.mark.parametrize("control", ["private", "no-store", "no-cache", ""])
-    def test_the_application_decides(self, edge: Edge, control: str) -> None:
-        path = f"decided-{control}?control={control}"
+    @pytest.mark.parametrize("http2", [False, True])
+    @pytest.mark.parametrize("chunked", [False, True])
+    def test_a_body_fills_nothing(self, edge: Edge, http2: bool, chunked: bool) -> None:
+        name = f"fat-{http2}-{chunked}"
+        with edge.client(http2=http2) as client:
+            answer = client.request("GET", f"/cached/{name}", content=iter([b"body"]) if chunked else b"body")
+        assert answer.text == "1"
+        assert self.get(edge, name) == ("2", "MISS")
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "control=private",
+            "control=no-store",
+            "control=no-cache",
+            "control=",
+            "header=Set-Cookie: a=b",
+            "header=Vary: *",
+        ],
+    )
+    def test_the_application_decides(self, edge: Edge, words: str) -> None:
+        path = f"decided-{words}?{words}"
         assert self.get(edge, path) == ("1", "MISS")
         assert self.get(edge, path) == ("2", "MISS")
+
+    def test_what_varies_is_kept_for_each(self, edge: Edge) -> None:
+        path = "varied?header=Vary: Accept-Language"
+        assert self.get(edge, path, **{"Accept-Language": "de"}) == ("1", "MISS")
+        assert self.get(edge, path, **{"Accept-Language": "fr"}) == ("2", "MISS")
+        assert self.get(edge, path, **{"Accept-Language": "de"}) == ("1", "HIT")
+        assert self.get(edge, path, **{"Accept-Language": "fr"}) == ("2", "HIT")
 
     def test_paths_not_named_are_not_kept(self, edge: Edge) -> None:
         with edge.client() as client:
@@ -140,13 +166,64 @@ class TestCache:
             answers = list(pool.map(lambda _: client.get("/cached/crowd?pause=0.5"), range(10)))
         assert {answer.text for answer in answers} == {"1"}
 
+    def after_its_time(self, client: httpx.Client, path: str) -> tuple[int, str, str]:
+        """Ask until the answer is not a fresh one of the cache's; returns status, body and the cache's word."""
+        answers: list[httpx.Response] = []
+
+        def ask() -> bool:
+            answers.append(client.get(f"/cached/{path}"))
+            return answers[-1].headers["x-cache-status"] != "HIT"
+
+        eventually(ask)
+        return answers[-1].status_code, answers[-1].text, answers[-1].headers["x-cache-status"]
+
     def test_a_stale_answer_is_given_while_a_new_one_is_made(self, edge: Edge) -> None:
-        path = "stale?control=max-age=1,stale-while-revalidate=60"
+        path = "stale?control=max-age=1,stale-while-revalidate=60"  # RFC 5861
         assert self.get(edge, path) == ("1", "MISS")
-        seen = []
-        eventually(lambda: seen.append(self.get(edge, path)) or seen[-1][1] != "HIT")  # type: ignore[func-returns-value]
-        assert seen[-1] == ("1", "STALE")
-        eventually(lambda: self.get(edge, path)[0] == "2")
+
+        def ask_and_ask_on() -> tuple[int, str, str]:
+            with edge.client() as client:
+                answer = self.after_its_time(client, path)
+                assert client.get("/echo").status_code == 200
+            return answer
+
+        with edge.client() as client, ThreadPoolExecutor(3) as pool:
+            client.put("/held/stale")
+            try:
+                asked = [pool.submit(ask_and_ask_on) for _ in range(3)]
+                eventually(lambda: sum(one.done() for one in asked) == 2)  # no connection waits for another's update
+            finally:
+                client.delete("/held/stale")
+        assert sorted(one.result() for one in asked) == [(200, "1", "UPDATING")] * 2 + [(200, "2", "EXPIRED")]
+
+    @pytest.mark.parametrize(
+        ("control", "later"),
+        [
+            ("max-age=1", 200),
+            ("max-age=1", 500),
+            ("max-age=1, must-revalidate", 200),
+            ("max-age=1, must-revalidate", 503),
+            ("max-age=1, stale-if-error=60", 500),  # the application's own errors pass
+            ("max-age=1, stale-if-error=60", 503),
+        ],
+    )
+    def test_no_stale_one_else(self, edge: Edge, control: str, later: int) -> None:
+        path = f"strict-{control.replace('=', '')}-{later}?later={later}&control={control}"
+        assert self.get(edge, path) == ("1", "MISS")
+        with edge.client() as client:
+            assert self.after_its_time(client, path) == (later, "2", "EXPIRED")
+
+    def test_a_stale_one_while_no_replica_answers_if_the_application_allows_it(
+        self, start_edge: Callable[..., Edge]
+    ) -> None:
+        edge = start_edge(CACHED_PATHS="/cached", RATE_LIMIT="1000", RATE_BURST="1000")
+        allowed, strict = "outage?control=max-age=1,stale-if-error=60", "outage?control=max-age=1"
+        for path in (allowed, strict):
+            assert self.get(edge, path)[1] == "MISS"
+        edge.pin("127.0.0.1:1")
+        with edge.client() as client:
+            assert self.after_its_time(client, allowed)[::2] == (200, "STALE")
+            eventually(lambda: client.get(f"/cached/{strict}").status_code == 502)
 
     def test_its_results_are_counted(self, start_edge: Callable[..., Edge]) -> None:
         edge = start_edge(CACHED_PATHS="/cached", RATE_LIMIT="1000", RATE_BURST="1000")
