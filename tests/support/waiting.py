@@ -7,9 +7,13 @@ DEADLINE = 90.0  # seconds; reached only where the test fails
 
 
 def eventually(
-    condition: Callable[[], object], message: Callable[[], object] = lambda: "", deadline: float = DEADLINE
+    condition: Callable[[], object],
+    message: Callable[[], object] = lambda: "",
+    deadline: float = DEADLINE,
+    *,
+    longest_pause: float = 0.5,
 ) -> None:
-    """Poll until a condition holds, ever more slowly.
+    """Poll until a condition holds, ever more slowly; pauses are of 0.01 to `longest_pause` seconds.
 
     Raises:
         AssertionError: it did not within `deadline` seconds; with the message.
@@ -21,4 +25,4 @@ def eventually(
         if time.monotonic() > end:
             raise AssertionError(f"after {deadline:.0f} s: {message()}")
         time.sleep(pause)
-        pause = min(2 * pause, 0.5)
+        pause = min(2 * pause, longest_pause)
