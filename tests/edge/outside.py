@@ -8,6 +8,7 @@ import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -89,6 +90,9 @@ def outside() -> Iterator[Outside]:
         for command in commands:
             result = ip(command)
             assert result.returncode == 0, f"ip {command}: {result.stderr}"
+            if command.startswith("link add"):
+                # In a container it is off for new devices.
+                Path(f"/proc/sys/net/ipv6/conf/{here}/disable_ipv6").write_text("0")
         yield made
     finally:
         ip(f"link delete {here}")  # the other end goes with it

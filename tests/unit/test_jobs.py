@@ -611,7 +611,10 @@ def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_
     try:
         while unfinished() and kills < 12:
             before = {record.id: record.started for record in jobs.store.all()}
-            eventually(lambda: not unfinished() or any(r.started != before[r.id] for r in jobs.store.all()))  # noqa: B023
+            eventually(
+                lambda: not unfinished() or any(r.started != before[r.id] for r in jobs.store.all()),  # noqa: B023
+                longest_pause=0.01,  # the moment a job begins
+            )
             time.sleep(chance.uniform(0, 0.1))
             victim = chance.randrange(2)
             workers[victim].kill()
