@@ -54,10 +54,14 @@ function watchReloads() {
     const counters = ngx.shared.metrics;
     counters.add('dropped', 0);
     counters.add('limited', 0);
-    const before = counters.get('worker');
-    if (before !== process.pid) {
+    const current = counters.get('worker');
+    // The one before may look once more while it is being replaced.
+    if (process.pid !== current && process.pid !== counters.get('predecessor')) {
         counters.set('worker', process.pid);
-        counters.incr('reloads', before === undefined ? 0 : 1, 0);
+        counters.incr('reloads', current === undefined ? 0 : 1, 0);
+        if (current !== undefined) {
+            counters.set('predecessor', current);
+        }
     }
 }
 
