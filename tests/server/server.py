@@ -15,6 +15,8 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from sightglass.server.__main__ import APPLICATION
+
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
 SECONDS = 30.0  # until anything awaited must have happened; nothing here takes so long
@@ -55,7 +57,7 @@ class Server:
         } | settings
         with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "python:loopback_conf", *options, "api.asgi:app"],
+                [sys.executable, "-m", "gunicorn", "-c", "python:loopback_conf", *options, APPLICATION],
                 env=environment,
                 cwd=directory,
                 stdout=out if stdout is None else stdout,

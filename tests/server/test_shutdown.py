@@ -6,11 +6,8 @@ import time
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.server.server import Server, wait_until
-
-NATIVE = ("-k", "api.workers.AsgiWorker")
 
 
 class Pending:
@@ -39,11 +36,8 @@ def _in_progress(server: Server) -> float:
     return 0
 
 
-@pytest.mark.parametrize("options", [(), NATIVE], ids=["uvicorn", "native"])
-def test_request_in_flight_finishes_then_the_app_ends_and_its_last_lines_are_written(
-    tmp_path: Path, options: tuple[str, ...]
-) -> None:
-    with Server(tmp_path, *options) as server:
+def test_request_in_flight_finishes_then_the_app_ends_and_its_last_lines_are_written(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
         pending = Pending(server, "/trouble/slow?seconds=1.5")
         wait_until(lambda: _in_progress(server) == 1)
         server.client.close()
@@ -57,9 +51,8 @@ def test_request_in_flight_finishes_then_the_app_ends_and_its_last_lines_are_wri
         assert server.stderr() == ""
 
 
-@pytest.mark.parametrize("options", [(), NATIVE], ids=["uvicorn", "native"])
-def test_ready_fails_before_the_listener_closes(tmp_path: Path, options: tuple[str, ...]) -> None:
-    with Server(tmp_path, *options, SHUTDOWN_DELAY="3", GUNICORN_TIMEOUT="9") as server:
+def test_ready_fails_before_the_listener_closes(tmp_path: Path) -> None:
+    with Server(tmp_path, SHUTDOWN_DELAY="3", GUNICORN_TIMEOUT="9") as server:
         server.process.terminate()
         answer = wait_until(lambda: (found := server.get("/ready")).status_code == 503 and found)
         assert isinstance(answer, httpx.Response)

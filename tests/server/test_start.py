@@ -54,7 +54,7 @@ def test_debug_level_shows_where_the_app_broke(tmp_path: Path) -> None:
     assert (
         error == f"APP=breaks:app: importing it raised ZeroDivisionError: division by zero ({tmp_path}/breaks.py:1)\n"
     )
-    (line,) = [line for line in server.lines() if line["logger"] == "api.asgi"]
+    (line,) = [line for line in server.lines() if line["logger"] == "sightglass.server.application"]
     assert line["exception"]["stack"][-1] == f"{tmp_path}/breaks.py:1 in <module>"
 
 
@@ -64,9 +64,8 @@ def test_wrong_setting_ends_the_start_in_one_line(tmp_path: Path) -> None:
     assert server.stdout() == ""
 
 
-@pytest.mark.parametrize("options", [(), ("-k", "api.workers.AsgiWorker")], ids=["uvicorn", "native"])
-def test_tracing_that_cannot_start_ends_the_start(tmp_path: Path, options: tuple[str, ...]) -> None:
-    server = Server(tmp_path, *options, WEB_CONCURRENCY="2", TRACING_ENABLED="true", OTEL_SPAN_EVENT_COUNT_LIMIT="many")
+def test_tracing_that_cannot_start_ends_the_start(tmp_path: Path) -> None:
+    server = Server(tmp_path, WEB_CONCURRENCY="2", TRACING_ENABLED="true", OTEL_SPAN_EVENT_COUNT_LIMIT="many")
     assert _end(server) == (3, "")
     assert any("did not start: ValueError: OTEL_SPAN_EVENT_COUNT_LIMIT must be" in said for said in server.messages())
     assert "sample app started" not in server.messages()
@@ -86,7 +85,7 @@ def test_app_that_exits_while_it_starts_ends_the_start(tmp_path: Path) -> None:
 
 def test_an_empty_setting_counts_as_unset() -> None:
     environment = {"PATH": os.environ["PATH"], "APP": "tests.sample_app.main:app", "WEB_CONCURRENCY": ""}
-    command = [sys.executable, "-m", "api.serve", "--check-config"]
+    command = [sys.executable, "-m", "sightglass.server", "--check-config"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
 

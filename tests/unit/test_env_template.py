@@ -1,11 +1,13 @@
 """`.env.template`, the Compose files and what reads the variables tell one story."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import yaml
 
 from api.settings import Settings
+from sightglass.server.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEMPLATE = dict(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=(.*)$", (ROOT / ".env.template").read_text(), re.MULTILINE))
@@ -18,9 +20,10 @@ INTERPOLATED: dict[str, set[str]] = {}
 for name, default in re.findall(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*)|:\+[^}]*)?\}", PRODUCTION + DEVELOPMENT):
     INTERPOLATED.setdefault(name, set()).add(default)
 PASSED_ON = {n for s in SERVICES.values() for n, value in s.get("environment", {}).items() if value is None}
+FIELDS = {field.name.upper(): field for kind in (ServerSettings, Settings) for field in fields(kind)}
 SETTINGS = {
-    name.upper(): str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
-    for name, field in Settings.model_fields.items()
+    name: str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+    for name, field in FIELDS.items()
     if field.default is not None
 }
 START = (ROOT / "docker/nginx/start.sh").read_text()
@@ -51,13 +54,13 @@ def test_the_edge_and_the_api_take_the_same_values() -> None:
     both = {name: {"ge": int(least), "le": int(most)} for name, least, most in ranges if name in SETTINGS}
     assert set(both) == set(SETTINGS) & set(EDGE)
     for name, limits in both.items():
-        metadata = Settings.model_fields[name.lower()].metadata
-        assert {"ge": metadata[0].ge, "le": metadata[1].le} == limits
+        metadata = FIELDS[name].metadata
+        assert {"ge": metadata["least"], "le": metadata["most"]} == limits
 
 
 def test_containers_hold_the_processes_and_threads_that_may_be_asked_for() -> None:
     limits = {name: service["deploy"]["resources"]["limits"]["pids"] for name, service in SERVICES.items()}
-    workers = Settings.model_fields["web_concurrency"].metadata[1].le
+    workers = FIELDS["WEB_CONCURRENCY"].metadata["most"]
     # anyio runs plain functions of the application in up to 40 threads; a few more are ours and the libraries'.
     assert limits["api"] >= workers * (40 + 15)
     most = re.search(r'^number NGINX_WORKERS "\$NGINX_WORKERS" 1 (\d+)$', START, re.MULTILINE)
@@ -66,5 +69,5 @@ def test_containers_hold_the_processes_and_threads_that_may_be_asked_for() -> No
 
 
 def test_every_setting_reaches_the_api_and_the_edge() -> None:
-    assert {name.upper() for name in Settings.model_fields} - SET_BY_THE_IMAGE <= set(SERVICES["api"]["environment"])
+    assert set(FIELDS) - SET_BY_THE_IMAGE <= set(SERVICES["api"]["environment"])
     assert set(EDGE) <= set(SERVICES["nginx"]["environment"])

@@ -16,6 +16,8 @@ from typing import TypeVar
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from sightglass.server.__main__ import APPLICATION
+
 HERE = Path(__file__).parent
 SECONDS = 30.0  # until what must happen has not; polled, so that a quick machine does not wait
 T = TypeVar("T")
@@ -138,7 +140,7 @@ def gunicorn(
         "-b",
         f"127.0.0.1:{port}",
         *options,
-        "api.asgi:app",
+        APPLICATION,
     ]
     process = subprocess.Popen(command, env=environment, cwd=HERE, stdout=subprocess.DEVNULL)
     server = Gunicorn(process, port, metrics_port)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from api.observability.slots import SlotDirectory
+from sightglass.metrics.slots import SlotDirectory
+from sightglass.server.__main__ import APPLICATION
 from tests.workers.real_server import HERE, Scrape, Series, eventually, free_port, gunicorn
 
 REQUESTS = {"name": "http_requests_total", "route": "/items/{item}", "status": "200"}
@@ -77,9 +78,8 @@ def test_every_request_is_counted_once(workers: int) -> None:
         assert counted(server.scrape(server.port)) == 300
 
 
-@pytest.mark.parametrize("kind", ["UvicornWorker", "AsgiWorker"])
-def test_recycling_by_max_requests_loses_nothing(kind: str) -> None:
-    with gunicorn(2, "-k", f"api.workers.{kind}", "--max-requests", "25", "--max-requests-jitter", "5") as server:
+def test_recycling_by_max_requests_loses_nothing() -> None:
+    with gunicorn(2, "--max-requests", "25", "--max-requests-jitter", "5") as server:
         first = server.pids()
         # No scrape meanwhile: what a worker has counted must be kept by its end alone.
         answered = sum(server.ask("/items/1", 50) for _ in range(4))
@@ -238,7 +238,7 @@ def test_a_taken_metrics_port_stops_the_start_with_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = subprocess.run(
-            [sys.executable, "-m", "gunicorn", "-c", "python:conf", "-b", f"127.0.0.1:{free_port()}", "api.asgi:app"],
+            [sys.executable, "-m", "gunicorn", "-c", "python:conf", "-b", f"127.0.0.1:{free_port()}", APPLICATION],
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)]),
