@@ -93,6 +93,7 @@ def test_an_empty_setting_counts_as_unset() -> None:
 @pytest.mark.parametrize("options", [(), ("-k", "asgi")], ids=["uvicorn", "plain-native"])
 def test_app_in_a_package_named_as_ours_is_served(tmp_path: Path, options: tuple[str, ...]) -> None:
     (tmp_path / "api").mkdir()
+    (tmp_path / "api" / "__init__.py").touch()
     (tmp_path / "api" / "shop.py").write_text(SHOP)
     with Server(tmp_path, *options, path=tmp_path, APP="api.shop:app", GUNICORN_TIMEOUT="10") as server:
         answer = server.get("/shop")
