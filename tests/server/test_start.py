@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server.server import ROOT, Server, wait_until
+from tests.server.server import ROOT, Server
+from tests.support.waiting import awaited
 
 SHOP = """
 from fastapi import FastAPI
@@ -131,7 +132,7 @@ def test_development_takes_changed_code_up(tmp_path: Path) -> None:
                 code.write_text(SHOP.replace("open", "closed for today"))
             return said == "closed for today"
 
-        wait_until(closed)
+        awaited(closed)
         server.client.close()
         assert server.stop() == 0
 
