@@ -16,9 +16,13 @@ from api.privacy.formats import csv as csv_format
 from api.privacy.formats import document, ndjson
 from api.privacy.formats import xml as xml_format
 from api.privacy.formats.document import DocumentError, find_charset
+from api.privacy.formats.redaction import make_redactor
 from api.privacy.model import load
-from api.privacy.redactor import CSV, MEDIA_TYPES, NDJSON, TEXT, XML, Find, make_redactor
+from api.privacy.redactor import CSV, MEDIA_TYPES, NDJSON, TEXT, XML, Find
 from tests.support.service import words
+
+settings.register_profile("formats", deadline=None)  # no test is of the machine's speed
+settings.load_profile("formats")
 
 WORD = "Zaphod"
 HIDDEN = "[WORD]"
@@ -213,6 +217,117 @@ def test_xml_stays_the_same_tree_whatever_the_model_finds(
         (node.tag, list(node.attrib)) for node in before.iter()
     ]
     assert "anna" not in after.attrib["mail"]
+
+
+# One text in pieces. What stands between two of them, and whether they are read as one.
+PIECES = [
+    ("<p>Zap<b>hod</b></p>", "<p>[WORD]<b></b></p>"),
+    ("<p><b>Zap</b>hod</p>", "<p><b>[WORD]</b></p>"),
+    ("<p>Zap<!-- note -->hod</p>", "<p>[WORD]<!-- note --></p>"),
+    ("<p>Zap<?do it?>hod</p>", "<p>[WORD]<?do it?></p>"),
+    ("<p>Zap<![CDATA[hod]]></p>", "<p>[WORD]</p>"),
+    ("<p>Zap&#104;od</p>", "<p>[WORD]</p>"),
+    ("<p>&amp;Zap<i/>hod &lt;</p>", "<p>&amp;[WORD]<i></i> &lt;</p>"),
+    ("<p><t>Zap</t><t>hod</t></p>", "<p><t>[WORD]</t><t></t></p>"),
+    ("<p><b>Zap</b><i>hod</i></p>", "<p><b>[WORD]</b><i></i></p>"),
+    ("<p>by <x>Zap</x><y>hod</y></p>", "<p>by <x>[WORD]</x><y></y></p>"),
+    ("<p>Z<b>a<i>p</i>h</b>o<u>d</u>!</p>", "<p>[WORD]<b><i></i></b><u></u>!</p>"),
+    (
+        '<w:p xmlns:w="urn:w"><w:r><w:t>Zap</w:t></w:r><w:r><w:rPr><w:b/></w:rPr><w:t>hod</w:t></w:r></w:p>',
+        '<w:p xmlns:w="urn:w"><w:r><w:t>[WORD]</w:t></w:r><w:r><w:rPr><w:b></w:b></w:rPr><w:t></w:t></w:r></w:p>',
+    ),
+    ("<p>Zaphod<b>Zaphod</b>Zap<b>hod</b></p>", "<p>[WORD]<b>[WORD]</b>[WORD]<b></b></p>"),
+    ('<p>Zap<b x="hod">h</b>od</p>', '<p>[WORD]<b x="hod"></b></p>'),
+]
+APART = [
+    "<p><first>Zap</first><last>hod</last></p>",
+    "<p><first>Zap</first>\n<last>hod</last></p>",
+    "<r>\n <c>Zap</c>\n <c>hod</c>\n</r>",
+    "<r><c><v>Zap</v></c><d><v>hod</v></d></r>",
+    "<r><name>Zap<!-- --></name><note>hod</note></r>",
+    '<p x="Zap" y="hod"/>',
+    "<p><!--Zap--><!--hod--></p>",
+    "<p><?do Zap?>hod</p>",
+]
+
+
+@pytest.mark.parametrize(("source", "expected"), PIECES)
+def test_pieces_of_one_text_are_searched_as_one(source: str, expected: str) -> None:
+    for cuts in ((), range(1, len(source))):
+        assert run(XML, source.encode(), cuts).decode() == expected
+
+
+@pytest.mark.parametrize("source", APART)
+def test_fields_of_a_record_are_searched_apart(source: str) -> None:
+    before, after = ET.fromstring(source), ET.fromstring(run(XML, source.encode()))
+    assert flat(after) == flat(before)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        # What is found in a piece by itself stays found, though nothing of the kind is in the text as one.
+        ("<l><m>ann@x.org</m><m>bob@y.org</m></l>", "<l><m>[EMAIL_ADDRESS]</m><m>[EMAIL_ADDRESS]</m></l>"),
+        ("<p><b>SSN</b>219-09-9999</p>", "<p><b>SSN</b>[US_SSN]</p>"),
+        ("<p>219-09<b>-9999</b></p>", "<p>[US_SSN]<b></b></p>"),
+        ("<p><b>anna</b>@example.com</p>", "<p><b>[EMAIL_ADDRESS]</b></p>"),
+        ("<p>anna@<b>example</b>.com</p>", "<p>[EMAIL_ADDRESS]<b></b></p>"),
+        ("<p>4111 <i>1111</i> 1111 1111</p>", "<p>[CREDIT_CARD]<i></i></p>"),
+        ("<p>DE89<!-- x -->370400440532013000</p>", "<p>[IBAN_CODE]<!-- x --></p>"),
+        (
+            "<p><t>219-09</t><t>-9999</t> <b>anna</b>@example.com 4111 <i>1111</i> 1111 1111</p>",
+            "<p><t>[US_SSN]</t><t></t> <b>[EMAIL_ADDRESS]</b> [CREDIT_CARD]<i></i></p>",
+        ),
+    ],
+)
+def test_the_model_sees_pieces_as_one_and_one_by_one(source: str, expected: str) -> None:
+    find = partial(load(None).find, language="en", min_confidence=0.35)
+    assert run(XML, source.encode(), find=find).decode() == expected
+
+
+TAGS = [
+    "<b>{}</b>",
+    "<t>{}</t>",
+    "<x y='1'>{}</x>",
+    "{}<!-- c -->",
+    "{}<?pi c?>",
+    "<![CDATA[{}]]>",
+    "{}<br/>",
+    "<i><u>{}</u></i>",
+]
+
+
+@given(st.lists(st.tuples(st.text("Zaphod ", max_size=3), st.sampled_from(TAGS)), max_size=12), cuts, st.data())
+def test_a_value_is_found_however_it_is_split(
+    between: list[tuple[str, str]], cuts: Iterable[int], data: st.DataObject
+) -> None:
+    """In mixed content the text that remains is the text, redacted."""
+    parts: list[str] = []
+    text = "the"  # an element that has text of its own
+    for other, tag in between:
+        places = sorted({0, len(WORD), *data.draw(st.lists(st.integers(0, len(WORD)), max_size=3))})
+        values = [WORD[start:end] for start, end in itertools.pairwise(places)]
+        parts += [tag.format(value) for value in values] + [other]
+        text += WORD + other
+    source = f"<p>the{''.join(parts)}</p>"
+    result = run(XML, source.encode(), cuts)
+    before, after = ET.fromstring(source), ET.fromstring(result)
+    assert "".join(after.itertext()) == hidden(text)
+    assert [(node.tag, node.attrib) for node in after.iter()] == [(node.tag, node.attrib) for node in before.iter()]
+
+
+def test_a_value_is_found_over_any_number_of_pieces_and_windows() -> None:
+    letters = ["<b>{}</b>", "{}", "<!-- {} -->{}"]
+    long = "lorem ipsum " * 40
+    words = "".join(letters[n % 3].replace("{}", c) for n, c in enumerate(f"{WORD} {long}" * 50))
+    result = ET.fromstring(run(XML, f"<p>a {words}</p>".encode()))
+    assert "".join(result.itertext()) == f"a {hidden(WORD)} {long}" + f"{HIDDEN} {long}" * 49
+
+
+def test_what_lies_between_two_pieces_may_be_long() -> None:
+    for between in ("<i></i>" * 5_000, f"<!--{'x' * 1_000_000}-->", '<i y=""></i>' * 3_000):
+        source = f"<p>Zap{between}hod</p>"
+        assert run(XML, source.encode(), range(0, len(source), 65536)).decode() == f"<p>[WORD]{between}</p>"
 
 
 def test_xml_comments_instructions_and_cdata_are_searched() -> None:

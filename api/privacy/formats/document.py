@@ -23,11 +23,15 @@ class DocumentError(ProblemError):
 
 
 class Segment(NamedTuple):
-    """A text in a document: what it says, how it stands there, and how another would stand in its place."""
+    """A text in a document: what it says, how it stands there, and how another would stand in its place.
+
+    A piece of running text either goes on with the piece before it or does not; any other text is a whole (None).
+    """
 
     text: str
     raw: str
     encode: Callable[[str], str]
+    goes_on: bool | None = None
 
 
 Token = str | Segment
