@@ -19,6 +19,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
 from api.privacy.formats.document import MAX_UNIT, DocumentError, Segment, Token
+from api.privacy.formats.xml_charset import XmlDecoder
 
 MAX_DEPTH = 1000
 MAX_NAMES = 10_000
@@ -32,9 +33,10 @@ INLINE = frozenset(
 
 
 class XmlParser:
-    """Expat's events as tokens. `charset`, when the transport gives one, goes before the document's own."""
+    """Expat's events as tokens. `charset` is what the transport says of it; expat itself sees UTF-8 only."""
 
     def __init__(self, charset: str | None) -> None:
+        self._decode = XmlDecoder(charset)
         self._tokens: list[Token] = []
         self._text: list[str] = []
         self._text_size = 0
@@ -45,7 +47,7 @@ class XmlParser:
         self._fed = 0
         self._seen = 0
         self._names: dict[str, str] = {}
-        parser = expat.ParserCreate(charset, intern=self._names)
+        parser = expat.ParserCreate("utf-8", intern=self._names)
         parser.buffer_text = True
         parser.ordered_attributes = True
         parser.XmlDeclHandler = self._declaration
@@ -59,20 +61,20 @@ class XmlParser:
 
     def feed(self, data: bytes) -> Iterator[Token]:
         """Give the tokens of which the end is known."""
-        self._fed += len(data)
-        yield from self._parse(data, last=False)
+        yield from self._parse(self._decode(data).encode(), last=False)
         # Expat keeps a tag or comment until it is whole, and says nothing of its size.
         if self._fed - self._seen > MAX_UNIT:
             raise DocumentError(f"A tag has more than {MAX_UNIT} bytes")
 
     def finish(self) -> Iterator[Token]:
         """Give the rest; the document must be complete."""
-        yield from self._parse(b"", last=True)
+        yield from self._parse(self._decode(b"", last=True).encode(), last=True)
 
     def _parse(self, data: bytes, *, last: bool) -> Iterator[Token]:
+        self._fed += len(data)
         try:
             self._parser.Parse(data, last)
-        except (expat.ExpatError, LookupError, ValueError):
+        except expat.ExpatError:
             raise DocumentError("The document is not well-formed XML") from None
         tokens, self._tokens = self._tokens, []
         yield from tokens
