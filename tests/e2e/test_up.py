@@ -124,9 +124,9 @@ def test_a_deploy_builds_what_up_would(made: Stack) -> None:
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "as copied"]):
         assert made.run(*git, *command).returncode == 0
-    worker = made.inspect("worker")[0]["Id"]
+    jobs = made.inspect("jobs")[0]["Id"]
     assert made.run("make", "deploy").returncode == 0
-    assert made.inspect("worker")[0]["Id"] != worker
+    assert made.inspect("jobs")[0]["Id"] != jobs
     with made.client() as client:
         assert client.get("/health").json()["version"] == made.run(*git, "describe", "--always").stdout.strip()
     before = containers(made)

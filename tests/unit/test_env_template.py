@@ -10,12 +10,17 @@ from api.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEMPLATE = dict(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=(.*)$", (ROOT / ".env.template").read_text(), re.MULTILINE))
 PRODUCTION = (ROOT / "docker-compose.prod.yml").read_text()
+INCLUDED = [ROOT / path for path in yaml.safe_load(PRODUCTION)["include"]]
+FORMER = ROOT / "docker/upgrade.yml"  # reads names that are no longer ours
+COMPOSE_FILES = [PRODUCTION, *(path.read_text() for path in INCLUDED if path != FORMER)]
 DEVELOPMENT = (ROOT / "docker-compose.dev.yml").read_text()
-SERVICES = yaml.safe_load(PRODUCTION)["services"]
+SERVICES = {name: s for text in COMPOSE_FILES for name, s in yaml.safe_load(text).get("services", {}).items()}
 
 # Where each default is defined: in the Compose file, in the settings, or in NGINX's start script.
 INTERPOLATED: dict[str, set[str]] = {}
-for name, default in re.findall(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*)|:\+[^}]*)?\}", PRODUCTION + DEVELOPMENT):
+for name, default in re.findall(
+    r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*)|:\+[^}]*)?\}", "".join(COMPOSE_FILES) + DEVELOPMENT
+):
     INTERPOLATED.setdefault(name, set()).add(default)
 PASSED_ON = {n for s in SERVICES.values() for n, value in s.get("environment", {}).items() if value is None}
 SETTINGS = {
