@@ -34,11 +34,18 @@ EDGE = dict(re.findall(r"^([A-Z_]+)=\$\{\1:-(.*)\}$", START, re.MULTILINE))
 FOR_COMPOSE_ITSELF = {"COMPOSE_FILE"}
 BUILD_ARGUMENTS = {"PYTHON_IMAGE"}  # the others are set by make up, or the shell's own
 SET_BY_THE_IMAGE = {"APP_VERSION", "APP_REVISION", "PORT", "METRICS_PORT", "FORWARDED_ALLOW_IPS"}
-# The Compose file has a volume's name or an empty file for "not given", a version that only it should name, or another
+# The Compose file has an empty file or directory for "not given", a version that only it should name, or another
 # default while developing.
-SHOWN_EMPTY = {"ALERT_SECRETS_DIR", "API_KEYS_FILE", "APP_DIR", "MODELS_DIR", "LOG_FORMAT", "TLS_CERT", "TLS_KEY"} | {
-    n for n in TEMPLATE if n.endswith("_IMAGE")
-}
+SHOWN_EMPTY = {
+    "ALERT_SECRETS_DIR",
+    "API_KEYS_FILE",
+    "APP_DIR",
+    "APP_ENV_FILE",
+    "MODELS_DIR",
+    "LOG_FORMAT",
+    "TLS_CERT",
+    "TLS_KEY",
+} | {n for n in TEMPLATE if n.endswith("_IMAGE")}
 
 
 def test_the_template_names_what_the_compose_file_reads() -> None:
