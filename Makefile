@@ -3,7 +3,7 @@ SHELL := /bin/bash
 COMPOSE := docker compose --profile monitoring
 VENV := .venv/bin
 
-.PHONY: help up deploy scale reload down logs ps credentials dev images bases test fuzz lint format lock
+.PHONY: help up deploy scale reload down logs ps credentials dev images bases test test-long fuzz lint format lock
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,7 +44,11 @@ bases: images  ## the images an application's own Dockerfile stands on
 
 test: $(VENV)/.installed  ## every test, end to end included
 	@scripts/engine.sh
-	@export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder; exit $$?
+	@export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --ignore tests/long; exit $$?
+
+test-long: $(VENV)/.installed  ## what takes too long for every day: an upgrade from the last version
+	@scripts/engine.sh
+	@PROGRESS_TO=/proc/$$$$/fd/2 $(VENV)/pytest tests/long
 
 fuzz: $(VENV)/.installed  ## 20,000 requests made up from the API's own description
 	@scripts/engine.sh

@@ -23,7 +23,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVICE = "api"
-JOBS = ("jobs", "worker")  # and its former name, of which none is left: docker/upgrade.yml
+JOBS = "jobs"
+FORMER_JOBS = "worker"  # of which none is left (docker/upgrade.yml)
 PORT = 8000
 METRICS_PORT = 9464
 HEALTH_TIMEOUT = 240.0  # seconds a new replica has to become healthy, after the start period of its health check
@@ -132,7 +133,8 @@ def follow() -> None:
 
     """
     say("the job processes")
-    compose("up", "--detach", "--no-deps", "--no-build", "--wait", *JOBS)
+    compose("up", "--detach", "--no-deps", "--no-build", "--wait", JOBS)
+    compose("up", "--detach", "--no-deps", "--no-build", FORMER_JOBS)
 
 
 def scale(running: Sequence[str], wanted: int) -> None:

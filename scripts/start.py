@@ -32,10 +32,12 @@ def main() -> int:
 
     """
     settings = environment()
-    left = left_behind(settings)
+    config = json.loads(output(*COMPOSE, "config", "--format", "json"))
+    left = left_behind(config, settings)
     if left:
         print("\n".join(left), file=sys.stderr)
         return 1
+    end_those_of_none(config)
     timeout = str((start_period(settings) or 0) + BESIDES)
     with tempfile.TemporaryFile("w+") as said:
         command = [*COMPOSE, "up", "--detach", "--quiet-pull", "--wait", "--wait-timeout", timeout]
@@ -53,9 +55,8 @@ def main() -> int:
     return int(status != 0)
 
 
-def left_behind(settings: Mapping[str, str]) -> list[str]:
+def left_behind(config: Mapping[str, Any], settings: Mapping[str, str]) -> list[str]:
     """Return a line for each volume of the last release that holds files and is no longer mounted."""
-    config = json.loads(output(*COMPOSE, "config", "--format", "json"))
     lines = []
     for volume, name in NO_LONGER_MOUNTED.items():
         if settings.get(name):
@@ -73,6 +74,13 @@ def left_behind(settings: Mapping[str, str]) -> list[str]:
                 )
                 lines.append(refusal(name, "", expected))
     return lines
+
+
+def end_those_of_none(config: Mapping[str, Any]) -> None:
+    """End what still runs of services that are to have no container: `up --wait` ends them too, but then fails."""
+    none = [name for name, service in config["services"].items() if service.get("deploy", {}).get("replicas") == 0]
+    if none and output(*COMPOSE, "ps", "--quiet", *none):
+        output(*COMPOSE, "up", "--detach", "--no-deps", "--no-build", *none)
 
 
 def waited_for() -> str:

@@ -10,7 +10,7 @@ import pytest
 from tests.stack import NOT_COPIED, ROOT, Stack, docker, eventually, say
 
 RELEASED = "b5e44247709745d90654a926a18bae1fb5e6a24c"
-"""The commit of the release that is upgraded from; each release writes its own here."""
+"""The commit of version 1.0.0, which is upgraded from; each version writes its predecessor's here (CHANGELOG.md)."""
 
 PATH = "/api/v1/jobs"
 COUNTED = 'max_over_time(sum(edge_http_requests_total{route="/health",status="200"})[1h:5s])'
