@@ -157,7 +157,7 @@ def test_the_consequences_of_an_outage_are_inhibited(stack: Stack) -> None:
             ({"alertname": "EdgeGatewayErrors", "severity": "ticket"}, True),
             ({"alertname": "ErrorBudgetBurn", "slo": "latency", "severity": "page", "window": "1h"}, True),
             ({"alertname": "ModelNotReady", "job": "api", "severity": "ticket"}, True),
-            ({"alertname": "ModelNotReady", "job": "worker", "severity": "ticket"}, False),
+            ({"alertname": "ModelNotReady", "job": "jobs", "severity": "ticket"}, False),
             ({"alertname": "WorkerHung", "severity": "ticket"}, True),
             ({"alertname": "TargetDown", "job": "api", "severity": "ticket"}, True),
             ({"alertname": "TargetDown", "job": "node", "severity": "ticket"}, False),
