@@ -22,9 +22,11 @@ pytestmark = pytest.mark.timeout(1800)
 
 def put(stack: Stack, revision: str | None) -> None:
     """Put a revision's files, or this tree's, in the place of those there are, as `git pull` does; `.env` stays."""
-    for path in stack.directory.iterdir():
-        if path.name not in (".env", ".build", "certificate.pem"):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    # Directories stay, as they do for git: they are mounted.
+    for path in stack.directory.rglob("*"):
+        first = path.relative_to(stack.directory).parts[0]
+        if first not in (".env", ".build", "certificate.pem") and (path.is_symlink() or not path.is_dir()):
+            path.unlink()
     if revision is None:
         shutil.copytree(ROOT, stack.directory, ignore=NOT_COPIED, dirs_exist_ok=True, symlinks=True)
         return

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from scripts.preflight import MOVED, RENAMED
 from scripts.start import NO_LONGER_MOUNTED
@@ -38,6 +39,8 @@ def test_the_changelog_begins_with_this_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     (latest, *_) = re.findall(r"^## (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert latest == version
+    hardened = yaml.safe_load((ROOT / "docker" / "hardened.yml").read_text())["services"]["hardened"]
+    assert hardened["labels"] == {"sightglass.version": version}  # an upgrade replaces every container
 
 
 def test_every_name_that_is_refused_or_goes_is_in_the_changelog() -> None:
