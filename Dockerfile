@@ -66,7 +66,7 @@ COPY --from=code-runtime /opt/sightglass /opt/sightglass
 ARG VERSION=0.0.0+unknown
 ARG REVISION=unknown
 ARG CREATED=unknown
-ENV APP_VERSION=${VERSION} APP_REVISION=${REVISION}
+ENV SIGHTGLASS_APP_VERSION=${VERSION} SIGHTGLASS_APP_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="sightglass-runtime" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
@@ -78,11 +78,11 @@ COPY --from=venv-service /opt/venv /opt/venv
 COPY --from=code-runtime /opt/sightglass /opt/sightglass
 COPY --from=code-service /opt/service /opt/service
 # An application of yours that is mounted may be called api, too.
-ENV APP_FALLBACK_DIR=/opt/service
+ENV SIGHTGLASS_APP_FALLBACK_DIR=/opt/service
 ARG VERSION=0.0.0+unknown
 ARG REVISION=unknown
 ARG CREATED=unknown
-ENV APP_VERSION=${VERSION} APP_REVISION=${REVISION}
+ENV SIGHTGLASS_APP_VERSION=${VERSION} SIGHTGLASS_APP_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="sightglass" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \

@@ -48,7 +48,7 @@ async def status(code: int) -> Response:
 async def readily(request: Request) -> Response:
     """503 from a replica whose environment says so; arrivals are counted by method; /made tells."""
     made[request.method] += 1
-    return PlainTextResponse("the app's own", status_code=503 if "UNREADY" in os.environ else 200)
+    return PlainTextResponse("the app's own", status_code=503 if "SIGHTGLASS_UNREADY" in os.environ else 200)
 
 
 @app.get("/problem")

@@ -55,7 +55,7 @@ class Network:
         name = self.run(
             "--network-alias", alias, "--tmpfs", "/tmp:uid=10001,gid=10001,mode=0700",
             "--volume", f"{ROOT}/tests/edge/app.py:/srv/app/app.py:ro",
-            *(f"--env={key}={value}" for key, value in variables.items()), self.api_image,
+            *(f"--env=SIGHTGLASS_{key}={value}" for key, value in variables.items()), self.api_image,
         )  # fmt: skip
         eventually(lambda: ready(f"http://{self.address(name)}:8000/ready"), lambda: self.errors(name))
         return name

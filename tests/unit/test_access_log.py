@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sightglass.context import RequestContext
-from sightglass.environment import read_settings
+from sightglass.environment import PREFIX, read_settings
 from sightglass.logs.access import AccessLog, client_hash
 from sightglass.logs.lines import Fields, set_worker
 from sightglass.logs.writer import LogWriter
@@ -48,7 +48,7 @@ class Written:
     def __init__(self, path: Path, log_format: str = "json") -> None:
         self._path = path
         self._writer = LogWriter(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
-        self._log = AccessLog(read_settings(Settings, {"LOG_FORMAT": log_format}), self._writer)
+        self._log = AccessLog(read_settings(Settings, {PREFIX + "LOG_FORMAT": log_format}), self._writer)
         self.context = RequestContext("request-1")
 
     def text(self, **changes: Any) -> str:
