@@ -20,13 +20,16 @@ TOKEN, ENTRY = 64, 512
 """Bytes, about, that a part takes beside its characters: one that is not searched, one that is."""
 
 
-def make_redactor(media_type: str, charset: str | None, find: Find) -> Redactor:
-    """Choose by one of `MEDIA_TYPES` and one of `CHARSETS`, which is UTF-8 or the XML's own when there is none."""
+def make_redactor(media_type: str, charset: str | None, find: Find, delimiter: str | None = None) -> Redactor:
+    """Choose by one of `MEDIA_TYPES` and one of `CHARSETS`, which is UTF-8 or the XML's own when there is none.
+
+    `delimiter` is a table's, which otherwise tells it by itself.
+    """
     match MEDIA_TYPES[media_type]:
         case "text/plain":
             return TextRedactor(charset or "utf-8", find)
         case "text/csv":
-            return StructuredRedactor(CsvParser(charset or "utf-8"), charset or "utf-8", find)
+            return StructuredRedactor(CsvParser(charset or "utf-8", delimiter), charset or "utf-8", find)
         case "application/x-ndjson":
             return StructuredRedactor(NdjsonParser(charset or "utf-8"), charset or "utf-8", find)
     return StructuredRedactor(XmlParser(charset), "utf-8", find)
