@@ -20,9 +20,10 @@ from api.privacy.formats import document, ndjson
 from api.privacy.formats import xml as xml_format
 from api.privacy.formats.charset import find_charset
 from api.privacy.formats.document import DocumentError
+from api.privacy.formats.media import CSV, MEDIA_TYPES, NDJSON, TEXT, TEXT_XML, TSV, XML
 from api.privacy.formats.redaction import make_redactor
 from api.privacy.model import load
-from api.privacy.redactor import CSV, MEDIA_TYPES, NDJSON, TEXT, XML, Find
+from api.privacy.redactor import Find
 from tests.support.service import words
 
 settings.register_profile("formats", deadline=None)  # no test is of the machine's speed
@@ -678,6 +679,6 @@ def test_names_of_charsets_leave_nothing_behind() -> None:
 
 
 def test_every_format_has_its_media_types() -> None:
-    assert set(MEDIA_TYPES.values()) == {TEXT, CSV, NDJSON, XML}
+    assert set(MEDIA_TYPES) == {TEXT, CSV, TSV, NDJSON, XML, TEXT_XML}
     assert ndjson.SCALAR.findall('{"a":-1.5e3}') == ['"a"', "-1.5e3"]
     assert xml_format.MAX_DEPTH == 1000

@@ -25,11 +25,15 @@ LINE_END = re.compile(r"[\r\n]")
 
 
 class CsvParser:
-    """Cells are segments; delimiters and line ends are in between."""
+    """Cells are segments; delimiters and line ends are in between.
 
-    def __init__(self, charset: str, delimiter: str | None = None) -> None:
+    Without `quotes`, which the registered format of tab-separated values does not have, a quote is a character.
+    """
+
+    def __init__(self, charset: str, delimiter: str | None = None, *, quotes: bool = True) -> None:
         self._decode = Decoder(charset)
         self._delimiter = delimiter
+        self._quote = '"' if quotes else ""
         self._text = ""
         self._plain: re.Pattern[str] | None = None
         self._separators = ""
@@ -59,17 +63,17 @@ class CsvParser:
                 yield MARK
                 self._text = self._text[1:]
         text = self._text
-        plain = self._plain
+        plain, quote = self._plain, self._quote
         start = 0
         while start < len(text):
-            cell = (QUOTED if text[start] == '"' else plain).match(text, start)
+            cell = (QUOTED if text[start] == quote else plain).match(text, start)
             if cell is None and last:
                 raise DocumentError("A quote is not closed")
             # Without what follows, a closing quote might be the first of a pair.
             if cell is None or (cell.end() == len(text) and not last):
                 break
             end = cell.end()
-            if text[start] == '"':
+            if text[start] == quote:
                 yield Segment(cell[1].replace('""', '"'), cell[0], _quote)
             else:
                 yield Segment(cell[0], cell[0], str)
