@@ -7,6 +7,7 @@ by pattern and checksum. A trained spaCy model adds what has no pattern: names, 
 import logging
 import math
 import sys
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -131,8 +132,15 @@ class PresidioModel:
             results = self._analyzer.analyze(
                 reading.text, language, score_threshold=min_confidence, nlp_artifacts=window
             )
-            found += reading.restore(_nearest(results))
+            known = merge(found)
+            found += [finding for finding in reading.restore(_nearest(results)) if not _within(finding, known)]
         return merge(found)
+
+
+def _within(finding: Finding, known: Sequence[Finding]) -> bool:
+    """Tell whether another reading has found the same or more there; its name for it is kept."""
+    place = bisect_right(known, finding.start, key=lambda other: other.start) - 1
+    return place >= 0 and finding.end <= known[place].end
 
 
 def _nearest(results: Sequence[RecognizerResult]) -> list[Finding]:

@@ -9,14 +9,14 @@ from api.privacy.recognizers.patterns import Recognizer
 from api.privacy.recognizers.window import View, Window, whole
 
 PUBLIC, DOTTED, SINGLE = 1.0, 0.85, 0.5
-"""Scores: of a domain with a public suffix, or an address literal; of another with a dot; of one label alone."""
+"""Scores: of a domain with a public suffix, or an IP address; of another with a dot; of one label alone."""
 QUOTED = 66
 """Characters of a quoted local part at most: 64 and its quotes (RFC 5321, section 4.5.3.1.1)."""
 
 _AT = re.compile("@")
 _LOCAL_REVERSED = re.compile(r"[\w!#$%&'*+\-/=?^`{|}~.]*+")
 _QUOTED_REVERSED = re.compile(r'"(?:[^"\\\r\n]|["\\](?=\\)){1,64}?"(?!\\)')
-_START = re.compile(r"[^\w]*+")
+_START = re.compile(r"[^\W_]")
 _LABEL = r"[^\W_]++(?:[-_]++[^\W_]++)*+"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*+")
 _LITERAL = re.compile(r"\[(?:(?:\d{1,3}\.){3}\d{1,3}|[A-Za-z][\w-]{0,15}:[!-Z^-~]{1,64})\]")
@@ -49,7 +49,7 @@ class EmailSearch(Recognizer):
             if end is None:
                 continue
             if found and start < found[1]:
-                found = found[0], end, max(found[2], score)
+                found = min(found[0], start), end, max(found[2], score)
                 continue
             if found:
                 yield found
@@ -68,8 +68,10 @@ def _start(text: str, reverse: str, at: int) -> int | None:
     if start == at:
         return None
     # Quotes, brackets and markup around an address are no part of it; a name of nothing else is one all the same.
-    outside = _START.match(text, start, at)
-    return outside.end() if outside and outside.end() < at else start
+    inside = _START.search(text, start, at)
+    if inside is None:
+        return start
+    return start + len(text[start : inside.start()].rstrip("_"))
 
 
 def _end(text: str, start: int) -> tuple[int | None, float]:
@@ -83,7 +85,7 @@ def _end(text: str, start: int) -> tuple[int | None, float]:
     labels = name.split(".")
     if labels[-1].isdigit():  # no name ends so (RFC 3696, section 2): 3@4.50
         address = _ADDRESS.fullmatch(name)
-        return (domain.end(), DOTTED) if address else (None, 0)
+        return (domain.end(), PUBLIC) if address else (None, 0)
     if domains.is_public(labels[-1]):
         return domain.end(), PUBLIC if len(labels) > 1 else SINGLE
     sentence = domains.sentence_start(labels)
