@@ -2,8 +2,9 @@
 SHELL := /bin/bash
 COMPOSE := docker compose --profile monitoring
 VENV := .venv/bin
+DRAW := monitoring/draw
 
-.PHONY: help up deploy scale reload down logs ps credentials dev images bases test fuzz lint format lock
+.PHONY: help up deploy scale reload down logs ps credentials dev images bases draw test fuzz lint format lock
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +43,11 @@ images:  ## pull every image, or build its stand-in from OS packages
 bases: images  ## the images an application's own Dockerfile stands on
 	@scripts/bases.sh
 
-test: $(VENV)/.installed  ## every test, end to end included
+draw: $(DRAW)/node_modules/.installed  ## draw a dashboard by Grafana's packages: make draw DASHBOARD=edge PROMETHEUS=http://… OUT=… MINUTES=30
+	@node $(DRAW)/draw.mjs $(if $(PROMETHEUS),--prometheus $(PROMETHEUS)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(OUT),--out $(OUT)) $(if $(DASHBOARD),grafana/dashboards/$(DASHBOARD).json,grafana/dashboards/*.json)
+
+test: $(VENV)/.installed $(DRAW)/node_modules/.installed  ## every test, end to end included
 	@scripts/engine.sh
 	@export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder; exit $$?
 
@@ -63,3 +68,6 @@ lock: $(VENV)/.installed  ## renew requirements/*.txt from *.in, hashes included
 # Debian's python3 comes without venv and pip; then they are installed first.
 $(VENV)/.installed: requirements/test.txt
 	@scripts/venv.sh
+
+$(DRAW)/node_modules/.installed: $(DRAW)/package-lock.json
+	@scripts/draw.sh
