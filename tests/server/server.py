@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
+from websockets.sync.client import ClientConnection, connect
 
 from sightglass.server.__main__ import APPLICATION
 
@@ -97,6 +98,9 @@ class Server:
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.client.get(path, **options)
+
+    def socket(self, path: str) -> ClientConnection:
+        return connect(f"ws://127.0.0.1:{self.port}{path}")
 
     def stop(self) -> int:
         """Send SIGTERM and return the exit status."""
