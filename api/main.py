@@ -7,7 +7,6 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from api.observability import health
 from api.privacy import predict, process
 from api.privacy.dependencies import authorized, described_as_authorized
 from api.privacy.findings import Model, load_model
@@ -18,7 +17,8 @@ from api.privacy.jobs.store import JobStore
 from api.privacy.keys import ApiKeys
 from api.privacy.size_limit import RequestSizeLimit
 from api.problem import install_problem_handlers
-from api.settings import Settings, load_settings_or_exit
+from api.settings import Settings, load_settings
+from sightglass import health
 
 
 def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_model) -> FastAPI:
@@ -59,4 +59,4 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
     return app
 
 
-app = create_app(load_settings_or_exit())
+app = create_app(load_settings())

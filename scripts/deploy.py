@@ -29,12 +29,12 @@ PORT = 8000
 METRICS_PORT = 9464
 HEALTH_TIMEOUT = 240.0  # seconds a new replica has to become healthy, after the start period of its health check
 # Seconds until the edge sends nothing more to a replica it is no longer pinned to: NGINX's keepalive_min_timeout
-# (docker/nginx/limits.conf), within which its old workers may still take a client's next request, and a margin.
+# (docker/nginx/http/limits.conf), within which its old workers may still take a client's next request, and a margin.
 LET_GO = 5 + 2
 # Seconds that requests under way may take: NGINX's worker_shutdown_timeout (docker/nginx.conf), which ends them anyway.
 LONGEST_REQUEST = 600.0
-# Seconds until the edge knows that an address is gone: its resolver's `valid` (docker/nginx/upstream.conf), the second
-# it rounds up by, and a margin.
+# Seconds until the edge knows that an address is gone: its resolver's `valid` (docker/nginx/http/upstream.conf), the
+# second it rounds up by, and a margin.
 FORGET = 2 + 1 + 1
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -101,11 +101,12 @@ def check(running: Sequence[str]) -> None:
     """Refuse to begin where something is wrong already.
 
     Raises:
-        DeployError: nothing runs, or NGINX does not take the configuration as it is now.
+        DeployError: nothing runs, or Compose or NGINX does not take the configuration as it is now.
 
     """
     if not running:
         raise DeployError(f"no replica of {SERVICE} runs; start the stack first: make up")
+    compose("config", "--quiet")
     tested = run("docker", "compose", "exec", "-T", "nginx", "nginx", "-t", "-q", "-c", "/etc/sightglass/nginx.conf")
     if tested.returncode != 0:
         raise DeployError(f"NGINX refuses its configuration: {tested.stderr.strip()}")

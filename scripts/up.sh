@@ -21,7 +21,11 @@ flock -n 9 || { echo "a deploy, or another make up, is under way" >&2; exit 1; }
 python3 scripts/preflight.py
 
 step "images of others"
-python3 scripts/images.py
+this_run=$(mktemp)
+trap 'rm -f "$this_run"' EXIT
+python3 scripts/images.py --this-run "$this_run"
+# A stand-in for what a registry fails to give just now: .env does not learn of it, and the next make up asks again.
+while read -r variable; do export "${variable?}"; done <"$this_run"
 
 step "the API's image"
 scripts/build.sh

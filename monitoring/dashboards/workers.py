@@ -18,7 +18,7 @@ def build(_objectives: Objectives) -> Dashboard:
             states(
                 "Answering",
                 "Whether each gunicorn worker answers the scrape; a hung one does not.",
-                Query(f"max by (job, instance, worker) (worker_up{{{OURS}}})", PROCESS),
+                Query(f"max by (job, instance, worker) (sightglass_worker_up{{{OURS}}})", PROCESS),
                 names={"0": "hung", "1": "up"},
                 w=8,
             ),

@@ -11,8 +11,9 @@ from tests.stack import Stack, running_stack, say
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack started by `make up` from a clone made under a strict umask; what it printed is in `up.out`."""
     stack = Stack(tmp_path_factory.mktemp("up"), profiles=["monitoring"])
-    for path in (stack.directory / "api", *(stack.directory / "api").rglob("*")):
-        path.chmod(0o700 if path.is_dir() else 0o600)
+    for code in (stack.directory / "api", stack.directory / "sightglass"):
+        for path in (code, *code.rglob("*")):
+            path.chmod(0o700 if path.is_dir() else 0o600)
     say(f"{stack.project}: make up")
     try:
         result = stack.run("make", "up")

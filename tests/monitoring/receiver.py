@@ -1,7 +1,7 @@
 """Receives notifications as a container of the stack: webhooks on port 8080, mail on port 2525.
 
-Prints a JSON line each: the path or ``mail``, and the body; and before a mail, its ``recipients``. Standard library only:
-it runs in the API's image.
+Prints a JSON line each: the path or ``mail``, and the body; and before a mail, its ``recipients``. Standard library
+only: it runs in the API's image.
 """
 
 import http.server

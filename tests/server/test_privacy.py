@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from tests.server.server import ROOT, Server, wait_until
+from tests.server.server import ROOT, Server
+from tests.support.waiting import awaited
 
 MARKER = "Marker4711"
 BODIES = {
@@ -85,7 +86,7 @@ def test_markers_are_nowhere(tmp_path: Path) -> None:
                 stderr=out,
             )
         try:
-            wait_until(
+            awaited(
                 lambda: (
                     not {"queued", "running"}
                     & {job["status"] for job in server.client.get("/api/v1/jobs").json()["jobs"]}

@@ -8,11 +8,11 @@ import os
 from threading import Event
 
 from api.main import create_app
-from api.observability.logging import configure_logging
 from api.privacy.findings import Finding
 from api.privacy.jobs import store
 from api.privacy.jobs.process import work
 from api.settings import load_settings
+from sightglass.logs.setup import configure_logging
 from tests.support.service import StubModel, words
 
 

@@ -18,7 +18,6 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from api.observability.context import RequestContext, current_request
 from api.privacy.documents import EXAMPLES
 from api.privacy.findings import Finding
 from api.privacy.jobs import intake
@@ -29,8 +28,9 @@ from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import Runner, sweep
 from api.privacy.jobs.store import DRAFT_AGE, JobStore, Record, Status, now
-from api.problem import MEDIA_TYPE
 from api.settings import Settings
+from sightglass.asgi.problem import MEDIA_TYPE
+from sightglass.context import RequestContext, current_request
 from tests.support.service import StubModel, eventually, metric, serving, words
 
 MARKER = "Marker4711"

@@ -13,14 +13,14 @@ from threading import Event
 
 from prometheus_client import start_http_server
 
-from api.observability.logging import configure_logging
-from api.observability.tracing import Tracing
 from api.privacy.findings import Model, ModelError, load_model
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.runner import Runner, sweep
 from api.privacy.jobs.store import JobStore, now
 from api.privacy.metrics import MODEL_READY
 from api.settings import Settings, load_settings_or_exit
+from sightglass.logs.setup import configure_logging
+from sightglass.tracing.spans import Tracing
 
 SWEEP_INTERVAL = 2.0
 EXPIRE_INTERVAL = 60.0

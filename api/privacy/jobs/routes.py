@@ -15,7 +15,6 @@ from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 
-from api.observability.context import current_request
 from api.privacy.dependencies import OwnerOf, QueueOf, StoreOf
 from api.privacy.documents import CLIENT_CLOSED_REQUEST, EXAMPLES, SearchOf, content, output_charset
 from api.privacy.jobs.intake import MAX_DOCUMENTS, MULTIPART, Received, is_multipart, take_in
@@ -23,6 +22,7 @@ from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.store import RESULT, JobStore, Record, Status, now
 from api.privacy.metrics import JOBS
 from api.problem import ProblemError, error_responses
+from sightglass.context import current_request
 
 PATH = "/api/v1/jobs"
 

@@ -14,16 +14,17 @@ from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Gauge, Histogram
 
-from api.observability.context import RequestContext, current_request
 from api.privacy.coding import Decompressor
 from api.privacy.findings import Finding, Model
 from api.privacy.formats.document import DocumentError
+from api.privacy.formats.redaction import make_redactor, redact_file
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.store import DOCUMENT, FINAL, RESULT, Claim, JobStore, Record, Status, now
 from api.privacy.metrics import JOBS, MODEL_ERRORS, PII_DETECTED, PREDICTIONS
-from api.privacy.redactor import Redactor, make_redactor, redact_file
+from api.privacy.redactor import Redactor
 from api.problem import ProblemError
 from api.settings import Settings
+from sightglass.context import RequestContext, current_request
 
 PROGRESS_INTERVAL = 2.0
 """Seconds between two notes of a job's progress."""
