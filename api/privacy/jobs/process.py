@@ -20,7 +20,6 @@ from api.privacy.jobs.store import JobStore, now
 from api.privacy.metrics import MODEL_READY
 from api.settings import Settings, load_settings_or_exit
 from sightglass.logs.setup import configure_logging
-from sightglass.tracing.spans import Tracing
 
 SWEEP_INTERVAL = 2.0
 EXPIRE_INTERVAL = 60.0
@@ -75,7 +74,16 @@ def main() -> None:
     configure_logging(settings)
     logging.getLogger("huey").setLevel(logging.WARNING)  # two lines a job
     start_http_server(settings.metrics_port)
+    if not settings.tracing_enabled:
+        work(settings, Event())
+        return
+    from sightglass.tracing.spans import Tracing  # OpenTelemetry, for those who trace
+
     tracing = Tracing(settings, lambda _: "")
     tracing.start()
     work(settings, Event())
     tracing.shutdown()
+
+
+if __name__ == "__main__":
+    main()
