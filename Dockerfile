@@ -27,9 +27,9 @@ COPY sightglass /opt/sightglass/sightglass
 # A clone made under a strict umask: the container's user could not read it.
 RUN chmod -R a+rX /opt/sightglass
 
-FROM code-runtime AS code-service
-COPY api /opt/sightglass/api
-RUN chmod -R a+rX /opt/sightglass
+FROM build AS code-service
+COPY api /opt/service/api
+RUN chmod -R a+rX /opt/service
 
 # pip has done its work, and debug symbols are a third of what it installed.
 FROM build AS venv-runtime
@@ -75,7 +75,10 @@ LABEL org.opencontainers.image.title="sightglass-runtime" \
 
 FROM base AS service
 COPY --from=venv-service /opt/venv /opt/venv
-COPY --from=code-service /opt/sightglass /opt/sightglass
+COPY --from=code-runtime /opt/sightglass /opt/sightglass
+COPY --from=code-service /opt/service /opt/service
+# An application of yours that is mounted may be called api, too.
+ENV APP_FALLBACK_DIR=/opt/service
 ARG VERSION=0.0.0+unknown
 ARG REVISION=unknown
 ARG CREATED=unknown

@@ -12,7 +12,7 @@ _logger = logging.getLogger(__name__)
 _settings = load_settings_or_exit()
 configure_logging(_settings)
 try:
-    _served = load_app(_settings.app)
+    _served = load_app(_settings.app, _settings.app_fallback_dir)
 except AppLoadError as error:
     _logger.debug("loading the app failed", exc_info=error.__cause__)
     halt(EXIT_STATUS, str(error))

@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server.server import ROOT, Server, wait_until
+from tests.server.server import ROOT, Server
+from tests.support.waiting import awaited
 
 SHOP = """
 from fastapi import FastAPI
@@ -93,6 +94,7 @@ def test_an_empty_setting_counts_as_unset() -> None:
 @pytest.mark.parametrize("options", [(), ("-k", "asgi")], ids=["uvicorn", "plain-native"])
 def test_app_in_a_package_named_as_ours_is_served(tmp_path: Path, options: tuple[str, ...]) -> None:
     (tmp_path / "api").mkdir()
+    (tmp_path / "api" / "__init__.py").touch()
     (tmp_path / "api" / "shop.py").write_text(SHOP)
     with Server(tmp_path, *options, path=tmp_path, APP="api.shop:app", GUNICORN_TIMEOUT="10") as server:
         answer = server.get("/shop")
@@ -130,7 +132,7 @@ def test_development_takes_changed_code_up(tmp_path: Path) -> None:
                 code.write_text(SHOP.replace("open", "closed for today"))
             return said == "closed for today"
 
-        wait_until(closed)
+        awaited(closed)
         server.client.close()
         assert server.stop() == 0
 

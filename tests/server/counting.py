@@ -1,49 +1,19 @@
-"""A real gunicorn on loopback, and what its metrics say."""
+"""A real gunicorn serving `served.py`, and what its metrics say."""
 
 import http.client
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from sightglass.server.__main__ import APPLICATION
-
-HERE = Path(__file__).parent
-SECONDS = 30.0  # until what must happen has not; polled, so that a quick machine does not wait
-T = TypeVar("T")
+from tests.server.server import SECONDS, Server
+from tests.support.waiting import awaited
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
-
-
-def eventually(probe: Callable[[], T], wanted: Callable[[T], object]) -> T:
-    """Probe until it shows what is wanted."""
-    end = time.monotonic() + SECONDS
-    while True:
-        found = problem = None
-        try:
-            found = probe()
-            if wanted(found):
-                return found
-        except OSError as error:
-            problem = error
-        assert time.monotonic() < end, f"still {found!r} {problem!r} after {SECONDS} s"
-        time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Scrape(dict[Series, float]):
@@ -77,13 +47,10 @@ class Scrape(dict[Series, float]):
         }
 
 
-class Gunicorn:
-    def __init__(self, process: subprocess.Popen[bytes], port: int, metrics_port: int) -> None:
-        self.process = process
-        self.port = port
-        self.metrics_port = metrics_port
+class Gunicorn(Server):
+    """A server that is scraped."""
 
-    def get(self, path: str, timeout: float = SECONDS) -> bytes:
+    def fetch(self, path: str, timeout: float = SECONDS) -> bytes:
         """Fetch over a connection of its own; raises OSError or HTTPException when there is no whole answer."""
         return _get(self.port, path, timeout)
 
@@ -92,7 +59,7 @@ class Gunicorn:
 
         def one(_: int) -> int:
             try:
-                self.get(path)
+                self.fetch(path)
             except (OSError, http.client.HTTPException):
                 return 0
             return 1
@@ -109,55 +76,31 @@ class Gunicorn:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return {int(pid) for pid in children.split()}
 
-    def signal(self, number: int) -> None:
-        self.process.send_signal(number)
+    def slots(self) -> Path:
+        """The directory that this server has claimed, others may have some beside it."""
+        descriptors = Path(f"/proc/{self.process.pid}/fd").iterdir()
+        (leases,) = (path for path in map(Path.readlink, descriptors) if path.name.startswith("leases"))
+        return leases.parent
 
     def wait_for_workers(self, up: int) -> Scrape:
         """Wait until exactly so many workers answer scrapes."""
-        return eventually(self.scrape, lambda scrape: scrape.total("worker_up") == up)
+        return awaited(self.scrape, lambda scrape: scrape.total("sightglass_worker_up") == up)
 
 
 @contextmanager
 def gunicorn(
-    workers: int, *options: str, env: Mapping[str, str] | None = None, timeout: int = 60
+    workers: int, *options: str, timeout: int = 60, env: Mapping[str, str] | None = None
 ) -> Iterator[Gunicorn]:
-    port, metrics_port = free_port(), free_port()
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)]),
-        "APP": "served:app",
-        "WEB_CONCURRENCY": str(workers),
-        "METRICS_PORT": str(metrics_port),
-        "GUNICORN_TIMEOUT": str(timeout),
-        **(env or {}),
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "-c",
-        "python:conf",
-        "-b",
-        f"127.0.0.1:{port}",
-        *options,
-        APPLICATION,
-    ]
-    process = subprocess.Popen(command, env=environment, cwd=HERE, stdout=subprocess.DEVNULL)
-    server = Gunicorn(process, port, metrics_port)
-    try:
+    """Serve with so many workers for the time of a `with` block."""
+    settings = {"APP": "served:app", "WEB_CONCURRENCY": str(workers), "GUNICORN_TIMEOUT": str(timeout)}
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Gunicorn(
+            Path(directory), *options, path=Path(__file__).parent, stdout=None, **settings, **(env or {})
+        ) as server,
+    ):
         server.wait_for_workers(workers)
         yield server
-    finally:
-        process.send_signal(signal.SIGTERM)
-        if process.poll() is None:
-            for pid in server.pids():
-                os.kill(pid, signal.SIGCONT)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            for pid in (*server.pids(), process.pid):
-                os.kill(pid, signal.SIGKILL)
-            process.wait()
 
 
 def _get(port: int, path: str, timeout: float, headers: Mapping[str, str] | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""`python stub_worker.py RUNS_DIR`: a worker whose model finds one word, slowly."""
+"""`python stub_job_process.py RUNS_DIR`: a job process whose model finds one word, slowly."""
 
 import logging
 import sys
@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from threading import Event
 
-from api.privacy import worker
 from api.privacy.findings import Finding
+from api.privacy.jobs import process
 from api.settings import Settings
 from tests.support.service import StubModel, words
 
@@ -20,5 +20,5 @@ def find(text: str) -> list[Finding]:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     settings = Settings(runs_dir=Path(sys.argv[1]))
-    worker.SWEEP_INTERVAL = 0.2
-    worker.work(settings, Event(), lambda _: StubModel(find))
+    process.SWEEP_INTERVAL = 0.2
+    process.work(settings, Event(), lambda _: StubModel(find))

@@ -1,4 +1,4 @@
-"""`python -m api.privacy.worker`: a process that works on jobs, one at a time. Run as many as there are cores.
+"""A job process: works on jobs, one at a time, until told to stop. Run as many as there are cores.
 
 Its metrics are on `METRICS_PORT`. SIGTERM and SIGINT end it within a window of the model; its job goes back.
 """
@@ -13,27 +13,25 @@ from threading import Event
 
 from prometheus_client import start_http_server
 
-from api.main import load_model
-from api.privacy.findings import Model, ModelError
+from api.privacy.findings import Model, ModelError, load_model
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.runner import Runner, sweep
 from api.privacy.jobs.store import JobStore, now
 from api.privacy.metrics import MODEL_READY
 from api.settings import Settings, load_settings_or_exit
 from sightglass.logs.setup import configure_logging
-from sightglass.tracing.spans import Tracing
 
 SWEEP_INTERVAL = 2.0
 EXPIRE_INTERVAL = 60.0
 """Seconds."""
 SWEEP_SHARE = 0.05
-"""Of a worker's time, at most: a sweep reads every job there is, 30 µs each."""
+"""Of a process's time, at most: a sweep reads every job there is, 30 µs each."""
 
-logger = logging.getLogger("api.privacy.worker")  # it runs as __main__
+logger = logging.getLogger(__name__)
 
 
 def work(settings: Settings, stopping: Event, load: Callable[[Path | None], Model] = load_model) -> None:
-    """Work on jobs until told to stop. A model that does not load is logged and leaves the worker idle, not ended."""
+    """Work on jobs until told to stop. A model that does not load is logged and leaves the process idle, not ended."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     MODEL_READY.set(0)
@@ -49,7 +47,7 @@ def work(settings: Settings, stopping: Event, load: Callable[[Path | None], Mode
     consumer = queue.huey.create_consumer(workers=1, periodic=False, max_delay=1.0)
     consumer._set_signal_handlers = lambda: None  # ours are set already
     consumer.start()
-    logger.info("worker started")
+    logger.info("job process started")
     expired = 0.0
     pause = SWEEP_INTERVAL
     while not stopping.wait(pause):
@@ -71,11 +69,16 @@ def pause_after(sweep: float) -> float:
 
 
 def main() -> None:
-    """Run a worker process."""
+    """Run a job process."""
     settings = load_settings_or_exit()
     configure_logging(settings)
     logging.getLogger("huey").setLevel(logging.WARNING)  # two lines a job
     start_http_server(settings.metrics_port)
+    if not settings.tracing_enabled:
+        work(settings, Event())
+        return
+    from sightglass.tracing.spans import Tracing  # OpenTelemetry, for those who trace
+
     tracing = Tracing(settings, lambda _: "")
     tracing.start()
     work(settings, Event())
