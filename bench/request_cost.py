@@ -8,7 +8,6 @@ difference to bare FastAPI in the same round.
 import asyncio
 import contextlib
 import gc
-import logging
 import multiprocessing
 import os
 import random
@@ -36,7 +35,7 @@ from bench.report import publish, table
 from sightglass.asgi.health import Health
 from sightglass.asgi.middleware import Middleware
 from sightglass.asgi.routes import RouteTemplates
-from sightglass.logs.access import LOGGER, AccessLog
+from sightglass.logs.access import AccessLog
 from sightglass.logs.writer import LogWriter
 from sightglass.metrics.process import ProcessMetrics
 from sightglass.tracing.spans import Tracing
@@ -144,7 +143,6 @@ async def measure(app: ASGIApp, requests: int) -> float:
 
 def serve(name: str, turn: Connection) -> None:
     """Run a round of this way each time it is its turn, for as long as turns come."""
-    logging.getLogger(LOGGER).setLevel(logging.INFO)
     with asyncio.Runner() as runner:
         app = WAYS[name]()
         for _ in range(10):

@@ -91,7 +91,7 @@ API = (
     ),
     Alert(
         "WorkerHung",
-        'worker_up{job="api"} == 0',
+        'sightglass_worker_up{job="api"} == 0',
         "30s",
         "ticket",
         "workers",

@@ -1,5 +1,6 @@
 """An application made observable: the parts put together."""
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from sightglass.asgi.health import health as default_health
 from sightglass.asgi.middleware import Middleware
 from sightglass.asgi.routes import RouteTemplates
 from sightglass.logs.access import AccessLog
+from sightglass.logs.errors import ErrorLog, Unwritten
 from sightglass.metrics.container import CONTAINER_MEMORY as CONTAINER_MEMORY
 from sightglass.metrics.process import this_process
 from sightglass.settings import Settings, load_settings
@@ -37,6 +39,9 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
         return app
     settings = settings or load_settings()
     route_of = RouteTemplates(app).find
+    servers = logging.getLogger("uvicorn.error")
+    if not any(isinstance(one, Unwritten) for one in servers.filters):
+        servers.addFilter(Unwritten())
     this_process.metrics.describe(
         version=settings.app_version, revision=settings.app_revision, environment=settings.environment
     )
@@ -46,6 +51,7 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
         health=health or default_health,
         route_of=route_of,
         access_log=AccessLog(settings),
+        error_log=ErrorLog(settings),
         tracing=_tracing(settings, route_of) if settings.tracing_enabled else None,
     )
 

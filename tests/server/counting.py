@@ -84,7 +84,7 @@ class Gunicorn(Server):
 
     def wait_for_workers(self, up: int) -> Scrape:
         """Wait until exactly so many workers answer scrapes."""
-        return awaited(self.scrape, lambda scrape: scrape.total("worker_up") == up)
+        return awaited(self.scrape, lambda scrape: scrape.total("sightglass_worker_up") == up)
 
 
 @contextmanager

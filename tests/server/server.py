@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from websockets.sync.client import ClientConnection, connect
 
 from sightglass.environment import PREFIX
 from sightglass.server.__main__ import APPLICATION
@@ -99,6 +100,9 @@ class Server:
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.client.get(path, **options)
+
+    def socket(self, path: str) -> ClientConnection:
+        return connect(f"ws://127.0.0.1:{self.port}{path}")
 
     def stop(self) -> int:
         """Send SIGTERM and return the exit status."""
