@@ -21,7 +21,8 @@ from api.privacy.jobs.store import JobStore, now
 from api.privacy.metrics import MODEL_READY
 from api.settings import Settings, load_settings_or_exit
 from sightglass.logs.setup import configure_logging
-from sightglass.tracing.spans import Tracing
+from sightglass.tracing.provider import shut_down, start_provider
+from sightglass.tracing.sampling import Sampling
 
 SWEEP_INTERVAL = 2.0
 EXPIRE_INTERVAL = 60.0
@@ -76,10 +77,10 @@ def main() -> None:
     configure_logging(settings)
     logging.getLogger("huey").setLevel(logging.WARNING)  # two lines a job
     start_http_server(settings.metrics_port)
-    tracing = Tracing(settings, lambda _: "")
-    tracing.start()
+    provider = start_provider(settings, Sampling(settings).sampler()) if settings.tracing_enabled else None
     work(settings, Event())
-    tracing.shutdown()
+    if provider is not None:
+        shut_down(provider)
 
 
 if __name__ == "__main__":
