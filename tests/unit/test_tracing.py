@@ -399,6 +399,16 @@ async def test_an_app_that_traces_itself_gets_one_span_a_request(
     assert all(span.kind == Span.SPAN_KIND_SERVER for span in receiver.spans)
 
 
+async def test_an_app_that_traces_itself_has_its_exceptions_once(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver
+) -> None:
+    app = _instrument_app(_provider(receiver.endpoint))
+    async with traced(monkeypatch, receiver.endpoint, app) as served:
+        await served.get(f"/fail?text={SECRET}")
+    server = by_name(receiver)["GET /fail"]
+    assert [values(event.attributes)["exception.type"] for event in server.events] == ["ValueError"]
+
+
 async def test_the_request_hook_of_an_app_that_traces_itself_gets_our_span(
     monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver
 ) -> None:
