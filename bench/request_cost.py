@@ -38,7 +38,7 @@ from sightglass.asgi.routes import RouteTemplates
 from sightglass.logs.access import AccessLog
 from sightglass.logs.writer import LogWriter
 from sightglass.metrics.process import ProcessMetrics
-from sightglass.tracing.spans import Tracing
+from sightglass.tracing.asgi import TracedApp
 
 ROUNDS = 60
 REQUESTS = 200
@@ -77,9 +77,9 @@ def ours(*, access_log: bool = False, tracing: bool = False) -> ASGIApp:
     settings = Settings(
         tracing_enabled=tracing, otel_traces_sampler="traceidratio", otel_traces_sampler_arg=0.1
     )  # fmt: skip
-    traces = Tracing(settings, route_of) if tracing else None
+    traces = TracedApp(app, settings, route_of) if tracing else None
     if traces is not None:
-        with patch("sightglass.tracing.spans.OTLPSpanExporter", _Discard):
+        with patch("sightglass.tracing.provider.OTLPSpanExporter", _Discard):
             traces.start()
     return Middleware(
         app,

@@ -22,7 +22,7 @@ from sightglass.metrics.process import ProcessMetrics
 from sightglass.metrics.requests import LAG_PERIOD
 
 if TYPE_CHECKING:
-    from sightglass.tracing.spans import Tracing
+    from sightglass.tracing.asgi import TracedApp
 
 _MARK = "sightglass.request"  # in the scope of a request that is already observed
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
@@ -39,7 +39,7 @@ class Middleware:
         route_of: finds the template of the route from the scope of a finished request.
         access_log: gets each request; None for no access log.
         error_log: gets each exception; None leaves them to the server.
-        tracing: wraps the app; None for no tracing.
+        tracing: the app with tracing around it; None for no tracing.
 
     """
 
@@ -52,10 +52,10 @@ class Middleware:
         route_of: Callable[[Scope], str],
         access_log: AccessLog | None = None,
         error_log: ErrorLog | None = None,
-        tracing: "Tracing | None" = None,
+        tracing: "TracedApp | None" = None,
     ) -> None:
         self.app = app
-        self._inner = tracing.wrap(app) if tracing else app
+        self._inner: ASGIApp = tracing or app
         self._process = process
         self._metrics = process.metrics
         self._health = health
