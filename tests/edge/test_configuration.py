@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.observability.metrics import DURATION_BUCKETS
+from sightglass.metrics.requests import DURATION_BUCKETS
 from tests.edge.containers import ROOT, Edge, Network, docker
 
 EVERYTHING_SET = {
