@@ -229,6 +229,12 @@ class Edge:
         result = subprocess.run(["docker", "logs", self.container], capture_output=True, check=True)
         return [json.loads(line) for line in result.stdout.decode().splitlines()]
 
+    def line(self, request_id: str) -> dict[str, Any]:
+        """Wait for a request's line of the access log; there is one."""
+        eventually(lambda: [line for line in self.log() if line["request_id"] == request_id], self.errors)
+        (line,) = (line for line in self.log() if line["request_id"] == request_id)
+        return line
+
     def errors(self) -> str:
         """Return the error log."""
         return subprocess.run(["docker", "logs", self.container], capture_output=True, text=True, check=True).stderr
