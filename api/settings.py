@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+REVISION = Path(__file__).resolve().parent.parent / "REVISION"  # beside the package, in an image
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)]
 
 
@@ -41,10 +42,10 @@ class Settings(BaseSettings):
         "sightglass", description="1 to 63 letters, digits, '.', '_' or '-', a letter or digit first"
     )
     app_version: Annotated[str, StringConstraints(min_length=1)] = Field(
-        "0.0.0+unknown", description="set by the image"
+        default_factory=lambda: built_revision()[:7] or "0.0.0+unknown", description="set by the image"
     )
     app_revision: Annotated[str, StringConstraints(min_length=1)] = Field(
-        "unknown", description="any text; the image sets it"
+        default_factory=lambda: built_revision() or "unknown", description="any text; the image sets it"
     )
     environment: Literal["development", "staging", "production"] = Field(
         "production", description="development, staging or production"
@@ -140,6 +141,11 @@ class Settings(BaseSettings):
             for part in parts:
                 ip_network(part)  # raises ValueError
         return ",".join(parts)
+
+
+def built_revision() -> str:
+    """Return the commit that the image's build noted (Dockerfile); empty where it found none."""
+    return REVISION.read_text().strip() if REVISION.exists() else ""
 
 
 class SettingsError(ValueError):

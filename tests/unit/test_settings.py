@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -65,3 +66,29 @@ def test_the_entry_point_exits_with_the_line_and_status_2() -> None:
     )
     assert result.returncode == 2
     assert sorted(line.split("=")[0] for line in result.stderr.splitlines()) == ["LOG_FORMAT", "WEB_CONCURRENCY"]
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    ("noted", "told", "expected"),
+    [
+        (f"{COMMIT}\n", {}, ("0123456", COMMIT)),
+        (f"{COMMIT}\n", {"APP_VERSION": "", "APP_REVISION": ""}, ("0123456", COMMIT)),
+        (f"{COMMIT}\n", {"APP_VERSION": "v1.2", "APP_REVISION": "abc"}, ("v1.2", "abc")),
+        (f"{COMMIT}\n", {"APP_VERSION": "v1.2"}, ("v1.2", COMMIT)),
+        ("\n", {}, ("0.0.0+unknown", "unknown")),
+        (None, {}, ("0.0.0+unknown", "unknown")),
+    ],
+)
+def test_the_version_is_the_one_told_else_the_commit_of_the_build(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, noted: str | None, told: dict[str, str], expected: tuple[str, str]
+) -> None:
+    monkeypatch.setattr("api.settings.REVISION", tmp_path / "REVISION")
+    if noted is not None:
+        (tmp_path / "REVISION").write_text(noted)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert (settings.app_version, settings.app_revision) == expected
