@@ -21,8 +21,9 @@ RUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=pip_conf,target=/etc
     if [ -s /run/secrets/ca_bundle ]; then export PIP_CERT=/run/secrets/ca_bundle; fi; \
     pip install --require-hashes --only-binary=:all: -r requirements/service.txt
 
-FROM build AS code-service
-COPY api /opt/sightglass/api
+# ── code: the library and server every application gets, and the shipped service ────────────────────────────────────
+FROM build AS code-runtime
+COPY sightglass /opt/sightglass/sightglass
 # A clone made under a strict umask: the container's user could not read it.
 RUN chmod -R a+rX /opt/sightglass
 
@@ -36,9 +37,9 @@ RUN head=$(cat /git/HEAD 2>/dev/null || true); ref=${head#ref: }; \
         *) echo "$head" ;; \
     esac > /REVISION
 
-# The runtime serves your code: without ours, a module of yours may be called api.main.
-FROM code-service AS code-runtime
-RUN rm -r /opt/sightglass/api/main.py /opt/sightglass/api/privacy
+FROM build AS code-service
+COPY api /opt/service/api
+RUN chmod -R a+rX /opt/service
 
 # pip has done its work, and debug symbols are a third of what it installed.
 FROM build AS venv-runtime
@@ -65,8 +66,8 @@ USER 10001:10001
 EXPOSE 8000 9464
 # Readiness over a bare socket: no curl in the image, no HTTP client to import every ten seconds.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python3", "-IS", "/opt/sightglass/api/healthcheck.py"]
-CMD ["python", "-m", "api.serve"]
+    CMD ["python3", "-IS", "/opt/sightglass/sightglass/server/healthcheck.py"]
+CMD ["python", "-m", "sightglass.server"]
 
 
 FROM base AS runtime
@@ -85,8 +86,11 @@ LABEL org.opencontainers.image.title="sightglass-runtime" \
 
 FROM base AS service
 COPY --from=venv-service /opt/venv /opt/venv
-COPY --from=code-service /opt/sightglass /opt/sightglass
+COPY --from=code-runtime /opt/sightglass /opt/sightglass
 COPY --from=revision /REVISION /opt/sightglass/
+COPY --from=code-service /opt/service /opt/service
+# An application of yours that is mounted may be called api, too.
+ENV APP_FALLBACK_DIR=/opt/service
 ARG VERSION
 ARG REVISION
 ARG CREATED=unknown

@@ -2,8 +2,10 @@
 SHELL := /bin/bash
 COMPOSE := docker compose --profile monitoring
 VENV := .venv/bin
+# Tests that share a stack stay in one process; what is skipped is said, and which tests took longest.
+PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10
 
-.PHONY: help up deploy scale reload down logs ps credentials dev images bases test fuzz lint format lock
+.PHONY: help up deploy scale reload down logs ps credentials dev images bases check test test-long fuzz lint format lock
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,9 +44,16 @@ images:  ## pull every image, or build its stand-in from OS packages
 bases: images  ## the images an application's own Dockerfile stands on
 	@scripts/bases.sh
 
-test: $(VENV)/.installed  ## every test, end to end included
+check: $(VENV)/.installed  ## linters and unit tests, in a minute
+	@$(VENV)/pytest tests/unit --numprocesses 2 --quiet
+
+test: $(VENV)/.installed  ## every promise once, on real parts
 	@scripts/engine.sh
-	@export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder; exit $$?
+	@$(PYTEST) --ignore=tests/long; exit $$?
+
+test-long: $(VENV)/.installed  ## whole matrices, floods and drills
+	@scripts/engine.sh
+	@$(PYTEST) --timeout 3600 tests/long; exit $$?
 
 fuzz: $(VENV)/.installed  ## 20,000 requests made up from the API's own description
 	@scripts/engine.sh

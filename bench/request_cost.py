@@ -31,15 +31,15 @@ from prometheus_fastapi_instrumentator.metrics import default as instrumentator_
 from starlette.types import ASGIApp, Message, Scope
 from starlette_exporter import PrometheusMiddleware
 
-from api.observability.access_log import LOGGER, AccessLog
-from api.observability.health import Health
-from api.observability.log_writer import LogWriter
-from api.observability.middleware import Middleware
-from api.observability.routes import RouteTemplates
-from api.observability.tracing import Tracing
-from api.observability.worker import Worker
 from api.settings import Settings
 from bench.report import publish, table
+from sightglass.asgi.health import Health
+from sightglass.asgi.middleware import Middleware
+from sightglass.asgi.routes import RouteTemplates
+from sightglass.logs.access import LOGGER, AccessLog
+from sightglass.logs.writer import LogWriter
+from sightglass.metrics.process import ProcessMetrics
+from sightglass.tracing.spans import Tracing
 
 ROUNDS = 60
 REQUESTS = 200
@@ -80,11 +80,11 @@ def ours(*, access_log: bool = False, tracing: bool = False) -> ASGIApp:
     )  # fmt: skip
     traces = Tracing(settings, route_of) if tracing else None
     if traces is not None:
-        with patch("api.observability.tracing.OTLPSpanExporter", _Discard):
+        with patch("sightglass.tracing.spans.OTLPSpanExporter", _Discard):
             traces.start()
     return Middleware(
         app,
-        worker=Worker(CollectorRegistry()),
+        process=ProcessMetrics(CollectorRegistry()),
         health=Health("1"),
         route_of=route_of,
         access_log=AccessLog(settings, LogWriter(os.open(os.devnull, os.O_WRONLY))) if access_log else None,

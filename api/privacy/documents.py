@@ -8,7 +8,7 @@ from fastapi import Depends, Query, Request
 
 from api.privacy.coding import CODINGS
 from api.privacy.dependencies import InferenceOf
-from api.privacy.formats.document import find_charset
+from api.privacy.formats.charset import CHARSETS, find_charset
 from api.privacy.redactor import MEDIA_TYPES, XML
 from api.problem import ProblemError, invalid
 
@@ -60,7 +60,7 @@ async def receive(request: Request, file: IO[bytes]) -> None:
 
 def output_charset(media_type: str, charset: str | None) -> str:
     """Give the charset of what comes back."""
-    return "utf-8" if MEDIA_TYPES[media_type] == XML else charset or "utf-8"
+    return "utf-8" if MEDIA_TYPES[media_type] == XML else CHARSETS[charset or "utf-8"].lower()
 
 
 async def _search(

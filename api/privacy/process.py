@@ -16,9 +16,9 @@ from starlette.types import Receive, Scope, Send
 from api.privacy.coding import Decompressor
 from api.privacy.dependencies import InferenceOf, SettingsOf
 from api.privacy.documents import CLIENT_CLOSED_REQUEST, DocumentOf, content, output_charset, receive
+from api.privacy.formats.redaction import make_redactor, redact_file
 from api.privacy.inference import Work
 from api.privacy.metrics import PII_DETECTED
-from api.privacy.redactor import make_redactor, redact_file
 from api.problem import ProblemError, error_responses
 
 PATH = "/api/v1/process"

@@ -1,7 +1,7 @@
 // The edge's metrics: `count` adds a finished request to the counters in shared memory, `render` writes them as
 // Prometheus text (exposition format 0.0.4). A counter's key is its kind and label values, joined by "|".
 
-// Upper bounds in seconds, the API's own (api/observability).
+// Upper bounds in seconds, the API's own (sightglass/metrics).
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 const FAILURES = [500, 502, 503, 504];

@@ -79,19 +79,19 @@ done
 
 set -f # the lists below are words, never file names
 
-echo "worker_processes $NGINX_WORKERS;" >"$out/main.conf"
-
-for range in $TRUSTED_PROXIES; do echo "set_real_ip_from $range;"; done >"$out/real-ip.conf"
-for range in $TRUSTED_PROXIES; do echo "$range 1;"; done >"$out/trusted-proxies.conf"
-for range in $RATE_LIMIT_EXEMPT; do echo "$range 1;"; done >"$out/exempt.conf"
-echo "limit_req_zone \$limit_key zone=rate:10m rate=${RATE_LIMIT}r/s;" >"$out/rate.conf"
-
 if [ "$PUBLIC_PORT" = 443 ]; then port=; else port=":$PUBLIC_PORT"; fi
-if [ "$HSTS_SECONDS" = 0 ]; then policy=; else policy="max-age=$HSTS_SECONDS"; fi
-echo "map '' \$public_port { default '$port'; } map '' \$hsts_policy { default '$policy'; }" >"$out/public.conf"
-if [ "$HTTP3" = true ]; then
-    echo "add_header Alt-Svc 'h3=\":$PUBLIC_PORT\"; ma=86400' always;"
-fi >"$out/alt-svc.conf"
+if [ "$HSTS_SECONDS" = 0 ]; then hsts=; else hsts="max-age=$HSTS_SECONDS"; fi
+if [ "$HTTP3" = true ]; then alt_svc="h3=\":$PUBLIC_PORT\"; ma=86400"; else alt_svc=; fi
+if [ "$RATE_BURST" = 0 ]; then burst=; else burst=" burst=$RATE_BURST nodelay"; fi
+
+each() { # format words: the format once for each word
+    format=$1
+    shift
+    for word in "$@"; do
+        # shellcheck disable=SC2059
+        printf "$format\n" "$word"
+    done
+}
 
 listens() { # parameters, further ones of QUIC's, which only one server may give
     for any in '' '[::]:'; do
@@ -102,7 +102,27 @@ listens() { # parameters, further ones of QUIC's, which only one server may give
     done
 }
 
+# shellcheck disable=SC2086
 {
+    echo "# Written by start.sh from the environment."
+    each 'set_real_ip_from %s;' $TRUSTED_PROXIES
+    echo "geo \$realip_remote_addr \$from_trusted_proxy { default 0; $(each '%s 1;' $TRUSTED_PROXIES) }"
+    echo "geo \$client_exempt { default 0; $(each '%s 1;' $RATE_LIMIT_EXEMPT) }"
+    echo "limit_req_zone \$limit_key zone=rate:10m rate=${RATE_LIMIT}r/s;"
+    echo "map '' \$public_port { default '$port'; }"
+    echo "map '' \$hsts_policy { default '$hsts'; }"
+    echo "map '' \$alt_svc { default '$alt_svc'; }"
+    echo "client_max_body_size $MAX_REQUEST_SIZE_BYTES;"
+    echo "proxy_read_timeout ${UPSTREAM_TIMEOUT}s;"
+    echo "proxy_send_timeout ${UPSTREAM_TIMEOUT}s;"
+    if [ -n "$SERVER_NAME" ]; then
+        echo "server { $(listens default_server '') include nginx/server/unknown-names.conf; }"
+    fi
+} >"$out/http.conf"
+
+# shellcheck disable=SC2086
+{
+    echo "# Written by start.sh from the environment."
     if [ -n "$SERVER_NAME" ]; then
         listens '' reuseport
         # Its own name on Docker's networks too: what the probe of docker/prometheus.yml asks for.
@@ -115,33 +135,12 @@ listens() { # parameters, further ones of QUIC's, which only one server may give
         echo 'server_name _;'
     fi
     echo 'http2 on;'
-    if [ "$RATE_BURST" = 0 ]; then echo "limit_req zone=rate;"; else echo "limit_req zone=rate burst=$RATE_BURST nodelay;"; fi
+    echo "limit_req zone=rate$burst;"
     echo "limit_req_dry_run $dry_run;"
     echo "limit_conn connections $CONNECTION_LIMIT;"
     echo "limit_conn_dry_run $dry_run;"
-    echo "client_max_body_size $MAX_REQUEST_SIZE_BYTES;"
+    each 'location %s { include nginx/location/pass.conf; include nginx/location/proxy-cached.conf; }' $CACHED_PATHS
 } >"$out/server.conf"
-
-if [ -n "$SERVER_NAME" ]; then
-    {
-        echo 'server {'
-        listens default_server ''
-        echo 'http2 on;'
-        echo 'ssl_reject_handshake on;'
-        echo 'include nginx/problem-pages.conf;'
-        echo 'include nginx/response-headers.conf;'
-        echo 'location / { return 421; }'
-        echo '}'
-    } >"$out/unknown-names.conf"
-else
-    : >"$out/unknown-names.conf"
-fi
-
-echo "proxy_read_timeout ${UPSTREAM_TIMEOUT}s; proxy_send_timeout ${UPSTREAM_TIMEOUT}s;" >"$out/proxy-timeouts.conf"
-
-for path in $CACHED_PATHS; do
-    echo "location $path { include nginx/pass.conf; include nginx/proxy-cached.conf; }"
-done >"$out/cached-paths.conf"
 
 sh "$here/pin.sh" --no-reload
 
@@ -159,4 +158,4 @@ watch_certificate() {
 }
 watch_certificate &
 
-exec nginx -c /etc/sightglass/nginx.conf -g 'daemon off;'
+exec nginx -c /etc/sightglass/nginx.conf -g "daemon off; worker_processes $NGINX_WORKERS;"

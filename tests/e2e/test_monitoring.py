@@ -4,7 +4,7 @@ import httpx
 
 from tests.stack import Stack, eventually
 
-JOBS = {"api", "worker", "nginx", "prometheus", "alertmanager", "node", "blackbox", "probe"}
+JOBS = {"api", "jobs", "nginx", "prometheus", "alertmanager", "node", "blackbox", "probe"}
 
 
 def test_every_target_is_up(stack: Stack) -> None:

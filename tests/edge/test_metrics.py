@@ -180,9 +180,9 @@ def test_open_connections_are_shown(start_edge: Callable[..., Edge]) -> None:
 
 def test_a_full_zone_is_said_and_stops_nothing(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge(RATE_LIMIT="100000", RATE_BURST="100000")
-    routes = edge.configuration / "nginx" / "routes.conf"
+    routes = edge.configuration / "nginx" / "http" / "routes.conf"
     routes.write_text(routes.read_text().replace('default "other"', "default $uri"))  # the mistake that fills it
-    zone = edge.configuration / "nginx" / "metrics.conf"
+    zone = edge.configuration / "nginx" / "http" / "metrics.conf"
     zone.write_text(zone.read_text().replace("metrics:1m", "small:32k"))
     code = edge.configuration / "nginx" / "metrics.js"
     code.write_text(code.read_text().replace("ngx.shared.metrics", "ngx.shared.small"))

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
+from tests.images.machine import services
 from tests.images.registry import Registry, layer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SERVICES = yaml.safe_load((ROOT / "docker-compose.prod.yml").read_text())["services"]
+SERVICES = services()
 OFFICIAL = sorted(name for name, service in SERVICES.items() if "API_IMAGE" not in service["image"])
+OWN = sorted(SERVICES.keys() - OFFICIAL)
 
 
 class Project:
@@ -80,7 +81,7 @@ def test_the_first_up_builds_the_api_and_asks_nobody_for_it(project: Project) ->
     assert inspected.stdout.strip() == "[/built]"
 
 
-@pytest.mark.parametrize("name", ["api", "worker", "setup"])
+@pytest.mark.parametrize("name", OWN)
 def test_what_runs_the_apis_image_never_pulls_it(name: str) -> None:
     assert SERVICES[name]["pull_policy"] == "never"
 

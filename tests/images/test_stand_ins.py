@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from scripts.images import LOCAL, build, present, recipe_id
+from tests.images.machine import services
 from tests.stack import docker
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -29,8 +29,7 @@ WITHOUT_DIGEST = {"nginx"}
 
 def pins() -> dict[str, str]:
     """Return the official image of each service, and of the API's base, as they are pinned."""
-    services = yaml.safe_load((ROOT / "docker-compose.prod.yml").read_text())["services"]
-    found = {name: re.search(r":-([^}]+/[^}]+|nginx:[^}]+)\}", service["image"]) for name, service in services.items()}
+    found = {name: re.search(r":-([^}]+:[^}]+)\}", service["image"]) for name, service in services().items()}
     base = re.search(r"^ARG PYTHON_IMAGE=(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert base is not None
     return {"python": base[1]} | {name: match[1] for name, match in found.items() if match}

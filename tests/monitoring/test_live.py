@@ -26,7 +26,7 @@ def test_an_unknown_variable_is_not_passed_over() -> None:
 def test_a_label_that_a_series_lacks_is_nothing_in_its_name() -> None:
     target = {"legendFormat": "{{job}} {{instance}} {{worker}}"}
     assert series_name(target, Series({"job": "api", "instance": "a", "worker": "0"}, ())) == "api a 0"
-    assert series_name(target, Series({"job": "worker", "instance": "w"}, ())) == "worker w"
+    assert series_name(target, Series({"job": "jobs", "instance": "j"}, ())) == "jobs j"
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ EMPTY_WHEN_HEALTHY = {("overview", "Firing alerts", "A")}  # and seen full in te
 EMPTY_WHEN_HEALTHY_ANNOTATIONS = {"Alerts"}
 PICTURES = ROOT / "artifacts/dashboards"
 
-# Series of one API instance with two workers after the traffic below, of the edge and a worker: what a scrape may cost.
-SERIES = {"api": 1000, "nginx": 300, "worker": 150}
+# Series of an API instance with two workers after the traffic below, of the edge, a job process: what a scrape costs.
+SERIES = {"api": 1000, "nginx": 300, "jobs": 150}
 
 
 def drive(stack: Stack) -> None:

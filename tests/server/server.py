@@ -4,36 +4,20 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import httpx
 
-ROOT = Path(__file__).resolve().parents[2]
-T = TypeVar("T")
-SECONDS = 30.0  # until anything awaited must have happened; nothing here takes so long
+from sightglass.server.__main__ import APPLICATION
+from tests.stack import ROOT as ROOT
+from tests.stack import free_ports
+from tests.support.waiting import awaited
 
-
-def wait_until(condition: Callable[[], T]) -> T:
-    """Ask until the answer is true, and return it."""
-    deadline = time.monotonic() + SECONDS
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-    return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+SECONDS = 30.0  # until an answer must have come; nothing here takes so long
 
 
 class Server:
@@ -42,7 +26,7 @@ class Server:
     def __init__(
         self, directory: Path, *options: str, path: Path | None = None, stdout: int | None = None, **settings: str
     ) -> None:
-        self.port = free_port()
+        self.port, self.metrics_port = free_ports(2)
         self._stdout = directory / "stdout"
         self._stderr = directory / "stderr"
         environment = {
@@ -51,11 +35,11 @@ class Server:
             "APP": "sample_app.main:app",
             "WEB_CONCURRENCY": "1",
             "PORT": str(self.port),
-            "METRICS_PORT": str(free_port()),
+            "METRICS_PORT": str(self.metrics_port),
         } | settings
         with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "python:loopback_conf", *options, "api.asgi:app"],
+                [sys.executable, "-m", "gunicorn", "-c", "python:loopback_conf", *options, APPLICATION],
                 env=environment,
                 cwd=directory,
                 stdout=out if stdout is None else stdout,
@@ -65,7 +49,7 @@ class Server:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=SECONDS)
 
     def __enter__(self) -> Self:
-        wait_until(self._answers)
+        awaited(self._answers)
         return self
 
     def __exit__(

@@ -2,21 +2,17 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.server.server import Server
 from tests.support.otlp_receiver import OtlpReceiver
 
 LATER = "600000"  # milliseconds: only the end of a worker sends what it has
 
 
-@pytest.mark.parametrize("options", [(), ("-k", "api.workers.AsgiWorker")], ids=["uvicorn", "native"])
-def test_every_span_arrives_although_the_worker_ends_first(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_every_span_arrives_although_the_worker_ends_first(tmp_path: Path) -> None:
     with (
         OtlpReceiver() as receiver,
         Server(
             tmp_path,
-            *options,
             GUNICORN_TIMEOUT="10",
             TRACING_ENABLED="true",
             OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,

@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server.server import ROOT, Server, wait_until
+from tests.server.server import ROOT, Server
+from tests.support.waiting import awaited
 
 SHOP = """
 from fastapi import FastAPI
@@ -54,7 +55,7 @@ def test_debug_level_shows_where_the_app_broke(tmp_path: Path) -> None:
     assert (
         error == f"APP=breaks:app: importing it raised ZeroDivisionError: division by zero ({tmp_path}/breaks.py:1)\n"
     )
-    (line,) = [line for line in server.lines() if line["logger"] == "api.asgi"]
+    (line,) = [line for line in server.lines() if line["logger"] == "sightglass.server.application"]
     assert line["exception"]["stack"][-1] == f"{tmp_path}/breaks.py:1 in <module>"
 
 
@@ -64,9 +65,8 @@ def test_wrong_setting_ends_the_start_in_one_line(tmp_path: Path) -> None:
     assert server.stdout() == ""
 
 
-@pytest.mark.parametrize("options", [(), ("-k", "api.workers.AsgiWorker")], ids=["uvicorn", "native"])
-def test_tracing_that_cannot_start_ends_the_start(tmp_path: Path, options: tuple[str, ...]) -> None:
-    server = Server(tmp_path, *options, WEB_CONCURRENCY="2", TRACING_ENABLED="true", OTEL_SPAN_EVENT_COUNT_LIMIT="many")
+def test_tracing_that_cannot_start_ends_the_start(tmp_path: Path) -> None:
+    server = Server(tmp_path, WEB_CONCURRENCY="2", TRACING_ENABLED="true", OTEL_SPAN_EVENT_COUNT_LIMIT="many")
     assert _end(server) == (3, "")
     assert any("did not start: ValueError: OTEL_SPAN_EVENT_COUNT_LIMIT must be" in said for said in server.messages())
     assert "sample app started" not in server.messages()
@@ -86,7 +86,7 @@ def test_app_that_exits_while_it_starts_ends_the_start(tmp_path: Path) -> None:
 
 def test_an_empty_setting_counts_as_unset() -> None:
     environment = {"PATH": os.environ["PATH"], "APP": "tests.sample_app.main:app", "WEB_CONCURRENCY": ""}
-    command = [sys.executable, "-m", "api.serve", "--check-config"]
+    command = [sys.executable, "-m", "sightglass.server", "--check-config"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
 
@@ -94,6 +94,7 @@ def test_an_empty_setting_counts_as_unset() -> None:
 @pytest.mark.parametrize("options", [(), ("-k", "asgi")], ids=["uvicorn", "plain-native"])
 def test_app_in_a_package_named_as_ours_is_served(tmp_path: Path, options: tuple[str, ...]) -> None:
     (tmp_path / "api").mkdir()
+    (tmp_path / "api" / "__init__.py").touch()
     (tmp_path / "api" / "shop.py").write_text(SHOP)
     with Server(tmp_path, *options, path=tmp_path, APP="api.shop:app", GUNICORN_TIMEOUT="10") as server:
         answer = server.get("/shop")
@@ -131,7 +132,7 @@ def test_development_takes_changed_code_up(tmp_path: Path) -> None:
                 code.write_text(SHOP.replace("open", "closed for today"))
             return said == "closed for today"
 
-        wait_until(closed)
+        awaited(closed)
         server.client.close()
         assert server.stop() == 0
 

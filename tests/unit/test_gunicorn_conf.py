@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from gunicorn.config import Config
 
-from api import cpu_quota
-from api.settings import SettingsError, load_settings
-from api.workers import seconds_to_finish
+from sightglass.environment import SettingsError
+from sightglass.server import cpu_quota
+from sightglass.server.settings import load_settings
+from sightglass.server.worker_class import seconds_to_finish
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def configuration(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[s
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     load_settings.cache_clear()
-    return runpy.run_module("api.gunicorn_conf")
+    return runpy.run_module("sightglass.server.gunicorn_conf")
 
 
 def test_gunicorn_takes_every_value(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +33,7 @@ def test_gunicorn_takes_every_value(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in configuration(monkeypatch).items():
         if name in config.settings:
             config.set(name, value)
-    assert config.worker_class_str == "api.workers.UvicornWorker"
+    assert config.worker_class_str == "sightglass.server.worker_class.UvicornWorker"
     assert config.address == [("0.0.0.0", 8000)]
     assert config.forwarded_allow_ips == ["127.0.0.1", "::1"]
     assert config.keepalive == 75
@@ -58,7 +59,7 @@ def test_drain_ends_before_docker_kills(monkeypatch: pytest.MonkeyPatch, timeout
 
 
 def test_workers_follow_web_concurrency_else_the_environment_else_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.cpu_quota.usable_cpus", lambda: 5)
+    monkeypatch.setattr("sightglass.server.cpu_quota.usable_cpus", lambda: 5)
     monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
     assert configuration(monkeypatch)["workers"] == 5
     assert configuration(monkeypatch, ENVIRONMENT="development")["workers"] == 1
@@ -133,14 +134,10 @@ def _write(root: Path, files: dict[str, str]) -> None:
         ("0::/host/only\n", {"cpu.max": "50000 100000\n"}, 0.5),
         ("0::/../x\n", {"cpu.max": "50000 100000\n"}, 0.5),
         ("0::/\n", {}, None),
-        ("1:cpu,cpuacct:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
-        ("1:cpu:/\n0::/\n", {"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3.0),
-        ("1:cpu:/d/x\n", {"cpu/d/x/cpu.cfs_quota_us": "50000", "cpu/d/x/cpu.cfs_period_us": "100000"}, 0.5),
-        ("4:memory:/x\n2:cpuacct:/\n", {}, None),
         ("", {}, None),
     ],
 )
-def test_quota_of_either_cgroup_version(
+def test_quota_is_the_lowest_up_to_the_root(
     tmp_path: Path, membership: str, files: dict[str, str], quota: float | None
 ) -> None:
     _write(tmp_path, {f"cgroup/{name}": text for name, text in files.items()} | {"membership": membership})

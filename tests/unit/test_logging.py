@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from api.observability.context import RequestContext, current_request
-from api.observability.log_format import (
+from sightglass.context import RequestContext, current_request
+from sightglass.logs.lines import (
     Fields,
     JsonFormatter,
     TextFormatter,
@@ -26,9 +26,9 @@ from api.observability.log_format import (
     text_encoder,
     timestamp,
 )
-from api.observability.log_writer import LogWriter
-from api.observability.logging import NoClientText, StdoutHandler, configure_logging, gunicorn_log_config
-from api.settings import Settings
+from sightglass.logs.setup import NoClientText, StdoutHandler, configure_logging, gunicorn_log_config
+from sightglass.logs.writer import LogWriter
+from sightglass.settings import Settings
 
 
 def stdout_handler(formatter: logging.Formatter, writer: LogWriter) -> StdoutHandler:
@@ -289,7 +289,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(st.characters(categories=None), min_size=1), json_values, max_size=4))
 def test_json_is_always_one_object_on_one_line(fields: dict[str, object]) -> None:
     line = encode_json(fields)
@@ -298,7 +297,6 @@ def test_json_is_always_one_object_on_one_line(fields: dict[str, object]) -> Non
     assert isinstance(json.loads(line.decode()), dict)
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(categories=None)), st.text(st.characters(categories=None)))
 def test_text_is_always_one_printable_line(message: str, value: str) -> None:
     head = {"timestamp": "t", "level": "INFO", "logger": "app"}
@@ -307,7 +305,6 @@ def test_text_is_always_one_printable_line(message: str, value: str) -> None:
     assert line[:-1].isprintable()
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(categories=None)), st.integers(8, 100))
 def test_clean_is_short_printable_ascii(text: str, limit: int) -> None:
     cleaned = clean(text, limit)

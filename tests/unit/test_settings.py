@@ -3,13 +3,17 @@
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.settings import Settings, SettingsError, load_settings
+from sightglass.environment import SettingsError
+from sightglass.server.settings import ServerSettings as Settings
+from sightglass.server.settings import load_settings
+from sightglass.settings import built_revision
 
 WRONG = {
     "APP": "no-colon",
@@ -21,7 +25,7 @@ WRONG = {
     "GUNICORN_TIMEOUT": "1",
     "PORT": "65536",
     "METRICS_PORT": "x",
-    "MAX_REQUEST_SIZE_BYTES": "300MB",
+    "FORWARDED_ALLOW_IPS": "nginx",
     "TRACING_ENABLED": "perhaps",
 }
 
@@ -36,7 +40,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as error:
         load_settings()
-    expected = Settings.model_fields[name.lower()].description
+    expected = next(field.metadata["expected"] for field in fields(Settings) if field.name == name.lower())
     assert str(error.value) == f"{name}={value}: not allowed; expected {expected}"
 
 
@@ -58,7 +62,7 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_entry_point_exits_with_the_line_and_status_2() -> None:
     result = subprocess.run(
-        [sys.executable, "-c", "from api.settings import load_settings_or_exit as load; load()"],
+        [sys.executable, "-c", "from sightglass.server.settings import load_settings_or_exit as load; load()"],
         env=os.environ | {"WEB_CONCURRENCY": "many", "LOG_FORMAT": "xml"},
         capture_output=True,
         text=True,
@@ -71,24 +75,12 @@ def test_the_entry_point_exits_with_the_line_and_status_2() -> None:
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-@pytest.mark.parametrize(
-    ("noted", "told", "expected"),
-    [
-        (f"{COMMIT}\n", {}, ("0123456", COMMIT)),
-        (f"{COMMIT}\n", {"APP_VERSION": "", "APP_REVISION": ""}, ("0123456", COMMIT)),
-        (f"{COMMIT}\n", {"APP_VERSION": "v1.2", "APP_REVISION": "abc"}, ("v1.2", "abc")),
-        (f"{COMMIT}\n", {"APP_VERSION": "v1.2"}, ("v1.2", COMMIT)),
-        ("\n", {}, ("0.0.0+unknown", "unknown")),
-        (None, {}, ("0.0.0+unknown", "unknown")),
-    ],
-)
-def test_the_version_is_the_one_told_else_the_commit_of_the_build(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, noted: str | None, told: dict[str, str], expected: tuple[str, str]
-) -> None:
-    monkeypatch.setattr("api.settings.REVISION", tmp_path / "REVISION")
+@pytest.mark.parametrize(("noted", "expected"), [(f"{COMMIT}\n", COMMIT), ("\n", ""), ("", ""), (None, "")])
+def test_the_commit_of_the_build_is_read_where_it_is_noted(tmp_path: Path, noted: str | None, expected: str) -> None:
     if noted is not None:
         (tmp_path / "REVISION").write_text(noted)
-    for name, value in told.items():
-        monkeypatch.setenv(name, value)
-    settings = load_settings()
-    assert (settings.app_version, settings.app_revision) == expected
+    assert built_revision(tmp_path / "REVISION") == expected
+
+
+def test_outside_an_image_the_version_is_unknown() -> None:
+    assert (Settings().app_version, Settings().app_revision) == ("0.0.0+unknown", "unknown")

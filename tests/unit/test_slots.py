@@ -22,11 +22,12 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from api.observability.exposition import expose
-from api.observability.families import Family, Totals, continued
-from api.observability.gather import gather
-from api.observability.slots import SlotDirectory
-from api.observability.worker import Worker
+from sightglass.metrics.exposition import expose
+from sightglass.metrics.families import Family, Totals, continued
+from sightglass.metrics.gather import gather
+from sightglass.metrics.process import ProcessMetrics
+from sightglass.metrics.slots import SlotDirectory
+from tests.support.records import finished
 
 # The children do nothing that a thread of this process could hold a lock for.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -100,9 +101,9 @@ def test_a_path_too_long_for_sockets_is_refused() -> None:
         SlotDirectory(Path("/dev/shm") / ("x" * 100))
 
 
-def make_worker(slots: SlotDirectory | None = None) -> tuple[Worker, CollectorRegistry]:
+def make_worker(slots: SlotDirectory | None = None) -> tuple[ProcessMetrics, CollectorRegistry]:
     registry = CollectorRegistry()
-    worker = Worker(registry)
+    worker = ProcessMetrics(registry)
     if slots is not None:
         worker.join(slots)
     return worker, registry
@@ -116,7 +117,7 @@ def test_a_successor_continues_what_was_counted_and_only_that(slots: SlotDirecto
         Histogram("took_seconds", "Took.", buckets=(1, 2), registry=registry).observe(1.5)
         Summary("size_bytes", "Size.", registry=registry).observe(10)
         registry.register(_Absolute())
-        worker.metrics.observe("GET", "/x", 200, 0.02, 10, 20, None)
+        worker.metrics.observe(finished("GET", "/x", 200, 0.02, 10, 20, None))
         worker.keep()
 
     for _ in range(3):
@@ -144,8 +145,8 @@ def test_a_collectors_own_totals_are_not_added_up(slots: SlotDirectory) -> None:
     worker, registry = make_worker(slots)
     registry.register(_Absolute())
     worker.keep()
-    heir, registry = Worker(CollectorRegistry()), CollectorRegistry()
-    heir = Worker(registry)
+    heir, registry = ProcessMetrics(CollectorRegistry()), CollectorRegistry()
+    heir = ProcessMetrics(registry)
     registry.register(_Absolute())
     heir._inherited = slots.read_totals(worker.slot)
     assert value(heir.families(), 'rows_total{worker="0"}') == 1000
@@ -156,7 +157,7 @@ def test_what_a_scrape_has_seen_survives_a_kill(slots: SlotDirectory) -> None:
         worker, _ = make_worker(slots)
         worker.listen()
         for _ in range(4):
-            worker.metrics.observe("GET", "/x", 200, 0.02, 10, 20, None)
+            worker.metrics.observe(finished("GET", "/x", 200, 0.02, 10, 20, None))
 
     series = 'http_requests_total{method="GET",route="/x",status="200",worker="0"}'
     seen: list[float | None] = []
@@ -172,9 +173,9 @@ def test_what_a_scrape_has_seen_survives_a_kill(slots: SlotDirectory) -> None:
 def test_a_thousand_recycles_leave_one_series_and_three_files(slots: SlotDirectory) -> None:
     worker, _ = make_worker(slots)
     for _ in range(1000):
-        heir = Worker(CollectorRegistry())
+        heir = ProcessMetrics(CollectorRegistry())
         heir.directory, heir._inherited = slots, slots.read_totals(worker.slot)
-        heir.metrics.observe("GET", "/x", 200, 0.02, 10, 20, None)
+        heir.metrics.observe(finished("GET", "/x", 200, 0.02, 10, 20, None))
         heir.keep()
     families = gather(slots)
     assert value(families, 'http_requests_total{method="GET",route="/x",status="200",worker="0"}') == 1000
@@ -187,7 +188,7 @@ def test_a_stopped_worker_is_down_and_still_told_of(slots: SlotDirectory) -> Non
     def serve() -> None:
         worker, _ = make_worker(slots)
         worker.listen()
-        worker.metrics.observe("GET", "/x", 200, 0.02, 10, 20, None)
+        worker.metrics.observe(finished("GET", "/x", 200, 0.02, 10, 20, None))
 
     children = [Child(serve), Child(serve)]
     gather(slots)
@@ -229,10 +230,10 @@ def test_a_full_queue_and_half_an_answer_count_as_down(slots: SlotDirectory) -> 
         end.close()
 
 
-def _serving(slots: SlotDirectory) -> tuple[Worker, CollectorRegistry]:
+def _serving(slots: SlotDirectory) -> tuple[ProcessMetrics, CollectorRegistry]:
     """A worker in slot 0 that answers gatherers."""
     worker, registry = make_worker(slots)
-    worker.metrics.observe("GET", "/x", 200, 0.02, 10, 20, None)
+    worker.metrics.observe(finished("GET", "/x", 200, 0.02, 10, 20, None))
     worker.listen()
     return worker, registry
 
@@ -253,7 +254,7 @@ def test_any_kind_of_number_may_be_counted(slots: SlotDirectory, amount: Any) ->
         assert value(families, 'worker_up{worker="0"}') == 1
         assert value(families, 'orders_open{shop="a",worker="0"}') == float(amount)
         assert f'orders_open{{shop="a",worker="0"}} {float(amount)}\n' in expose(families).body.decode()
-    heir = Worker(registry)
+    heir = ProcessMetrics(registry)
     heir._inherited = slots.read_totals(0)
     expected = 0.0 if isinstance(amount, Decimal) else 2 * float(amount)
     assert value(heir.families(), 'jobs_total{worker="0"}') == expected
@@ -313,7 +314,7 @@ def test_a_worker_without_descriptors_answers_when_it_has_some_again(
         return accept(listener)
 
     monkeypatch.setattr(socket.socket, "accept", scarce)
-    monkeypatch.setattr("api.observability.worker._PAUSE", 0.0)
+    monkeypatch.setattr("sightglass.metrics.process._PAUSE", 0.0)
     _serving(slots)
     assert value(gather(slots, deadline=10), 'worker_up{worker="0"}') == 1
     assert failures == []
@@ -380,7 +381,7 @@ def test_collecting_while_requests_are_counted_loses_nothing() -> None:
     thread = threading.Thread(target=collect)
     thread.start()
     for number in range(20_000):
-        worker.metrics.observe("GET", f"/{number % 500}", 200 + number % 7, 0.02, 1, 1, None)
+        worker.metrics.observe(finished("GET", f"/{number % 500}", 200 + number % 7, 0.02, 1, 1, None))
     stop.set()
     thread.join()
     assert problems == []

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -18,13 +19,14 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from prometheus_client import REGISTRY
 
-from api.observability.context import current_request
-from api.observability.health import Health
-from api.observability.middleware import Middleware
-from api.observability.routes import RouteTemplates
-from api.observability.tracing import Tracing
-from api.observability.worker import Worker
-from api.settings import Settings
+from sightglass.asgi.health import Health
+from sightglass.asgi.middleware import Middleware
+from sightglass.asgi.routes import RouteTemplates
+from sightglass.context import current_request
+from sightglass.environment import read_settings
+from sightglass.metrics.process import ProcessMetrics
+from sightglass.settings import Settings
+from sightglass.tracing.spans import Tracing
 from tests.support.otlp_receiver import OtlpReceiver, values
 
 SECRET = "private4711"
@@ -118,11 +120,11 @@ async def traced(
         exporters.append(OTLPSpanExporter())
         return exporters[-1]
 
-    monkeypatch.setattr("api.observability.tracing.OTLPSpanExporter", exporter)
+    monkeypatch.setattr("sightglass.tracing.spans.OTLPSpanExporter", exporter)
     app = app or sample_app()
     route_of = RouteTemplates(app).find
-    tracing = Tracing(Settings.model_validate({"tracing_enabled": True} | settings), route_of)
-    middleware = Middleware(app, worker=Worker(), health=Health("1"), route_of=route_of, tracing=tracing)
+    tracing = Tracing(replace(read_settings(Settings), tracing_enabled=True, **settings), route_of)
+    middleware = Middleware(app, process=ProcessMetrics(), health=Health("1"), route_of=route_of, tracing=tracing)
     tracing.start()
     Traced.provider = tracing.provider
     try:
@@ -338,7 +340,7 @@ async def test_standard_variables_shape_the_batches(
         chosen.update(options)
         return BatchSpanProcessor(exporter, **options)
 
-    monkeypatch.setattr("api.observability.tracing.BatchSpanProcessor", processor)
+    monkeypatch.setattr("sightglass.tracing.spans.BatchSpanProcessor", processor)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     async with traced(monkeypatch, receiver.endpoint) as served:
@@ -368,7 +370,7 @@ async def test_refusing_collector_costs_requests_nothing_and_is_counted(monkeypa
 async def test_silent_collector_stops_neither_requests_nor_the_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("api.observability.tracing.SHUTDOWN_SECONDS", 0.2)
+    monkeypatch.setattr("sightglass.tracing.spans.SHUTDOWN_SECONDS", 0.2)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "16")
@@ -383,6 +385,6 @@ async def test_silent_collector_stops_neither_requests_nor_the_end(
 
 
 async def test_unreachable_collector_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.observability.tracing.SHUTDOWN_SECONDS", 0.2)
+    monkeypatch.setattr("sightglass.tracing.spans.SHUTDOWN_SECONDS", 0.2)
     async with traced(monkeypatch, "http://127.0.0.1:9") as served:
         assert (await served.get("/api/items/1")).status_code == 200

@@ -163,7 +163,7 @@ class JobStore:
             os.close(lock)
 
     def cancel(self, job_id: str) -> bool:
-        """Remove the job, now or, when a worker holds it, as soon as that sees it; True when it is gone."""
+        """Remove the job, now or, when a job process holds it, as soon as that sees it; True when it is gone."""
         with self.claim(job_id) as claim:
             if claim:
                 self.remove(claim)

@@ -1,0 +1,69 @@
+"""The endpoints every instrumented app has: ``/health``, ``/ready`` and ``/metrics``."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sightglass.asgi.health import Health
+from sightglass.metrics.exposition import expose
+from sightglass.metrics.families import Family
+from sightglass.metrics.gather import gather
+from sightglass.metrics.process import ProcessMetrics
+
+METRICS = "/metrics"
+"""The one path whose requests are not counted: a scrape would change what it reads."""
+
+
+class Endpoints:
+    """ASGI apps by path.
+
+    Args:
+        process: the process whose metrics, and whose server's, are told.
+        health: answers ``/health`` and ``/ready``.
+
+    """
+
+    def __init__(self, process: ProcessMetrics, health: Health) -> None:
+        self._process = process
+        self._health = health
+        self._apps: dict[str, ASGIApp] = {"/health": self._liveness, "/ready": self._readiness, METRICS: self._metrics}
+
+    def find(self, scope: Scope) -> ASGIApp | None:
+        """Return the app that answers an HTTP request, None when it is not for one of these."""
+        app = self._apps.get(scope["path"])
+        return app if app is not None and scope["method"] in ("GET", "HEAD") else None
+
+    async def _liveness(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        await _answer_json(send, *await self._health.liveness())
+
+    async def _readiness(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        await _answer_json(send, *await self._health.readiness())
+
+    async def _metrics(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        accept = b", ".join(value for name, value in scope["headers"] if name == b"accept")
+        encoding = b", ".join(value for name, value in scope["headers"] if name == b"accept-encoding")
+        # Gathering waits for the other processes, this one's own thread included.
+        response = await asyncio.to_thread(
+            lambda: expose(self._families(), accept.decode("latin-1"), encoding.decode("latin-1"))
+        )
+        headers = [(name.encode(), value.encode()) for name, value in response.headers]
+        await answer(send, 200, headers, response.body)
+
+    def _families(self) -> list[Family]:
+        directory = self._process.directory
+        return gather(directory) if directory is not None else self._process.families()
+
+
+async def answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    """Send a whole response."""
+    if all(name != b"content-length" for name, _ in headers):
+        headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _answer_json(send: Send, status: int, body: dict[str, Any]) -> None:
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    await answer(send, status, headers, orjson.dumps(body))

@@ -1,0 +1,1 @@
+"""Spans of sampled requests, and their way to the collector."""
