@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from sightglass.environment import PREFIX, SettingsError
 from sightglass.server.settings import ServerSettings as Settings
 from sightglass.server.settings import load_settings
+from sightglass.settings import built_revision
 
 WRONG = {
     "APP": "no-colon",
@@ -68,3 +70,17 @@ def test_the_entry_point_exits_with_the_line_and_status_2() -> None:
     )
     assert result.returncode == 2
     assert sorted(line.split("=")[0] for line in result.stderr.splitlines()) == ["LOG_FORMAT", "WEB_CONCURRENCY"]
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(("noted", "expected"), [(f"{COMMIT}\n", COMMIT), ("\n", ""), ("", ""), (None, "")])
+def test_the_commit_of_the_build_is_read_where_it_is_noted(tmp_path: Path, noted: str | None, expected: str) -> None:
+    if noted is not None:
+        (tmp_path / "REVISION").write_text(noted)
+    assert built_revision(tmp_path / "REVISION") == expected
+
+
+def test_outside_an_image_the_version_is_unknown() -> None:
+    assert (Settings().app_version, Settings().app_revision) == ("0.0.0+unknown", "unknown")
