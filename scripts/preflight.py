@@ -57,8 +57,6 @@ PATHS: Mapping[str, Callable[[Path], str | None]] = {
     "API_CONTEXT": context,
 }
 
-READ = (*RENAMED, *PATHS, "API_START_PERIOD", "COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")
-
 
 def main() -> int:
     """Look at everything.

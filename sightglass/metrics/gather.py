@@ -29,15 +29,7 @@ def gather(directory: SlotDirectory, deadline: float = DEADLINE) -> list[Family]
         if answer is not None:
             up.append((series(UP, [], str(slot)), int(bool(answer)), ""))
         families += answer or as_families(directory.read_totals(slot))
-    families.append(
-        (
-            "sightglass_worker_up",
-            "gauge",
-            "Whether the gunicorn worker in this slot answered the scrape in time.",
-            "",
-            up,
-        )
-    )
+    families.append((UP, "gauge", "Whether the gunicorn worker in this slot answered the scrape in time.", "", up))
     return families
 
 

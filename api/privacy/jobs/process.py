@@ -27,7 +27,7 @@ EXPIRE_INTERVAL = 60.0
 SWEEP_SHARE = 0.05
 """Of a process's time, at most: a sweep reads every job there is, 30 µs each."""
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("api.privacy.jobs.process")  # it runs as __main__
 
 
 def work(settings: Settings, stopping: Event, load: Callable[[Path | None], Model] = load_model) -> None:
