@@ -9,11 +9,11 @@ from starlette.types import ASGIApp, Scope
 from sightglass.asgi.health import Health
 from sightglass.asgi.health import health as default_health
 from sightglass.asgi.middleware import Middleware
-from sightglass.asgi.routes import RouteTemplates
 from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog, Unwritten
 from sightglass.metrics.container import CONTAINER_MEMORY as CONTAINER_MEMORY
 from sightglass.metrics.process import this_process
+from sightglass.routes import RouteTemplates
 from sightglass.settings import Settings, load_settings
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from sightglass.asgi.endpoints import METRICS, Endpoints, answer
 from sightglass.asgi.exchange import Connection, Exchange, Request
 from sightglass.asgi.health import Health
 from sightglass.asgi.lifespan import Lifespan
-from sightglass.asgi.problem import MEDIA_TYPE, problem_body
 from sightglass.context import RequestContext, current_request
 from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog
 from sightglass.metrics.process import ProcessMetrics
 from sightglass.metrics.requests import LAG_PERIOD
+from sightglass.problem import MEDIA_TYPE, problem_body
 
 if TYPE_CHECKING:
     from sightglass.tracing.asgi import TracedApp

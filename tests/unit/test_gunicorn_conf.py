@@ -13,6 +13,8 @@ from sightglass.server import cpu_quota
 from sightglass.server.settings import load_settings
 from sightglass.server.worker_class import seconds_to_finish
 
+pytestmark = pytest.mark.usefixtures("loggers")  # the configuration configures them
+
 
 @pytest.fixture(autouse=True)
 def fresh_settings() -> Iterator[None]:

@@ -29,8 +29,8 @@ from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import Runner, sweep
 from api.privacy.jobs.store import DRAFT_AGE, JobStore, Record, Status, now
 from api.settings import Settings
-from sightglass.asgi.problem import MEDIA_TYPE
 from sightglass.context import RequestContext, current_request
+from sightglass.problem import MEDIA_TYPE
 from tests.support.service import StubModel, eventually, metric, serving, words
 
 MARKER = "Marker4711"

@@ -15,7 +15,7 @@ from api.privacy.jobs.runner import Runner
 from api.privacy.jobs.store import JobStore
 from api.privacy.process import PATH as PROCESS
 from api.settings import Settings
-from sightglass.asgi.problem import MEDIA_TYPE
+from sightglass.problem import MEDIA_TYPE
 from tests.support.service import StubModel, serving, words
 
 DOCUMENTS = {

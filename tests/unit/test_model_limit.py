@@ -24,7 +24,7 @@ from api.privacy.recognizers.catalogue import recognizers_for
 from api.privacy.recognizers.limit import Budget, SearchLimitError
 from api.privacy.recognizers.patterns import Recognizer, make_search
 from api.settings import Settings
-from sightglass.asgi.problem import MEDIA_TYPE
+from sightglass.problem import MEDIA_TYPE
 from tests.support.model import blank
 from tests.support.service import StubModel, metric, serving
 

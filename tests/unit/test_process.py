@@ -19,7 +19,7 @@ from api.privacy.formats.document import DocumentError
 from api.privacy.process import PATH
 from api.problem import ProblemError
 from api.settings import Settings
-from sightglass.asgi.problem import MEDIA_TYPE
+from sightglass.problem import MEDIA_TYPE
 from tests.support.service import StubModel, eventually, metric, serving, words
 
 MARKER = "Marker4711"
