@@ -130,6 +130,21 @@ def networks(default: str, expected: str) -> Any:
     return variable(default, read, expected)
 
 
+def hosts(default: tuple[str, ...], expected: str) -> Any:
+    """Declare host names, separated by commas."""
+
+    def read(value: str) -> tuple[str, ...]:
+        parts = tuple(part.strip() for part in value.split(","))
+        for part in parts:
+            _require(
+                part,
+                re.fullmatch(r"(?=.{1,253}\Z)[A-Za-z0-9_]([\w-]*\w)?(\.\w([\w-]*\w)?)*", part, re.ASCII) is not None,
+            )
+        return parts
+
+    return variable(default, read, expected)
+
+
 def read_settings(kind: type[S], environment: Mapping[str, str] | None = None) -> S:
     """Read the fields of a settings class from the environment.
 

@@ -47,11 +47,11 @@ function count(r) {
 
 // NGINX has no variable for why the API gave no whole answer. Its numbers of the last attempt tell; '' where it did.
 function failure(v) {
-    const status = v.upstream_status && attempts(v.upstream_status).pop();
+    const status = v.upstream_status && last(v.upstream_status);
     if (!status) { // the edge's own answer, or the cache's
         return '';
     }
-    if (status !== '502' && status !== '504' || attempts(v.upstream_header_time).pop() !== '-') {
+    if (status !== '502' && status !== '504' || last(v.upstream_header_time) !== '-') {
         return isCut(v, status) ? 'answer_cut' : ''; // there is a head of the API's
     }
     const addresses = attempts(v.upstream_addr);
@@ -82,6 +82,10 @@ function attempts(joined) {
     return joined.split(/(?:,| :) /);
 }
 
+function last(joined) {
+    return joined.slice(joined.lastIndexOf(' ') + 1);
+}
+
 // The memory for a head is full. The cache keeps its own head in it: some 400 bytes and the key (location/proxy-cached.conf).
 function headLimit(v) {
     const own = v.upstream_cache_status ? 512 + v.request_method.length + v.scheme.length + v.host.length + v.request_uri.length : 0;
@@ -92,7 +96,7 @@ function headLimit(v) {
 function isCut(v, status) {
     const length = v.upstream_http_content_length;
     return length !== undefined && v.request_completion === 'OK' && v.edge_method !== 'HEAD' && status !== '304'
-        && Number(attempts(v.upstream_response_length).pop()) < Number(length);
+        && Number(last(v.upstream_response_length)) < Number(length);
 }
 
 function bucketOf(seconds) {

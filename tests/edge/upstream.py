@@ -6,15 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from tests.edge.containers import Network, docker
+from tests.edge.containers import Network
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER
 Behaviour = Callable[[socket.socket], None]
-
-
-def gateway(network: Network) -> str:
-    """Return the host's address in a network."""
-    return docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", network.name)
 
 
 def says(answer: bytes, *, then: str = "close") -> Behaviour:
@@ -63,7 +58,7 @@ def misbehaving(network: Network, behaviours: dict[str, Behaviour]) -> Iterator[
                 connection, _ = listener.accept()
                 threading.Thread(target=serve, args=[connection], daemon=True).start()
 
-    address = gateway(network)
+    address = network.gateway
     with socket.create_server((address, 0), backlog=64) as listener:
         threading.Thread(target=accept, daemon=True).start()
         try:
@@ -75,7 +70,7 @@ def misbehaving(network: Network, behaviours: dict[str, Behaviour]) -> Iterator[
 @contextmanager
 def full_backlog(network: Network) -> Iterator[str]:
     """Listen at the gateway, accept nothing, and take no more connections: SYNs are dropped; yields ADDRESS:PORT."""
-    address = gateway(network)
+    address = network.gateway
     with socket.create_server((address, 0), backlog=0) as listener:
         waiting = [socket.socket() for _ in range(4)]
         try:

@@ -126,6 +126,18 @@ def test_forwarded_address_counts_from_a_trusted_proxy_only(tmp_path: Path) -> N
     assert distrusting == same
 
 
+@pytest.mark.parametrize(
+    ("names", "believed"), [("localhost", True), ("nowhere.invalid,localhost", True), ("nowhere.invalid", False)]
+)
+def test_forwarded_address_counts_from_a_proxy_by_its_name(tmp_path: Path, names: str, believed: bool) -> None:
+    with Server(tmp_path, FORWARDED_ALLOW_IPS="192.0.2.1", FORWARDED_ALLOW_NAMES=names) as server:
+        server.get("/", headers={"x-forwarded-for": "198.51.100.9"})
+        server.get("/")
+        assert server.stop() == 0
+        forwarded, direct = (line["client"] for line in server.access_lines(route="/"))
+    assert (forwarded != direct) == believed
+
+
 def test_development_takes_changed_code_up(tmp_path: Path) -> None:
     code = tmp_path / "shop.py"
     code.write_text(SHOP)

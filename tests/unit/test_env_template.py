@@ -37,7 +37,15 @@ EDGE = dict(re.findall(r"^([A-Z_]+)=\$\{\1:-(.*)\}$", START, re.MULTILINE))
 
 FOR_COMPOSE_ITSELF = {"COMPOSE_FILE"}
 BUILD_ARGUMENTS = {"PYTHON_IMAGE"}  # the others are set by make up, or the shell's own
-SET_BY_THE_IMAGE = {"APP_FALLBACK_DIR", "APP_VERSION", "APP_REVISION", "PORT", "METRICS_PORT", "FORWARDED_ALLOW_IPS"}
+SET_BY_THE_IMAGE = {
+    "APP_FALLBACK_DIR",
+    "APP_VERSION",
+    "APP_REVISION",
+    "PORT",
+    "METRICS_PORT",
+    "FORWARDED_ALLOW_IPS",
+    "FORWARDED_ALLOW_NAMES",
+}
 # The Compose file has an empty file or directory for "not given", a version that only it should name, or another
 # default while developing.
 SHOWN_EMPTY = {

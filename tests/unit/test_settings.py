@@ -26,6 +26,7 @@ WRONG = {
     "PORT": "65536",
     "METRICS_PORT": "x",
     "FORWARDED_ALLOW_IPS": "nginx",
+    "FORWARDED_ALLOW_NAMES": "nginx:8080",
     "TRACING_ENABLED": "perhaps",
 }
 
