@@ -87,7 +87,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Per second, because standard output took no more.",
                 "short",
                 Query(
-                    f"sum by (job, instance) (rate(log_lines_dropped_total{{{OURS}}}[$__rate_interval]))",
+                    f"sum by (job, instance) (rate(sightglass_log_lines_dropped_total{{{OURS}}}[$__rate_interval]))",
                     "{{job}} {{instance}}",
                 ),
             ),
@@ -101,11 +101,11 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Working set against the container's limit; at the limit the kernel kills a process.",
                 "bytes",
                 Query(
-                    f"max by (job, instance) (container_memory_working_set_bytes{{{OURS}}})",
+                    f"max by (job, instance) (sightglass_container_memory_working_set_bytes{{{OURS}}})",
                     "{{instance}} used",
                 ),
                 Query(
-                    f"max by (job, instance) (container_spec_memory_limit_bytes{{{OURS}}})",
+                    f"max by (job, instance) (sightglass_container_spec_memory_limit_bytes{{{OURS}}})",
                     "{{instance}} limit",
                 ),
                 w=6,

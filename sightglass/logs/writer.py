@@ -1,7 +1,7 @@
 """Log lines leave the process here: a bounded queue in memory and one thread that writes to stdout.
 
 A full pipe, a stopped terminal or a slow disk blocks that thread and nothing else. Beyond the bound lines are dropped,
-counted in ``log_lines_dropped_total`` and, once output flows again, said in the log.
+counted in ``sightglass_log_lines_dropped_total`` and, once output flows again, said in the log.
 """
 
 import atexit
@@ -20,7 +20,7 @@ CAPACITY = 10_000  # lines waiting for stdout; about 5 MB of request lines
 _BATCH_LINES = 256
 _BATCH_SECONDS = 0.02  # lines of this long share one write: waking a thread for each costs more than the line
 
-LINES_DROPPED = Counter("log_lines_dropped", "Log lines thrown away because stdout did not take them in time.")
+LINES_DROPPED = Counter("sightglass_log_lines_dropped", "Log lines lost because stdout did not take them in time.")
 
 
 class LogWriter:

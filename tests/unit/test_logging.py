@@ -346,7 +346,7 @@ def test_text_shows_an_exception_below_the_line(log: Log) -> None:
 
 
 def _dropped() -> float:
-    return REGISTRY.get_sample_value("log_lines_dropped_total") or 0.0
+    return REGISTRY.get_sample_value("sightglass_log_lines_dropped_total") or 0.0
 
 
 def test_blocked_output_blocks_nobody_and_the_loss_is_counted_and_said() -> None:
