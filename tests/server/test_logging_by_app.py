@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.server.server import Server, wait_until
+from tests.server.server import Server
+from tests.support.waiting import awaited
 
 APPLICATION = """
 import asyncio
@@ -211,7 +212,7 @@ def test_what_the_application_logs_is_written_as_it_configured_it(tmp_path: Path
     )
     with start(tmp_path, f"logging.config.dictConfig({config}); log.disabled = False", "import") as server:
         server.get("/a")
-        wait_until(lambda: "mine" in server.stdout())
+        awaited(lambda: "mine" in server.stdout())
         assert server.stop() == 0
         assert server.stdout().splitlines().count("mine ERROR shop in the shop") == 1
         assert server.stdout().count("in the shop") == 1
