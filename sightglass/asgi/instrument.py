@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Scope
 
+from sightglass.asgi.docs_assets import docs_assets
 from sightglass.asgi.health import Health
 from sightglass.asgi.health import health as default_health
 from sightglass.asgi.middleware import Middleware
@@ -45,6 +46,9 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
     this_process.metrics.describe(
         version=settings.app_version, revision=settings.app_revision, environment=settings.environment
     )
+    docs = docs_assets()
+    if docs is not None:
+        docs.name_in_pages()
     return Middleware(
         app,
         process=this_process,
@@ -53,6 +57,7 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
         access_log=AccessLog(settings),
         error_log=ErrorLog(settings),
         tracing=_traced(app, settings, route_of) if settings.tracing_enabled else None,
+        docs=docs,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sightglass.asgi.docs_assets import DocsAssets
 from sightglass.asgi.endpoints import METRICS, Endpoints, answer
 from sightglass.asgi.exchange import Connection, Exchange, Request
 from sightglass.asgi.health import Health
@@ -40,6 +41,7 @@ class Middleware:
         access_log: gets each request; None for no access log.
         error_log: gets each exception; None leaves them to the server.
         tracing: the app with tracing around it; None for no tracing.
+        docs: the files of API documentation; None for none.
 
     """
 
@@ -53,6 +55,7 @@ class Middleware:
         access_log: AccessLog | None = None,
         error_log: ErrorLog | None = None,
         tracing: "TracedApp | None" = None,
+        docs: DocsAssets | None = None,
     ) -> None:
         self.app = app
         self._inner: ASGIApp = tracing or app
@@ -63,7 +66,7 @@ class Middleware:
         self._error_log = error_log
         self._tracing = tracing
         self._route_of = route_of
-        self._endpoints = Endpoints(process, health)
+        self._endpoints = Endpoints(process, health, docs)
         self._lifespan = Lifespan(self._inner, start=self._start, stopping=self._stopping, stopped=self._stopped)
         self._lag_task: asyncio.Task[None] | None = None
 
@@ -116,7 +119,7 @@ class Middleware:
 
     def _own_finished(self, request: Exchange) -> None:
         self._metrics.in_progress -= 1
-        self._count(request, request.scope["path"])
+        self._count(request, self._endpoints.route(request.scope))
 
     def _scrape_finished(self, request: Exchange) -> None:
         if self._access_log is not None:

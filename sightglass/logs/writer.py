@@ -20,9 +20,7 @@ CAPACITY = 10_000  # lines waiting for stdout; about 5 MB of request lines
 _BATCH_LINES = 256
 _BATCH_SECONDS = 0.02  # lines of this long share one write: waking a thread for each costs more than the line
 
-LINES_DROPPED = Counter(
-    "sightglass_log_lines_dropped", "Log lines thrown away because stdout did not take them in time."
-)
+LINES_DROPPED = Counter("sightglass_log_lines_dropped", "Log lines lost because stdout did not take them in time.")
 
 
 class LogWriter:

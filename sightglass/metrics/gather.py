@@ -23,13 +23,27 @@ def gather(directory: SlotDirectory, deadline: float = DEADLINE) -> list[Family]
     slots = directory.used()
     answers = _ask(directory, slots, deadline)
     families: list[Family] = []
+    kept: list[Family] = []
     up: list[Sample] = []
     for slot in slots:
         answer = answers.get(slot)
         if answer is not None:
             up.append((series(UP, [], str(slot)), int(bool(answer)), ""))
-        families += answer or as_families(directory.read_totals(slot))
-    families.append((UP, "gauge", "Whether the gunicorn worker in this slot answered the scrape in time.", "", up))
+        if answer:
+            families += answer
+        else:
+            kept += as_families(directory.read_totals(slot))
+    # Last: where versions of an application disagree about a family's type, the one that runs now is told.
+    families += kept
+    families.append(
+        (
+            UP,
+            "gauge",
+            "Whether the gunicorn worker in this slot answered the scrape in time.",
+            "",
+            up,
+        )
+    )
     return families
 
 

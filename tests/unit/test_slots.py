@@ -354,6 +354,18 @@ def test_what_a_worker_sends_cannot_end_a_scrape(slots: SlotDirectory, answer: A
     assert expose(families).body
 
 
+def test_type_of_a_family_is_that_of_the_workers_there_are(slots: SlotDirectory) -> None:
+    slots.write_totals(0, {"depth": ("counter", "", "", {'depth_total{worker="0"}': 3})})
+    registry = CollectorRegistry()
+    Gauge("depth", "Depth.", registry=registry).set(5)
+    worker = ProcessMetrics(registry)
+    worker.directory, worker.slot = slots, 1
+    worker.listen()
+    text = expose(gather(slots, deadline=10)).body.decode()
+    assert 'depth{worker="1"} 5.0' in text
+    assert "depth_total" not in text
+
+
 @pytest.mark.parametrize("content", [b"", b"(\x02\0\0\0half", marshal.dumps(7), marshal.dumps({"f": 7})])
 def test_totals_that_cannot_be_read_count_as_none(slots: SlotDirectory, content: bytes) -> None:
     (slots.path / "0.totals").write_bytes(content)
