@@ -401,6 +401,29 @@ async def test_an_app_that_traces_itself_gets_one_span_a_request(
     assert all(span.kind == Span.SPAN_KIND_SERVER for span in receiver.spans)
 
 
+@pytest.mark.parametrize("share", [1.0, 0.0])
+async def test_spans_of_an_apps_own_provider_belong_to_the_request(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver, share: float
+) -> None:
+    provider = _provider(receiver.endpoint)
+    app = FastAPI()
+
+    @app.get("/")
+    async def root() -> None:
+        with provider.get_tracer("app").start_as_current_span("own"):
+            pass
+
+    settings: dict[str, Any] = {"otel_traces_sampler": "traceidratio", "otel_traces_sampler_arg": share}
+    async with traced(monkeypatch, receiver.endpoint, app, **settings) as served:
+        await served.get("/")
+    provider.shutdown()
+    spans = by_name(receiver)
+    assert sorted(spans) == ["GET /", "own"][: round(2 * share)]
+    if spans:
+        assert spans["own"].parent_span_id == spans["GET /"].span_id
+        assert spans["own"].trace_id == spans["GET /"].trace_id
+
+
 async def test_an_app_that_traces_itself_has_its_exceptions_once(
     monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver
 ) -> None:
