@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from scripts.preflight import ROOT, environment, refusal, start_period
+from scripts.environment import ROOT
+from scripts.preflight import environment, refusal, start_period
 
 COMPOSE = ("docker", "compose", "--profile", "monitoring")
 PAUSE = 10.0
