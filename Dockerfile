@@ -77,7 +77,7 @@ COPY --from=revision /REVISION /opt/sightglass/
 ARG VERSION
 ARG REVISION
 ARG CREATED=unknown
-ENV APP_VERSION=${VERSION} APP_REVISION=${REVISION}
+ENV SIGHTGLASS_APP_VERSION=${VERSION} SIGHTGLASS_APP_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="sightglass-runtime" \
       org.opencontainers.image.version="${VERSION:-0.0.0+unknown}" \
       org.opencontainers.image.revision="${REVISION:-unknown}" \
@@ -90,11 +90,11 @@ COPY --from=code-runtime /opt/sightglass /opt/sightglass
 COPY --from=revision /REVISION /opt/sightglass/
 COPY --from=code-service /opt/service /opt/service
 # An application of yours that is mounted may be called api, too.
-ENV APP_FALLBACK_DIR=/opt/service
+ENV SIGHTGLASS_APP_FALLBACK_DIR=/opt/service
 ARG VERSION
 ARG REVISION
 ARG CREATED=unknown
-ENV APP_VERSION=${VERSION} APP_REVISION=${REVISION}
+ENV SIGHTGLASS_APP_VERSION=${VERSION} SIGHTGLASS_APP_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="sightglass" \
       org.opencontainers.image.version="${VERSION:-0.0.0+unknown}" \
       org.opencontainers.image.revision="${REVISION:-unknown}" \

@@ -91,7 +91,7 @@ API = (
     ),
     Alert(
         "WorkerHung",
-        'worker_up{job="api"} == 0',
+        'sightglass_worker_up{job="api"} == 0',
         "30s",
         "ticket",
         "workers",
@@ -128,8 +128,8 @@ API = (
     ),
     Alert(
         "MemoryNearLimit",
-        f"max by (job, instance) (container_memory_working_set_bytes{{{OURS}}})"
-        f" / max by (job, instance) (container_spec_memory_limit_bytes{{{OURS}}}) > 0.9",
+        f"max by (job, instance) (sightglass_container_memory_working_set_bytes{{{OURS}}})"
+        f" / max by (job, instance) (sightglass_container_spec_memory_limit_bytes{{{OURS}}}) > 0.9",
         "5m",
         "ticket",
         "workers",
@@ -138,7 +138,7 @@ API = (
     ),
     Alert(
         "LogLinesDropped",
-        f"sum by (job, instance) (increase(log_lines_dropped_total{{{OURS}}}[5m])) > 0",
+        f"sum by (job, instance) (increase(sightglass_log_lines_dropped_total{{{OURS}}}[5m])) > 0",
         "0s",
         "ticket",
         "workers",

@@ -101,11 +101,12 @@ def check(running: Sequence[str]) -> None:
     """Refuse to begin where something is wrong already.
 
     Raises:
-        DeployError: nothing runs, or NGINX does not take the configuration as it is now.
+        DeployError: nothing runs, or Compose or NGINX does not take the configuration as it is now.
 
     """
     if not running:
         raise DeployError(f"no replica of {SERVICE} runs; start the stack first: make up")
+    compose("config", "--quiet")
     tested = run("docker", "compose", "exec", "-T", "nginx", "nginx", "-t", "-q", "-c", "/etc/sightglass/nginx.conf")
     if tested.returncode != 0:
         raise DeployError(f"NGINX refuses its configuration: {tested.stderr.strip()}")

@@ -10,8 +10,10 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from scripts.environment import ROOT, read
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # run as a program, what is beside this file has no package
+
+from scripts import environment  # noqa: E402
 
 RENAMED = {"WORKER_REPLICAS": "JOBS_REPLICAS"}
 """Since the last release; the Compose files refuse the old names too (docker/upgrade.yml)."""
@@ -55,8 +57,6 @@ PATHS: Mapping[str, Callable[[Path], str | None]] = {
     "API_CONTEXT": context,
 }
 
-READ = (*RENAMED, *PATHS, "API_START_PERIOD", "COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR")
-
 
 def main() -> int:
     """Look at everything.
@@ -65,43 +65,38 @@ def main() -> int:
         0; 1 when something cannot do, with a line for each on stderr.
 
     """
-    settings = environment()
-    for name in settings.get("COMPOSE_FILE", "").split(settings.get("COMPOSE_PATH_SEPARATOR", ":")):
+    given = settings()
+    for name in given.get("COMPOSE_FILE", "").split(given.get("COMPOSE_PATH_SEPARATOR", ":")):
         if name in MOVED:
             print(f"    COMPOSE_FILE: {name} is {MOVED[name]} now; the old name goes with the next release")
-    wrong = problems(settings)
+    wrong = problems(given)
     for line in wrong:
         print(line, file=sys.stderr)
     return int(bool(wrong))
 
 
-def environment() -> dict[str, str]:
-    """Read the settings as Compose does: `.env`, and this process's environment above it.
-
-    Raises:
-        SystemExit: Compose cannot read `.env`; with its reason.
-
-    """
-    return read(*READ)
+def settings() -> dict[str, str]:
+    """Read what is looked at, as Compose does."""
+    return environment.read("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "API_START_PERIOD", *RENAMED, *PATHS)
 
 
-def problems(settings: Mapping[str, str]) -> list[str]:
+def problems(given: Mapping[str, str]) -> list[str]:
     """Return a line for each setting that cannot do: its name, its value and what is expected."""
-    lines = [refusal(old, settings[old], f"{new}, its new name") for old, new in RENAMED.items() if settings.get(old)]
+    lines = [refusal(old, given[old], f"{new}, its new name") for old, new in RENAMED.items() if given.get(old)]
     for name, missing in PATHS.items():
-        value = settings.get(name)
+        value = given.get(name)
         # As Compose resolves it: from where the Compose file is.
         if value and (expected := missing(ROOT / Path(value).expanduser())):
             lines.append(refusal(name, value, expected))
-    if start_period(settings) is None:
+    if start_period(given) is None:
         allowed = f"whole seconds from 1 to {LONGEST_START_PERIOD}"
-        lines.append(refusal("API_START_PERIOD", settings["API_START_PERIOD"], allowed))
+        lines.append(refusal("API_START_PERIOD", given["API_START_PERIOD"], allowed))
     return lines
 
 
-def start_period(settings: Mapping[str, str]) -> int | None:
+def start_period(given: Mapping[str, str]) -> int | None:
     """Return the seconds the API has to become ready; none where what is set is no such number."""
-    value = settings.get("API_START_PERIOD") or str(START_PERIOD)
+    value = given.get("API_START_PERIOD") or str(START_PERIOD)
     return int(value) if re.fullmatch(r"[0-9]{1,5}", value) and 1 <= int(value) <= LONGEST_START_PERIOD else None
 
 

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from scripts.environment import ROOT
-from scripts.preflight import environment, refusal, start_period
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # run as a program, what is beside this file has no package
+
+from scripts import preflight  # noqa: E402
+from scripts.preflight import refusal, start_period  # noqa: E402
 
 COMPOSE = ("docker", "compose", "--profile", "monitoring")
 PAUSE = 10.0
@@ -32,14 +34,14 @@ def main() -> int:
         0; 1 when something did not start, with the reasons on stderr.
 
     """
-    settings = environment()
+    given = preflight.settings()
     config = json.loads(output(*COMPOSE, "config", "--format", "json"))
-    left = left_behind(config, settings)
+    left = left_behind(config, given)
     if left:
         print("\n".join(left), file=sys.stderr)
         return 1
     end_those_of_none(config)
-    timeout = str((start_period(settings) or 0) + BESIDES)
+    timeout = str((start_period(given) or 0) + BESIDES)
     with tempfile.TemporaryFile("w+") as said:
         command = [*COMPOSE, "up", "--detach", "--quiet-pull", "--wait", "--wait-timeout", timeout]
         starting = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said)
@@ -52,15 +54,15 @@ def main() -> int:
                 print(f"    {time.monotonic() - begun:.0f} s: waiting for {waited_for() or 'Docker'}", flush=True)
         if status != 0:
             said.seek(0)
-            report(said.read(), settings)
+            report(said.read(), given)
     return int(status != 0)
 
 
-def left_behind(config: Mapping[str, Any], settings: Mapping[str, str]) -> list[str]:
+def left_behind(config: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:
     """Return a line for each volume of the last release that holds files and is no longer mounted."""
     lines = []
     for volume, name in NO_LONGER_MOUNTED.items():
-        if settings.get(name):
+        if given.get(name):
             continue
         labels = {"project": config["name"], "volume": volume}
         filters = [f"--filter=label=com.docker.compose.{label}={value}" for label, value in labels.items()]
@@ -97,7 +99,7 @@ def waited_for() -> str:
     return ", ".join(parts)
 
 
-def report(said: str, settings: Mapping[str, str]) -> None:
+def report(said: str, given: Mapping[str, str]) -> None:
     """Say what did not start: Compose's last lines, and the end of the log of each service that is not well."""
     print("\n".join(said.strip().splitlines()[-3:]), file=sys.stderr)
     print("What did not start, and the end of its log:", file=sys.stderr)
@@ -105,7 +107,7 @@ def report(said: str, settings: Mapping[str, str]) -> None:
     for name in sorted({service(container) for container in unwell}):
         print(output(*COMPOSE, "logs", "--no-color", "--tail", "3", name), file=sys.stderr, end="")
     if any(service(c) == "api" and c["State"].get("Health", {}).get("Status") == "unhealthy" for c in unwell):
-        line = f"API_START_PERIOD={start_period(settings)}: not enough for the API; more, if time is what it needs"
+        line = f"API_START_PERIOD={start_period(given)}: not enough for the API; more, if time is what it needs"
         print(line, file=sys.stderr)
 
 

@@ -3,6 +3,7 @@
 The table for people is ``.env.template``; a test holds the two against each other.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -60,6 +61,11 @@ class Settings(Variables):
         None, 1, None, "a whole number from 1, at most OTEL_BSP_MAX_QUEUE_SIZE; unset, 512 or that"
     )
     otel_bsp_export_timeout: int = whole(30000, 1, 3_600_000, "whole milliseconds from 1 to 3600000 (an hour)")
+
+    @property
+    def log_threshold(self) -> int:
+        """``LOG_LEVEL`` as the standard library's number."""
+        return int(getattr(logging, self.log_level))
 
     def conflicts(self) -> Iterator[str]:
         """Name the fields whose values do not go with those of others."""

@@ -13,12 +13,12 @@ PROCESS = "{{job}} {{instance}} {{worker}}"
 def build(_objectives: Objectives) -> Dashboard:
     """Return the dashboard."""
     workers = Row(
-        "Workers",
+        "gunicorn workers",
         (
             states(
                 "Answering",
                 "Whether each gunicorn worker answers the scrape; a hung one does not.",
-                Query(f"max by (job, instance, worker) (worker_up{{{OURS}}})", PROCESS),
+                Query(f"max by (job, instance, worker) (sightglass_worker_up{{{OURS}}})", PROCESS),
                 names={"0": "hung", "1": "up"},
                 w=8,
             ),
@@ -32,7 +32,7 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Starts within 15 minutes",
-                "How often each process was started: a slot of the API's workers, or a job process.",
+                "How often each process was started: the worker in a slot, or a job process.",
                 "short",
                 Query(f"max by (job, instance, worker) (changes(process_start_time_seconds{{{OURS}}}[15m]))", PROCESS),
                 limits=((None, "transparent"), (RESTARTS, BAD)),
@@ -87,7 +87,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Per second, because standard output took no more.",
                 "short",
                 Query(
-                    f"sum by (job, instance) (rate(log_lines_dropped_total{{{OURS}}}[$__rate_interval]))",
+                    f"sum by (job, instance) (rate(sightglass_log_lines_dropped_total{{{OURS}}}[$__rate_interval]))",
                     "{{job}} {{instance}}",
                 ),
             ),
@@ -98,14 +98,14 @@ def build(_objectives: Objectives) -> Dashboard:
         (
             lines(
                 "Container memory",
-                "Working set against the container's limit; at the limit the kernel kills a worker.",
+                "Working set against the container's limit; at the limit the kernel kills a process.",
                 "bytes",
                 Query(
-                    f"max by (job, instance) (container_memory_working_set_bytes{{{OURS}}})",
+                    f"max by (job, instance) (sightglass_container_memory_working_set_bytes{{{OURS}}})",
                     "{{instance}} used",
                 ),
                 Query(
-                    f"max by (job, instance) (container_spec_memory_limit_bytes{{{OURS}}})",
+                    f"max by (job, instance) (sightglass_container_spec_memory_limit_bytes{{{OURS}}})",
                     "{{instance}} limit",
                 ),
                 w=6,

@@ -21,8 +21,10 @@ class ContainerMemory(Collector):
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Names only: registering reads nothing."""
-        yield GaugeMetricFamily("container_memory_working_set_bytes", "Memory in use but for inactive page cache.")
-        yield GaugeMetricFamily("container_spec_memory_limit_bytes", "Memory the container may use.")
+        yield GaugeMetricFamily(
+            "sightglass_container_memory_working_set_bytes", "Memory in use but for inactive page cache."
+        )
+        yield GaugeMetricFamily("sightglass_container_spec_memory_limit_bytes", "Memory the container may use.")
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Read the cgroup now."""

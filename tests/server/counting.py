@@ -84,7 +84,7 @@ class Gunicorn(Server):
 
     def wait_for_workers(self, up: int) -> Scrape:
         """Wait until exactly so many workers answer scrapes."""
-        return awaited(self.scrape, lambda scrape: scrape.total("worker_up") == up)
+        return awaited(self.scrape, lambda scrape: scrape.total("sightglass_worker_up") == up)
 
 
 @contextmanager
@@ -96,7 +96,13 @@ def gunicorn(
     with (
         tempfile.TemporaryDirectory() as directory,
         Gunicorn(
-            Path(directory), *options, path=Path(__file__).parent, stdout=None, **settings, **(env or {})
+            Path(directory),
+            *options,
+            path=Path(__file__).parent,
+            stdout=None,
+            environment=None,
+            **settings,
+            **(env or {}),
         ) as server,
     ):
         server.wait_for_workers(workers)

@@ -69,10 +69,10 @@ def test_every_request_is_counted_once(workers: int) -> None:
         assert server.ask("/items/1", 300) == 300
         scrape = awaited(server.scrape, lambda scrape: counted(scrape) == 300)
         assert scrape.total("jobs_total") == 300
-        assert set(scrape.by_worker("worker_up")) == {str(slot) for slot in range(workers)}
-        assert set(scrape.by_worker("process_start_time_seconds")) == set(scrape.by_worker("worker_up"))
-        assert set(scrape.by_worker("python_gc_collections_total")) == set(scrape.by_worker("worker_up"))
-        assert set(scrape.by_worker("event_loop_lag_seconds")) == set(scrape.by_worker("worker_up"))
+        assert set(scrape.by_worker("sightglass_worker_up")) == {str(slot) for slot in range(workers)}
+        assert set(scrape.by_worker("process_start_time_seconds")) == set(scrape.by_worker("sightglass_worker_up"))
+        assert set(scrape.by_worker("python_gc_collections_total")) == set(scrape.by_worker("sightglass_worker_up"))
+        assert set(scrape.by_worker("event_loop_lag_seconds")) == set(scrape.by_worker("sightglass_worker_up"))
         # The app's own port gives the same, whichever worker answers.
         assert counted(server.scrape(server.port)) == 300
 
@@ -128,7 +128,7 @@ def test_a_killed_worker_loses_at_most_what_no_scrape_had_seen() -> None:
         watch = Watch(server)
         for pid in server.pids():
             os.kill(pid, signal.SIGKILL)
-        awaited(server.scrape, lambda scrape: scrape.by_worker("worker_up") == {"0": 1, "1": 1})
+        awaited(server.scrape, lambda scrape: scrape.by_worker("sightglass_worker_up") == {"0": 1, "1": 1})
         assert server.ask("/items/1", 60) == 60
         scrape = awaited(server.scrape, lambda scrape: counted(scrape) == 160)
         assert_no_fall(seen.counters(), scrape.counters())
@@ -143,7 +143,7 @@ def test_a_stopped_worker_neither_blocks_nor_empties_a_scrape() -> None:
         os.kill(stopped, signal.SIGSTOP)
         awaited(lambda: Path(f"/proc/{stopped}/stat").read_text().split()[2], lambda state: state == "T")
         scrape = server.scrape()
-        assert sorted(scrape.by_worker("worker_up").values()) == [0, 1]
+        assert sorted(scrape.by_worker("sightglass_worker_up").values()) == [0, 1]
         assert counted(scrape) == 60
         assert_no_fall(seen.counters(), scrape.counters())
         assert len(scrape.by_worker("process_start_time_seconds")) == 1
@@ -159,7 +159,7 @@ def test_a_worker_that_hangs_is_told_and_its_successor_goes_on() -> None:
         with pytest.raises((OSError, http.client.HTTPException)):
             server.fetch("/hang", timeout=1)
         scrape = server.scrape()
-        assert sorted(scrape.by_worker("worker_up").values()) == [0, 1]
+        assert sorted(scrape.by_worker("sightglass_worker_up").values()) == [0, 1]
         assert counted(scrape) == 60
         awaited(server.pids, lambda pids: len(pids) == 2 and len(pids & first) == 1)
         assert counted(server.wait_for_workers(2)) == 60
