@@ -53,6 +53,7 @@ class Registry:
     manifests: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
     faults: dict[str, Fault] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    packed: dict[str, bytes] = field(default_factory=dict)  # layers that several images share are packed once
     over: threading.Event = field(default_factory=threading.Event)  # ends every stall
     address: str = ""
 
@@ -69,7 +70,7 @@ class Registry:
             "config": config,
             "rootfs": {"type": "layers", "diff_ids": [digest(layer) for layer in layers]},
         }
-        packed = [gzip.compress(layer, compresslevel=1, mtime=0) for layer in layers]
+        packed = [self._packed(layer) for layer in layers]
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
@@ -118,6 +119,12 @@ class Registry:
         if found.times is not None:
             found.times -= 1
         return found
+
+    def _packed(self, layer: bytes) -> bytes:
+        key = digest(layer)
+        if key not in self.packed:
+            self.packed[key] = gzip.compress(layer, compresslevel=1, mtime=0)
+        return self.packed[key]
 
     def _hold(self, media_type: str, blob: bytes) -> dict[str, Any]:
         self.blobs[digest(blob)] = blob

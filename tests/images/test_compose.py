@@ -17,6 +17,11 @@ OFFICIAL = sorted(name for name, service in SERVICES.items() if "API_IMAGE" not 
 OWN = sorted(SERVICES.keys() - OFFICIAL)
 
 
+def variable(name: str) -> str:
+    """Return the variable that names a service's image."""
+    return str(SERVICES[name]["image"]).removeprefix("${").partition(":")[0]
+
+
 class Project:
     """The production stack by plain `docker compose`, every image in the registry, somebody else's API among them."""
 
@@ -36,7 +41,7 @@ class Project:
             f"COMPOSE_PROJECT_NAME={self.name}",
             f"API_IMAGE={self.api_image}",
             f"API_CONTEXT={directory / 'context'}",
-            *(f"{name.replace('-', '_').upper()}_IMAGE={ref}" for name, ref in self.refs.items()),
+            *(f"{variable(name)}={ref}" for name, ref in self.refs.items()),
         ]
         self.env_file.write_text("\n".join(lines) + "\n")
 

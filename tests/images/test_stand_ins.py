@@ -51,14 +51,15 @@ def version(text: str) -> str:
     return match[0]
 
 
-def test_every_official_image_has_a_pin() -> None:
-    assert PINS.keys() == {*STAND_INS, "grafana"}
+def test_what_has_a_stand_in_has_a_pin() -> None:
+    assert PINS.keys() >= STAND_INS.keys() >= BEHIND.keys()
+    assert PINS.keys() >= WITHOUT_DIGEST
 
 
 @pytest.mark.parametrize("name", PINS)
 def test_a_pin_is_a_whole_version_and_a_digest(name: str) -> None:
     digest = "" if name in WITHOUT_DIGEST else "@sha256:[0-9a-f]{64}"
-    assert re.fullmatch(rf"[a-z/-]+:v?\d+\.\d+\.\d+(-slim-trixie)?{digest}", PINS[name])
+    assert re.fullmatch(rf"[a-z0-9./-]+:v?\d+\.\d+\.\d+(-[a-z]+)*{digest}", PINS[name])
 
 
 @pytest.mark.parametrize("name", STAND_INS)
