@@ -8,7 +8,6 @@ difference to bare FastAPI in the same round.
 import asyncio
 import contextlib
 import gc
-import logging
 import multiprocessing
 import os
 import random
@@ -36,10 +35,10 @@ from bench.report import publish, table
 from sightglass.asgi.health import Health
 from sightglass.asgi.middleware import Middleware
 from sightglass.asgi.routes import RouteTemplates
-from sightglass.logs.access import LOGGER, AccessLog
+from sightglass.logs.access import AccessLog
 from sightglass.logs.writer import LogWriter
 from sightglass.metrics.process import ProcessMetrics
-from sightglass.tracing.spans import Tracing
+from sightglass.tracing.asgi import TracedApp
 
 ROUNDS = 60
 REQUESTS = 200
@@ -78,9 +77,9 @@ def ours(*, access_log: bool = False, tracing: bool = False) -> ASGIApp:
     settings = Settings(
         tracing_enabled=tracing, otel_traces_sampler="traceidratio", otel_traces_sampler_arg=0.1
     )  # fmt: skip
-    traces = Tracing(settings, route_of) if tracing else None
+    traces = TracedApp(app, settings, route_of) if tracing else None
     if traces is not None:
-        with patch("sightglass.tracing.spans.OTLPSpanExporter", _Discard):
+        with patch("sightglass.tracing.provider.OTLPSpanExporter", _Discard):
             traces.start()
     return Middleware(
         app,
@@ -144,7 +143,6 @@ async def measure(app: ASGIApp, requests: int) -> float:
 
 def serve(name: str, turn: Connection) -> None:
     """Run a round of this way each time it is its turn, for as long as turns come."""
-    logging.getLogger(LOGGER).setLevel(logging.INFO)
     with asyncio.Runner() as runner:
         app = WAYS[name]()
         for _ in range(10):

@@ -1,5 +1,6 @@
 """An application made observable: the parts put together."""
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,13 @@ from sightglass.asgi.health import health as default_health
 from sightglass.asgi.middleware import Middleware
 from sightglass.asgi.routes import RouteTemplates
 from sightglass.logs.access import AccessLog
+from sightglass.logs.errors import ErrorLog, Unwritten
 from sightglass.metrics.container import CONTAINER_MEMORY as CONTAINER_MEMORY
 from sightglass.metrics.process import this_process
 from sightglass.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from sightglass.tracing.spans import Tracing
+    from sightglass.tracing.asgi import TracedApp
 
 
 def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health | None = None) -> ASGIApp:
@@ -37,6 +39,9 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
         return app
     settings = settings or load_settings()
     route_of = RouteTemplates(app).find
+    servers = logging.getLogger("uvicorn.error")
+    if not any(isinstance(one, Unwritten) for one in servers.filters):
+        servers.addFilter(Unwritten())
     this_process.metrics.describe(
         version=settings.app_version, revision=settings.app_revision, environment=settings.environment
     )
@@ -46,12 +51,13 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
         health=health or default_health,
         route_of=route_of,
         access_log=AccessLog(settings),
-        tracing=_tracing(settings, route_of) if settings.tracing_enabled else None,
+        error_log=ErrorLog(settings),
+        tracing=_traced(app, settings, route_of) if settings.tracing_enabled else None,
     )
 
 
-def _tracing(settings: Settings, route_of: Callable[[Scope], str]) -> "Tracing":
+def _traced(app: ASGIApp, settings: Settings, route_of: Callable[[Scope], str]) -> "TracedApp":
     # OpenTelemetry is an extra, and its import takes time and memory: only for those who trace.
-    from sightglass.tracing.spans import Tracing
+    from sightglass.tracing.asgi import TracedApp
 
-    return Tracing(settings, route_of)
+    return TracedApp(app, settings, route_of)

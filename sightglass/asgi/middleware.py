@@ -17,11 +17,12 @@ from sightglass.asgi.lifespan import Lifespan
 from sightglass.asgi.problem import MEDIA_TYPE, problem_body
 from sightglass.context import RequestContext, current_request
 from sightglass.logs.access import AccessLog
+from sightglass.logs.errors import ErrorLog
 from sightglass.metrics.process import ProcessMetrics
 from sightglass.metrics.requests import LAG_PERIOD
 
 if TYPE_CHECKING:
-    from sightglass.tracing.spans import Tracing
+    from sightglass.tracing.asgi import TracedApp
 
 _MARK = "sightglass.request"  # in the scope of a request that is already observed
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
@@ -37,7 +38,8 @@ class Middleware:
         health: answers ``/health`` and ``/ready``.
         route_of: finds the template of the route from the scope of a finished request.
         access_log: gets each request; None for no access log.
-        tracing: wraps the app; None for no tracing.
+        error_log: gets each exception; None leaves them to the server.
+        tracing: the app with tracing around it; None for no tracing.
 
     """
 
@@ -49,14 +51,16 @@ class Middleware:
         health: Health,
         route_of: Callable[[Scope], str],
         access_log: AccessLog | None = None,
-        tracing: "Tracing | None" = None,
+        error_log: ErrorLog | None = None,
+        tracing: "TracedApp | None" = None,
     ) -> None:
         self.app = app
-        self._inner = tracing.wrap(app) if tracing else app
+        self._inner: ASGIApp = tracing or app
         self._process = process
         self._metrics = process.metrics
         self._health = health
         self._access_log = access_log
+        self._error_log = error_log
         self._tracing = tracing
         self._route_of = route_of
         self._endpoints = Endpoints(process, health)
@@ -75,23 +79,36 @@ class Middleware:
             scope[_MARK] = context
             token = current_request.set(context)
             if kind == "websocket":
-                await _serve(self._inner, Connection(scope, receive, send, context, self._connection_finished))
+                await self._serve(self._inner, Connection(scope, receive, send, context, self._connection_finished))
             elif (own := self._endpoints.find(scope)) is not None:
                 await self._serve_own(own, scope, receive, send, context)
             else:
                 self._metrics.in_progress += 1
-                await _serve(self._inner, Request(scope, receive, send, context, self._finished))
-            # Not after an exception: the server's report of that carries the ids of the request then.
+                await self._serve(self._inner, Request(scope, receive, send, context, self._finished))
+            # Not after an exception: what the server has to say about it carries the ids of the request then.
             current_request.reset(token)
 
     async def _serve_own(
         self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, context: RequestContext
     ) -> None:
         if scope["path"] == METRICS:
-            await _serve(app, Request(scope, receive, send, context, self._scrape_finished))
+            await self._serve(app, Request(scope, receive, send, context, self._scrape_finished))
         else:
             self._metrics.in_progress += 1
-            await _serve(app, Request(scope, receive, send, context, self._own_finished))
+            await self._serve(app, Request(scope, receive, send, context, self._own_finished))
+
+    async def _serve(self, app: ASGIApp, exchange: Exchange) -> None:
+        try:
+            await app(exchange.scope, exchange.receive, exchange.send)
+        except BaseException as error:
+            exchange.failed(error)
+            if self._error_log is not None:
+                self._error_log.write(exchange.record(self._route_of(exchange.scope)), error)
+            if exchange.sent is None and isinstance(error, Exception) and isinstance(exchange, Request):
+                with contextlib.suppress(Exception):  # the app's error counts, not one of this answer
+                    await answer(exchange.send, 500, [(b"content-type", MEDIA_TYPE.encode())], problem_body(500))
+            raise
+        exchange.returned()
 
     def _finished(self, request: Exchange) -> None:
         self._metrics.in_progress -= 1
@@ -142,18 +159,6 @@ class Middleware:
             self._metrics.lag_expected(due)
             await asyncio.sleep(LAG_PERIOD)
             self._metrics.lag_measured(monotonic() - due)
-
-
-async def _serve(app: ASGIApp, exchange: Exchange) -> None:
-    try:
-        await app(exchange.scope, exchange.receive, exchange.send)
-    except BaseException as error:
-        exchange.failed(error)
-        if exchange.sent is None and isinstance(error, Exception) and isinstance(exchange, Request):
-            with contextlib.suppress(Exception):  # the server logs the app's error, not one of this answer
-                await answer(exchange.send, 500, [(b"content-type", MEDIA_TYPE.encode())], problem_body(500))
-        raise
-    exchange.returned()
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> str:

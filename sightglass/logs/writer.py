@@ -4,6 +4,7 @@ A full pipe, a stopped terminal or a slow disk blocks that thread and nothing el
 counted in ``sightglass_log_lines_dropped_total`` and, once output flows again, said in the log.
 """
 
+import atexit
 import fcntl
 import os
 import select
@@ -127,5 +128,14 @@ class LogWriter:
             fcntl.lockf(self._turn, fcntl.LOCK_UN)
 
 
-stdout = LogWriter(1)
+def _own_stdout() -> int:
+    """Return a descriptor for what is stdout now, whatever becomes of ``sys.stdout`` and of 1."""
+    try:
+        return fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
+    except OSError:  # started without a stdout
+        return os.open(os.devnull, os.O_WRONLY)
+
+
+stdout = LogWriter(_own_stdout())
 os.register_at_fork(after_in_child=stdout.after_fork)
+atexit.register(stdout.flush)  # the standard library flushes only handlers that no new configuration has replaced

@@ -128,7 +128,7 @@ def test_a_failing_handler_is_one_500_and_says_nothing_of_the_client(sample: Sta
     def loggers() -> set[str]:
         return {json.loads(line)["logger"] for line in lines() if '"request_id":"failing"' in line}
 
-    eventually(lambda: {"nginx.access", "api.access", "uvicorn.error"} <= loggers(), lambda: str(loggers()))
+    eventually(lambda: {"nginx.access", "api.access", "api.error"} <= loggers(), lambda: str(loggers()))
     assert not [line for line in lines() if "marker-4711" in line]
 
 

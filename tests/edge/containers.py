@@ -55,7 +55,7 @@ class Network:
         name = self.run(
             "--network-alias", alias, "--tmpfs", "/tmp:uid=10001,gid=10001,mode=0700",
             "--volume", f"{ROOT}/tests/edge/app.py:/srv/app/app.py:ro",
-            *(f"--env={key}={value}" for key, value in variables.items()), self.api_image,
+            *(f"--env=SIGHTGLASS_{key}={value}" for key, value in variables.items()), self.api_image,
         )  # fmt: skip
         eventually(lambda: ready(f"http://{self.address(name)}:8000/ready"), lambda: self.errors(name))
         return name
@@ -228,6 +228,12 @@ class Edge:
         """Return the access log; each line of stdout is JSON or the test fails."""
         result = subprocess.run(["docker", "logs", self.container], capture_output=True, check=True)
         return [json.loads(line) for line in result.stdout.decode().splitlines()]
+
+    def line(self, request_id: str) -> dict[str, Any]:
+        """Wait for a request's line of the access log; there is one."""
+        eventually(lambda: [line for line in self.log() if line["request_id"] == request_id], self.errors)
+        (line,) = (line for line in self.log() if line["request_id"] == request_id)
+        return line
 
     def errors(self) -> str:
         """Return the error log."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from api.settings import Settings
+from sightglass.environment import PREFIX
 from sightglass.server.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -81,7 +82,7 @@ def test_containers_hold_the_processes_and_threads_that_may_be_asked_for() -> No
 
 
 def test_every_setting_reaches_the_api_and_the_edge() -> None:
-    assert set(FIELDS) - SET_BY_THE_IMAGE <= set(SERVICES["api"]["environment"])
+    assert set(FIELDS) - SET_BY_THE_IMAGE <= {name.removeprefix(PREFIX) for name in SERVICES["api"]["environment"]}
     assert set(EDGE) <= set(SERVICES["nginx"]["environment"])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from gunicorn.config import Config
 
-from sightglass.environment import SettingsError
+from sightglass.environment import PREFIX, SettingsError
 from sightglass.server import cpu_quota
 from sightglass.server.settings import load_settings
 from sightglass.server.worker_class import seconds_to_finish
@@ -23,7 +23,7 @@ def fresh_settings() -> Iterator[None]:
 
 def configuration(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Any]:
     for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(PREFIX + name, value)
     load_settings.cache_clear()
     return runpy.run_module("sightglass.server.gunicorn_conf")
 
@@ -105,7 +105,7 @@ def test_recycling_is_off_unless_asked_for_and_then_spread(monkeypatch: pytest.M
     ],
 )
 def test_wrong_value_is_refused_with_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    monkeypatch.setenv(name, value)
+    monkeypatch.setenv(PREFIX + name, value)
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert str(caught.value).startswith(f"{name}={value}: not allowed; expected ")
@@ -114,7 +114,7 @@ def test_wrong_value_is_refused_with_one_line(monkeypatch: pytest.MonkeyPatch, n
 
 @pytest.mark.parametrize("value", ["*", "10.0.0.0/8", "10.0.0.1, fd00::/8"])
 def test_proxies_may_be_addresses_networks_or_all(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", value)
+    monkeypatch.setenv(PREFIX + "FORWARDED_ALLOW_IPS", value)
     assert load_settings().forwarded_allow_ips == value.replace(" ", "")
 
 
