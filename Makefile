@@ -36,7 +36,7 @@ credentials:  ## show Grafana's admin password
 	@$(COMPOSE) run --rm --no-deps -T --quiet-pull setup sh -c 'printf "Grafana: "; cat /run/credentials/grafana_admin_password; echo'
 
 dev:  ## the API alone on http://localhost:8000, reloading as you type
-	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/images.py python \
+	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/preflight.py && python3 scripts/images.py python \
 		&& docker compose -f docker-compose.dev.yml up --build
 
 images:  ## pull every image, or build its stand-in from OS packages
