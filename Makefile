@@ -2,8 +2,11 @@
 SHELL := /bin/bash
 COMPOSE := docker compose --profile monitoring
 VENV := .venv/bin
+# Tests that share a stack stay in one process; what is skipped is said, and which tests took longest.
+PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10
+DRAW := monitoring/draw
 
-.PHONY: help up deploy scale reload down logs ps credentials dev images bases test fuzz lint format lock
+.PHONY: help up deploy scale reload down logs ps credentials dev images bases draw check test test-long fuzz lint format lock
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +36,7 @@ credentials:  ## show Grafana's admin password
 	@$(COMPOSE) run --rm --no-deps -T --quiet-pull setup sh -c 'printf "Grafana: "; cat /run/credentials/grafana_admin_password; echo'
 
 dev:  ## the API alone on http://localhost:8000, reloading as you type
-	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/images.py python \
+	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/preflight.py && python3 scripts/images.py python \
 		&& docker compose -f docker-compose.dev.yml up --build
 
 images:  ## pull every image, or build its stand-in from OS packages
@@ -42,9 +45,20 @@ images:  ## pull every image, or build its stand-in from OS packages
 bases: images  ## the images an application's own Dockerfile stands on
 	@scripts/bases.sh
 
-test: $(VENV)/.installed  ## every test, end to end included
+draw: $(DRAW)/node_modules/.installed  ## draw a dashboard by Grafana's packages: make draw DASHBOARD=edge PROMETHEUS=http://… OUT=… MINUTES=30
+	@node $(DRAW)/draw.mjs $(if $(PROMETHEUS),--prometheus $(PROMETHEUS)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(OUT),--out $(OUT)) $(if $(DASHBOARD),grafana/dashboards/$(DASHBOARD).json,grafana/dashboards/*.json)
+
+check: $(VENV)/.installed  ## linters and unit tests, in a minute
+	@$(VENV)/pytest tests/unit --numprocesses 2 --quiet
+
+test: $(VENV)/.installed $(DRAW)/node_modules/.installed  ## every promise once, on real parts
 	@scripts/engine.sh
-	@export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder; exit $$?
+	@$(PYTEST) --ignore=tests/long; exit $$?
+
+test-long: $(VENV)/.installed  ## whole matrices, floods and drills
+	@scripts/engine.sh
+	@$(PYTEST) --timeout 3600 tests/long; exit $$?
 
 fuzz: $(VENV)/.installed  ## 20,000 requests made up from the API's own description
 	@scripts/engine.sh
@@ -63,3 +77,6 @@ lock: $(VENV)/.installed  ## renew requirements/*.txt from *.in, hashes included
 # Debian's python3 comes without venv and pip; then they are installed first.
 $(VENV)/.installed: requirements/test.txt
 	@scripts/venv.sh
+
+$(DRAW)/node_modules/.installed: $(DRAW)/package-lock.json
+	@scripts/draw.sh

@@ -40,11 +40,11 @@ from api.settings import Settings
 from bench.report import publish, table
 from sightglass.asgi.health import Health
 from sightglass.asgi.middleware import Middleware
-from sightglass.asgi.routes import RouteTemplates
 from sightglass.logs.access import LOGGER as LOGGER
 from sightglass.logs.access import AccessLog
 from sightglass.logs.writer import LogWriter
 from sightglass.metrics.process import ProcessMetrics
+from sightglass.routes import RouteTemplates
 from sightglass.tracing.asgi import TracedApp
 
 ROOT = Path(__file__).resolve().parents[1]

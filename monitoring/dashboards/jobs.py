@@ -7,8 +7,8 @@ from monitoring.panels import BAD, GOOD, WARN, Query, Row, board, choice, lines,
 from monitoring.promql import grown
 from monitoring.slo import Objectives
 
-WORKER = 'job=~"$job",instance=~"$instance"'
-DEAD = f'jobs_total{{{WORKER},status="dead"}}'
+JOBS = 'job=~"$job",instance=~"$instance"'
+DEAD = f'jobs_total{{{JOBS},status="dead"}}'
 
 
 def build(_objectives: Objectives) -> Dashboard:
@@ -18,25 +18,25 @@ def build(_objectives: Objectives) -> Dashboard:
         (
             number(
                 "Waiting",
-                "Jobs that wait for a worker.",
+                "Jobs that wait for a job process.",
                 "short",
-                f"max(job_queue_depth{{{WORKER}}})",
+                f"max(job_queue_depth{{{JOBS}}})",
                 steps=((None, "blue"),),
-                empty="No worker",
+                empty="No process",
                 w=6,
             ),
             number(
                 "Oldest",
                 "How long the oldest waiting job has waited.",
                 "s",
-                f"max(job_queue_age_seconds{{{WORKER}}})",
+                f"max(job_queue_age_seconds{{{JOBS}}})",
                 steps=((None, GOOD), (JOB_AGE / 2, WARN), (JOB_AGE, BAD)),
-                empty="No worker",
+                empty="No process",
                 w=6,
             ),
             number(
-                "Workers",
-                "Worker processes that answer.",
+                "Processes",
+                "Job processes that answer.",
                 "short",
                 'sum(up{job=~"$job"}) or vector(0)',
                 steps=((None, BAD), (1, GOOD)),
@@ -58,35 +58,36 @@ def build(_objectives: Objectives) -> Dashboard:
         (
             lines(
                 "Jobs by what became of them",
-                "Changes of status per minute, accepted by the API and ended by workers.",
+                "Changes of status per minute, accepted by the API and ended by job processes.",
                 "short",
                 Query("sum by (status) (rate(jobs_total[$__rate_interval])) * 60", "{{status}}"),
             ),
             lines(
                 "Duration",
-                "From a worker's taking a job to its end, by attempt.",
+                "From the start of an attempt at a job to its end.",
                 "s",
-                *quantiles("job_duration_seconds", WORKER),
+                *quantiles("job_duration_seconds", JOBS),
             ),
             lines(
                 "Queue",
-                "Jobs that wait for a worker.",
+                "Jobs that wait for a job process.",
                 "short",
-                Query(f"max(job_queue_depth{{{WORKER}}})", "waiting"),
+                Query(f"max(job_queue_depth{{{JOBS}}})", "waiting"),
             ),
             lines(
-                "CPU by worker",
-                "CPU seconds per second; a worker does one job at a time on one core.",
+                "CPU by process",
+                "CPU seconds per second; a process does one job at a time on one core.",
                 "short",
                 Query(
-                    f"sum by (instance) (rate(process_cpu_seconds_total{{{WORKER}}}[$__rate_interval]))", "{{instance}}"
+                    f"sum by (instance) (rate(process_cpu_seconds_total{{{JOBS}}}[$__rate_interval]))",
+                    "{{instance}}",
                 ),
             ),
             lines(
-                "Memory by worker",
+                "Memory by process",
                 "Resident memory.",
                 "bytes",
-                Query(f"max by (instance) (process_resident_memory_bytes{{{WORKER}}})", "{{instance}}"),
+                Query(f"max by (instance) (process_resident_memory_bytes{{{JOBS}}})", "{{instance}}"),
             ),
             rows(
                 "Jobs in this time range",

@@ -162,13 +162,13 @@ def build(objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Memory of the API",
-                "Resident memory of all workers, by instance.",
+                "Resident memory of all gunicorn workers, by instance.",
                 "bytes",
                 Query('sum by (instance) (process_resident_memory_bytes{job="api"})', "{{instance}}"),
             ),
             rows(
                 "Versions running",
-                "Workers by version; more than one row while a deploy is under way.",
+                "gunicorn workers by version; more than one row while a deploy is under way.",
                 Query('count by (version, revision, environment) (app_info{job="api"})', "Workers"),
                 columns={"version": "Version", "revision": "Revision", "environment": "Environment"},
                 w=8,

@@ -1,4 +1,4 @@
-"""The endpoints every instrumented app has: ``/health``, ``/ready`` and ``/metrics``."""
+"""The endpoints every instrumented app has: ``/health``, ``/ready``, ``/metrics`` and what API documentation loads."""
 
 import asyncio
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sightglass.asgi.docs_assets import ROUTE, DocsAssets
 from sightglass.asgi.health import Health
 from sightglass.metrics.exposition import expose
 from sightglass.metrics.families import Family
@@ -22,18 +23,28 @@ class Endpoints:
     Args:
         process: the process whose metrics, and whose server's, are told.
         health: answers ``/health`` and ``/ready``.
+        docs: the files of API documentation; None for none.
 
     """
 
-    def __init__(self, process: ProcessMetrics, health: Health) -> None:
+    def __init__(self, process: ProcessMetrics, health: Health, docs: DocsAssets | None = None) -> None:
         self._process = process
         self._health = health
+        self._docs = docs
         self._apps: dict[str, ASGIApp] = {"/health": self._liveness, "/ready": self._readiness, METRICS: self._metrics}
 
     def find(self, scope: Scope) -> ASGIApp | None:
         """Return the app that answers an HTTP request, None when it is not for one of these."""
-        app = self._apps.get(scope["path"])
+        path = scope["path"]
+        app = self._apps.get(path)
+        if app is None and self._docs is not None and self._docs.serves(path):
+            app = self._docs
         return app if app is not None and scope["method"] in ("GET", "HEAD") else None
+
+    def route(self, scope: Scope) -> str:
+        """Return the template of what `find` found."""
+        path: str = scope["path"]
+        return path if path in self._apps else ROUTE
 
     async def _liveness(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         await _answer_json(send, *await self._health.liveness())

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sightglass.asgi.docs_assets import DocsAssets
 from sightglass.asgi.endpoints import METRICS, Endpoints, answer
 from sightglass.asgi.exchange import Connection, Exchange, Request
 from sightglass.asgi.health import Health
 from sightglass.asgi.lifespan import Lifespan
-from sightglass.asgi.problem import MEDIA_TYPE, problem_body
 from sightglass.context import RequestContext, current_request
 from sightglass.logs.access import AccessLog
+from sightglass.logs.errors import ErrorLog
 from sightglass.metrics.process import ProcessMetrics
 from sightglass.metrics.requests import LAG_PERIOD
+from sightglass.problem import MEDIA_TYPE, problem_body
 
 if TYPE_CHECKING:
     from sightglass.tracing.asgi import TracedApp
@@ -37,7 +39,9 @@ class Middleware:
         health: answers ``/health`` and ``/ready``.
         route_of: finds the template of the route from the scope of a finished request.
         access_log: gets each request; None for no access log.
+        error_log: gets each exception; None leaves them to the server.
         tracing: the app with tracing around it; None for no tracing.
+        docs: the files of API documentation; None for none.
 
     """
 
@@ -49,7 +53,9 @@ class Middleware:
         health: Health,
         route_of: Callable[[Scope], str],
         access_log: AccessLog | None = None,
+        error_log: ErrorLog | None = None,
         tracing: "TracedApp | None" = None,
+        docs: DocsAssets | None = None,
     ) -> None:
         self.app = app
         self._inner: ASGIApp = tracing or app
@@ -57,9 +63,10 @@ class Middleware:
         self._metrics = process.metrics
         self._health = health
         self._access_log = access_log
+        self._error_log = error_log
         self._tracing = tracing
         self._route_of = route_of
-        self._endpoints = Endpoints(process, health)
+        self._endpoints = Endpoints(process, health, docs)
         self._lifespan = Lifespan(self._inner, start=self._start, stopping=self._stopping, stopped=self._stopped)
         self._lag_task: asyncio.Task[None] | None = None
 
@@ -75,23 +82,36 @@ class Middleware:
             scope[_MARK] = context
             token = current_request.set(context)
             if kind == "websocket":
-                await _serve(self._inner, Connection(scope, receive, send, context, self._connection_finished))
+                await self._serve(self._inner, Connection(scope, receive, send, context, self._connection_finished))
             elif (own := self._endpoints.find(scope)) is not None:
                 await self._serve_own(own, scope, receive, send, context)
             else:
                 self._metrics.in_progress += 1
-                await _serve(self._inner, Request(scope, receive, send, context, self._finished))
-            # Not after an exception: the server's report of that carries the ids of the request then.
+                await self._serve(self._inner, Request(scope, receive, send, context, self._finished))
+            # Not after an exception: what the server has to say about it carries the ids of the request then.
             current_request.reset(token)
 
     async def _serve_own(
         self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, context: RequestContext
     ) -> None:
         if scope["path"] == METRICS:
-            await _serve(app, Request(scope, receive, send, context, self._scrape_finished))
+            await self._serve(app, Request(scope, receive, send, context, self._scrape_finished))
         else:
             self._metrics.in_progress += 1
-            await _serve(app, Request(scope, receive, send, context, self._own_finished))
+            await self._serve(app, Request(scope, receive, send, context, self._own_finished))
+
+    async def _serve(self, app: ASGIApp, exchange: Exchange) -> None:
+        try:
+            await app(exchange.scope, exchange.receive, exchange.send)
+        except BaseException as error:
+            exchange.failed(error)
+            if self._error_log is not None:
+                self._error_log.write(exchange.record(self._route_of(exchange.scope)), error)
+            if exchange.sent is None and isinstance(error, Exception) and isinstance(exchange, Request):
+                with contextlib.suppress(Exception):  # the app's error counts, not one of this answer
+                    await answer(exchange.send, 500, [(b"content-type", MEDIA_TYPE.encode())], problem_body(500))
+            raise
+        exchange.returned()
 
     def _finished(self, request: Exchange) -> None:
         self._metrics.in_progress -= 1
@@ -99,7 +119,7 @@ class Middleware:
 
     def _own_finished(self, request: Exchange) -> None:
         self._metrics.in_progress -= 1
-        self._count(request, request.scope["path"])
+        self._count(request, self._endpoints.route(request.scope))
 
     def _scrape_finished(self, request: Exchange) -> None:
         if self._access_log is not None:
@@ -142,18 +162,6 @@ class Middleware:
             self._metrics.lag_expected(due)
             await asyncio.sleep(LAG_PERIOD)
             self._metrics.lag_measured(monotonic() - due)
-
-
-async def _serve(app: ASGIApp, exchange: Exchange) -> None:
-    try:
-        await app(exchange.scope, exchange.receive, exchange.send)
-    except BaseException as error:
-        exchange.failed(error)
-        if exchange.sent is None and isinstance(error, Exception) and isinstance(exchange, Request):
-            with contextlib.suppress(Exception):  # the server logs the app's error, not one of this answer
-                await answer(exchange.send, 500, [(b"content-type", MEDIA_TYPE.encode())], problem_body(500))
-        raise
-    exchange.returned()
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> str:

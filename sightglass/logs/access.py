@@ -32,7 +32,7 @@ class AccessLog:
     """Writes the line of a request.
 
     Args:
-        settings: ``LOG_FORMAT`` chooses the encoding.
+        settings: ``LOG_FORMAT`` chooses the encoding, ``LOG_LEVEL`` which lines there are.
         writer: where the lines go.
 
     """
@@ -41,11 +41,11 @@ class AccessLog:
         self._writer = writer
         self._encode: Encoder = encoder(settings.log_format, 1)
         self._fields = _json_fields if settings.log_format == "json" else _text_fields
-        self._enabled = logging.getLogger(LOGGER).isEnabledFor
+        self._threshold = settings.log_threshold
 
     def write(self, record: Record) -> None:
         """Queue the line of a request that is over; of the client's address only the hash is written."""
-        if self._enabled(_level(record)):
+        if _level(record) >= self._threshold:
             self._writer.put(self._render, record)
 
     def _render(self, record: Record) -> bytes:
@@ -61,7 +61,7 @@ def _json_fields(record: Record) -> Fields:
     context = record.context
     fields: Fields = {
         "timestamp": timestamp(record.ended),
-        "level": logging.getLevelName(_level(record)),
+        "level": "DEBUG" if record.route in PROBES else "INFO",
         "logger": LOGGER,
         "message": f"{method} {record.route} {record.status if record.answered else record.outcome}",
         "method": method,

@@ -12,6 +12,8 @@ from typing import Any
 
 from sightglass.context import current_request
 from sightglass.logs import lines, writer
+from sightglass.logs.errors import Unwritten
+from sightglass.logs.stack import protect_loggers
 from sightglass.settings import Settings
 
 # They, and the loggers below them, report exceptions of requests and jobs after the request's context is gone.
@@ -96,12 +98,10 @@ class NoClientText(logging.Filter):
 
 def gunicorn_log_config(settings: Settings) -> dict[str, Any]:
     """Return the `logging.config.dictConfig` dictionary for this process, which gunicorn takes as it is."""
-    to_stdout = {"handlers": ["stdout"], "level": settings.log_level, "propagate": False}
     silent = {"handlers": [], "level": "CRITICAL", "propagate": False}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"no_client_text": {"()": NoClientText}},
         "formatters": {
             "line": {"()": lines.formatter, "log_format": settings.log_format, "descriptor": 1},
         },
@@ -110,15 +110,11 @@ def gunicorn_log_config(settings: Settings) -> dict[str, Any]:
                 "()": StdoutHandler,
                 "formatter": "line",
                 "writer": writer.stdout,
-                "filters": ["no_client_text"],
             }
         },
         "root": {"handlers": ["stdout"], "level": settings.log_level},
         "loggers": {
-            # uvicorn's worker class takes gunicorn's handler lists over: they must be here, not only at the root.
-            "gunicorn.error": to_stdout,
-            "uvicorn.error": to_stdout,
-            # The request's line is ours (access_log.py).
+            # The request's line is ours (access.py).
             "gunicorn.access": silent,
             "uvicorn.access": silent,
         },
@@ -129,3 +125,14 @@ def configure_logging(settings: Settings) -> None:
     """Set up every logger of this process as ``LOG_LEVEL`` and ``LOG_FORMAT`` say."""
     logging.config.dictConfig(gunicorn_log_config(settings))
     logging.captureWarnings(capture=True)
+    protect_stack(settings)
+
+
+def protect_stack(settings: Settings) -> None:
+    """Put the loggers of the stack itself, those of modules imported by now, out of an application's reach."""
+    # Not the root's handler: an application may do with that as it likes.
+    output = StdoutHandler(writer.stdout)
+    output.setFormatter(lines.formatter(settings.log_format, 1))
+    output.addFilter(NoClientText())
+    output.addFilter(Unwritten())
+    protect_loggers(output, settings.log_threshold)

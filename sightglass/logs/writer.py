@@ -1,9 +1,10 @@
 """Log lines leave the process here: a bounded queue in memory and one thread that writes to stdout.
 
 A full pipe, a stopped terminal or a slow disk blocks that thread and nothing else. Beyond the bound lines are dropped,
-counted in ``log_lines_dropped_total`` and, once output flows again, said in the log.
+counted in ``sightglass_log_lines_dropped_total`` and, once output flows again, said in the log.
 """
 
+import atexit
 import fcntl
 import os
 import select
@@ -19,7 +20,7 @@ CAPACITY = 10_000  # lines waiting for stdout; about 5 MB of request lines
 _BATCH_LINES = 256
 _BATCH_SECONDS = 0.02  # lines of this long share one write: waking a thread for each costs more than the line
 
-LINES_DROPPED = Counter("log_lines_dropped", "Log lines thrown away because stdout did not take them in time.")
+LINES_DROPPED = Counter("sightglass_log_lines_dropped", "Log lines lost because stdout did not take them in time.")
 
 
 class LogWriter:
@@ -125,5 +126,14 @@ class LogWriter:
             fcntl.lockf(self._turn, fcntl.LOCK_UN)
 
 
-stdout = LogWriter(1)
+def _own_stdout() -> int:
+    """Return a descriptor for what is stdout now, whatever becomes of ``sys.stdout`` and of 1."""
+    try:
+        return fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
+    except OSError:  # started without a stdout
+        return os.open(os.devnull, os.O_WRONLY)
+
+
+stdout = LogWriter(_own_stdout())
 os.register_at_fork(after_in_child=stdout.after_fork)
+atexit.register(stdout.flush)  # the standard library flushes only handlers that no new configuration has replaced

@@ -1,4 +1,4 @@
-"""The container's memory against its limit, from its cgroup (version 2), under cAdvisor's names.
+"""The container's memory against its limit, from its cgroup (version 2), under cAdvisor's names with a prefix.
 
 Outside a container, and without a limit, the families are absent: there is nothing to be near to.
 """
@@ -21,8 +21,10 @@ class ContainerMemory(Collector):
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Names only: registering reads nothing."""
-        yield GaugeMetricFamily("container_memory_working_set_bytes", "Memory in use but for inactive page cache.")
-        yield GaugeMetricFamily("container_spec_memory_limit_bytes", "Memory the container may use.")
+        yield GaugeMetricFamily(
+            "sightglass_container_memory_working_set_bytes", "Memory in use without inactive page cache."
+        )
+        yield GaugeMetricFamily("sightglass_container_spec_memory_limit_bytes", "Memory the container may use.")
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Read the cgroup now."""

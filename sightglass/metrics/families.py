@@ -32,8 +32,18 @@ Totals = dict[str, tuple[str, str, str, dict[str, float]]]
 
 
 def series(name: str, labels: Iterable[tuple[str, str]], worker: str) -> str:
-    """Return the text that identifies a series; an app's own label `worker` becomes `exported_worker`."""
-    pairs = [("exported_worker" if label == "worker" else label, value) for label, value in labels]
+    """Return the text that identifies a series.
+
+    An app's own label `worker` becomes `exported_worker`, with one more `exported_` for each that is taken, as
+    Prometheus does it with `instance` and `job`.
+    """
+    pairs = list(labels)
+    names = [label for label, _ in pairs]
+    if "worker" in names:
+        free = "exported_worker"
+        while free in names:
+            free = f"exported_{free}"
+        pairs[names.index("worker")] = (free, pairs[names.index("worker")][1])
     pairs.append(("worker", worker))
     text = ",".join(f'{label}="{_escape(value)}"' for label, value in pairs)
     return f"{name}{{{text}}}"
@@ -49,12 +59,11 @@ def number(value: float) -> str:
     return str(value) if type(value) is int else str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
 
-def from_registry(registry: CollectorRegistry, worker: str, without: frozenset[str]) -> Iterator[tuple[Family, bool]]:
+def from_registry(registry: CollectorRegistry, worker: str) -> Iterator[tuple[Family, bool]]:
     """Yield each family of an ordinary registry, and whether its values are totals that this process has counted.
 
     A custom collector's counters are not: they may come from anywhere, a database say, and are already complete.
-    One that raises, or reports what no text can say, is left out, said in the log, and spares the others; families
-    named in `without` are left out.
+    One that raises, or reports what no text can say, is left out, said in the log, and spares the others.
     """
     for collector in list(registry._collector_to_names):
         counted = isinstance(collector, Counter | Histogram | Summary)
@@ -64,8 +73,7 @@ def from_registry(registry: CollectorRegistry, worker: str, without: frozenset[s
             logger.warning("collector %s failed: %s", type(collector).__name__, type(error).__name__)
             continue
         for family in families:
-            if family[0] not in without:
-                yield family, counted
+            yield family, counted
 
 
 def are_families(data: Any) -> bool:

@@ -8,27 +8,42 @@ from time import monotonic
 from sightglass.metrics.families import Family, Sample, are_families, as_families, series
 from sightglass.metrics.slots import SlotDirectory
 
+UP = "sightglass_worker_up"
 DEADLINE = 1.0
 """Seconds a worker has to answer; well below Prometheus's scrape timeout."""
 
 
 def gather(directory: SlotDirectory, deadline: float = DEADLINE) -> list[Family]:
-    """Ask every slot's worker, and add `worker_up`.
+    """Ask every slot's worker, and add `sightglass_worker_up`.
 
     A worker that does not answer in time, or answers nonsense, is 0 there and is represented by what is known of its
-    totals. A slot without a worker has no `worker_up`, and its totals stay, or the sum over workers would fall when a
-    worker leaves. Nothing is added up across workers: one that is missing would look like a counter reset.
+    totals. A slot without a worker has no `sightglass_worker_up`, and its totals stay, or the sum over workers would
+    fall when a worker leaves. Nothing is added up across workers: one that is missing would look like a counter reset.
     """
     slots = directory.used()
     answers = _ask(directory, slots, deadline)
     families: list[Family] = []
+    kept: list[Family] = []
     up: list[Sample] = []
     for slot in slots:
         answer = answers.get(slot)
         if answer is not None:
-            up.append((series("worker_up", [], str(slot)), int(bool(answer)), ""))
-        families += answer or as_families(directory.read_totals(slot))
-    families.append(("worker_up", "gauge", "Whether the worker answered the scrape in time.", "", up))
+            up.append((series(UP, [], str(slot)), int(bool(answer)), ""))
+        if answer:
+            families += answer
+        else:
+            kept += as_families(directory.read_totals(slot))
+    # Last: where versions of an application disagree about a family's type, the one that runs now is told.
+    families += kept
+    families.append(
+        (
+            UP,
+            "gauge",
+            "Whether the gunicorn worker in this slot answered the scrape in time.",
+            "",
+            up,
+        )
+    )
     return families
 
 

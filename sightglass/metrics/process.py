@@ -9,8 +9,9 @@ import time
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from sightglass.metrics.conflicts import Conflicts
 from sightglass.metrics.families import Family, Totals, continued, from_registry
-from sightglass.metrics.requests import NAMES, RequestMetrics
+from sightglass.metrics.requests import RequestMetrics
 from sightglass.metrics.slots import SlotDirectory
 
 _SEND_TIMEOUT = 2.0  # seconds; longer than any gatherer waits
@@ -27,6 +28,7 @@ class ProcessMetrics:
         self.directory: SlotDirectory | None = None
         self.metrics = RequestMetrics()
         self._registry = registry
+        self._conflicts = Conflicts()
         self._inherited: Totals = {}
         self._lock = threading.Lock()
         self._listening = False
@@ -63,8 +65,9 @@ class ProcessMetrics:
         worker = str(self.slot)
         with self._lock:
             counted, state = self.metrics.families()
-            for family, own in from_registry(self._registry, worker, NAMES):
+            for family, own in self._conflicts.settle(from_registry(self._registry, worker)):
                 (counted if own else state).append(family)
+            counted += self._conflicts.families(worker)
             counted, totals = continued(counted, self._inherited)
             if self.directory is not None:
                 self.directory.write_totals(self.slot, totals)

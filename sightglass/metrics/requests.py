@@ -22,18 +22,16 @@ LAG_PERIOD = 1.0
 
 _LAG_WINDOW = 15  # measurements; longer than the usual 10 s between scrapes, so that no peak is missed
 
-NAMES = frozenset(
-    {
-        "http_requests",
-        "http_request_duration_seconds",
-        "http_request_size_bytes",
-        "http_response_size_bytes",
-        "http_requests_in_progress",
-        "event_loop_lag_seconds",
-        "app",
-    }
-)
-"""The families collected here; an app's own of the same name would make the exposition invalid."""
+FAMILIES = {
+    "http_requests": "counter",
+    "http_request_duration_seconds": "histogram",
+    "http_request_size_bytes": "histogram",
+    "http_response_size_bytes": "histogram",
+    "http_requests_in_progress": "gauge",
+    "event_loop_lag_seconds": "gauge",
+    "app": "info",
+}
+"""The type of each family collected here."""
 
 
 class _Histogram:

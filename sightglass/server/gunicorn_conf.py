@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sightglass.logs.lines import set_worker
-from sightglass.logs.setup import gunicorn_log_config
+from sightglass.logs.setup import gunicorn_log_config, protect_stack
 from sightglass.metrics import exporter
 from sightglass.server import halt  # noqa: F401 - before the fork: what one worker finds wrong is said once
 from sightglass.server.cpu_quota import usable_cpus
@@ -45,7 +45,7 @@ keepalive = 75
 max_requests = _settings.gunicorn_max_requests
 max_requests_jitter = max_requests // 10
 
-# X-Forwarded-For and -Proto count only from the proxy.
+# X-Forwarded-For and -Proto count only from the proxy; one known by its name is worker_class's to find.
 forwarded_allow_ips = _settings.forwarded_allow_ips
 
 # What NGINX lets through by default (large_client_header_buffers, 8 KiB); uvicorn has no limit of its own.
@@ -59,6 +59,7 @@ control_socket_disable = True
 
 # gunicorn's lines in the format of all others; its access log stays off, the instrumentation writes that line.
 logconfig_dict = gunicorn_log_config(_settings)
+protect_stack(_settings)
 accesslog = None
 loglevel = _settings.log_level.lower()
 

@@ -5,6 +5,8 @@ import inspect
 import sys
 import sysconfig
 import traceback
+from importlib.util import find_spec
+from pathlib import Path
 
 from starlette.types import ASGIApp
 
@@ -18,14 +20,21 @@ class AppLoadError(Exception):
     """One line: ``APP=value: what is wrong``."""
 
 
-def load_app(path: str) -> ASGIApp:
+def load_app(path: str, fallback: Path | None = None) -> ASGIApp:
     """Return the ASGI app at ``module:attribute``, dots allowed in both.
+
+    Args:
+        path: what ``APP`` says.
+        fallback: a directory that is on the import path only if what `path` names is nowhere else on it. At the path's
+            end it would hide a directory of the same name without an ``__init__.py`` (a namespace package, PEP 420).
 
     Raises:
         AppLoadError: the module cannot be imported, or the attribute is missing or no ASGI app.
 
     """
     module_name, _, attribute = path.partition(":")
+    if fallback is not None and find_spec(module_name.partition(".")[0]) is None:
+        sys.path.append(str(fallback))
     try:
         found = importlib.import_module(module_name)
     except SettingsError as error:  # the shipped service's own; its lines say all

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
-from sightglass.environment import exit_on_error, networks, read_settings, text, whole
+from sightglass.environment import exit_on_error, hosts, networks, path, read_settings, text, whole
 from sightglass.settings import Settings
 
 
@@ -13,6 +14,7 @@ class ServerSettings(Settings):
     """Which application gunicorn serves, and how."""
 
     app: str = text("api.main:app", "module:attribute of the ASGI app to serve", r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+    app_fallback_dir: Path | None = path(None, "a directory")
     port: int = whole(8000, 1, 65535, "a port number from 1 to 65535")
     web_concurrency: int | None = whole(None, 1, 64, "a whole number from 1 to 64; unset, what the CPU quota allows")
     gunicorn_timeout: int = whole(60, 5, 3600, "whole seconds from 5 to 3600")
@@ -30,6 +32,7 @@ class ServerSettings(Settings):
     forwarded_allow_ips: str = networks(
         "127.0.0.1,::1", "addresses and networks of the proxies, separated by commas, or *"
     )
+    forwarded_allow_names: tuple[str, ...] = hosts((), "host names of the proxies, separated by commas")
 
     def conflicts(self) -> Iterator[str]:
         """Name the fields whose values do not go with those of others."""

@@ -14,8 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Host, Mount
 from starlette.types import ASGIApp
 
-from sightglass.asgi.problem import MEDIA_TYPE, problem_body
-from sightglass.asgi.routes import iter_route_contexts
+from sightglass.problem import MEDIA_TYPE, problem_body
+from sightglass.routes import iter_route_contexts
 from sightglass.tracing import conventions
 
 RequestHook = Callable[[Any, Any], None]

@@ -26,9 +26,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Stack]:
-    """The service with two workers and Valkey beside it, without monitoring; the edge's limits are out of the way."""
+    """The service with two job processes and Valkey, without monitoring; the edge's limits are out of the way."""
     with running_stack(
         profiles=["valkey"], RATE_LIMIT="100000", RATE_BURST="100000", CONNECTION_LIMIT="1000",
-        WORKER_REPLICAS="2",
+        JOBS_REPLICAS="2",
     ) as running:  # fmt: skip
         yield running

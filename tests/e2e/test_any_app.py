@@ -31,7 +31,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """`examples/shop` in an image of its own, as the README says."""
     stack = Stack(
         tmp_path_factory.mktemp("shop"), profiles=[], APP="shop.main:app", API_CONTEXT="./examples/shop",
-        RATE_LIMIT="1000", APP_NAME="shop", WORKER_REPLICAS="0",
+        RATE_LIMIT="1000", APP_NAME="shop", JOBS_REPLICAS="0",
     )  # fmt: skip
     try:
         subprocess.run(["python3", "scripts/images.py"], cwd=stack.directory, check=True, capture_output=True)
@@ -59,10 +59,10 @@ def test_the_image_is_lean(shop: Stack) -> None:
     assert runtime.split() == ["sightglass"]
 
 
-def test_a_worker_that_is_not_there_is_said_in_one_line(shop: Stack) -> None:
-    result = shop.run("docker", "compose", "run", "--rm", "--no-deps", "-T", "worker")
+def test_jobs_that_nothing_works_on_are_said_in_one_line(shop: Stack) -> None:
+    result = shop.run("docker", "compose", "run", "--rm", "--no-deps", "-T", "jobs")
     assert result.returncode == 2
-    assert "WORKER_REPLICAS: there is no worker for APP=shop.main:app in this image; expected 0" in result.stderr
+    assert "JOBS_REPLICAS: nothing in this image works on jobs for APP=shop.main:app; expected 0" in result.stderr
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     shutil.copytree(ROOT / "tests" / "sample_app", code / "sample_app")
     stack = Stack(
         tmp_path_factory.mktemp("sample"), profiles=[], APP="sample_app.main:app", APP_DIR=str(code),
-        RATE_LIMIT="1000", WORKER_REPLICAS="0",
+        RATE_LIMIT="1000", JOBS_REPLICAS="0",
     )  # fmt: skip
     # What a container's user may read is the host's affair.
     for path in (code, *code.rglob("*")):
@@ -128,7 +128,7 @@ def test_a_failing_handler_is_one_500_and_says_nothing_of_the_client(sample: Sta
     def loggers() -> set[str]:
         return {json.loads(line)["logger"] for line in lines() if '"request_id":"failing"' in line}
 
-    eventually(lambda: {"nginx.access", "api.access", "uvicorn.error"} <= loggers(), lambda: str(loggers()))
+    eventually(lambda: {"nginx.access", "api.access", "api.error"} <= loggers(), lambda: str(loggers()))
     assert not [line for line in lines() if "marker-4711" in line]
 
 

@@ -13,7 +13,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.server.server import Server, wait_until
+from tests.server.server import Server
+from tests.support.waiting import awaited
 
 SECRET = "private4711"
 
@@ -51,7 +52,7 @@ def test_client_has_one_hash_in_every_worker(tmp_path: Path) -> None:
             thread.join()
             return {line["worker"] for line in server.access_lines()} == {"0", "1"}
 
-        wait_until(both_have_served)
+        awaited(both_have_served)
         assert len({line["client"] for line in server.access_lines()}) == 1
 
 
@@ -97,7 +98,7 @@ def test_client_that_leaves_with_all_announced_bytes_was_answered(tmp_path: Path
                 answer = b""
                 while b"1234567890" not in answer:
                     answer += client.recv(65536)
-        wait_until(lambda: len(server.access_lines()) == 2)
+        awaited(lambda: len(server.access_lines()) == 2)
         lines = {line["path"]: (line["status"], line["outcome"]) for line in server.access_lines()}
         assert lines == {"/whole": (200, "ok"), "/half": (499, "disconnected")}
 
@@ -174,7 +175,7 @@ def test_blocked_stdout_stops_no_request_and_the_loss_is_said(tmp_path: Path) ->
 
         thread = threading.Thread(target=read)
         thread.start()
-        wait_until(lambda: any("dropped" in line for line in received))
+        awaited(lambda: any("dropped" in line for line in received))
         assert server.stop() == 0
         thread.join(30)
     of_the_app = [line for line in received if line["logger"] == "sample_app.trouble"]

@@ -16,8 +16,8 @@ def write(directory: Path, **files: str) -> None:
 def test_use_and_limit(tmp_path: Path) -> None:
     write(tmp_path, memory__max="1000\n", memory__current="700\n", memory__stat="anon 500\ninactive_file 150\n")
     assert read(tmp_path) == {
-        "container_memory_working_set_bytes": 550,
-        "container_spec_memory_limit_bytes": 1000,
+        "sightglass_container_memory_working_set_bytes": 550,
+        "sightglass_container_spec_memory_limit_bytes": 1000,
     }
 
 

@@ -167,7 +167,7 @@ def test_what_a_scrape_has_seen_survives_a_kill(slots: SlotDirectory) -> None:
         child.kill()
         seen.append(value(gather(slots), series))
     assert seen == [4, 4, 8, 8, 12, 12]
-    assert value(gather(slots), 'worker_up{worker="0"}') is None
+    assert value(gather(slots), 'sightglass_worker_up{worker="0"}') is None
 
 
 def test_a_thousand_recycles_leave_one_series_and_three_files(slots: SlotDirectory) -> None:
@@ -195,13 +195,13 @@ def test_a_stopped_worker_is_down_and_still_told_of(slots: SlotDirectory) -> Non
     os.kill(children[0].pid, signal.SIGSTOP)
     os.waitpid(children[0].pid, os.WUNTRACED)  # the signal takes its time
     families = gather(slots)
-    assert value(families, 'worker_up{worker="0"}') == 0
-    assert value(families, 'worker_up{worker="1"}') == 1
+    assert value(families, 'sightglass_worker_up{worker="0"}') == 0
+    assert value(families, 'sightglass_worker_up{worker="1"}') == 1
     for worker in "01":
         assert value(families, f'http_requests_total{{method="GET",route="/x",status="200",worker="{worker}"}}') == 1
     assert value(families, 'http_requests_in_progress{worker="0"}') is None
     os.kill(children[0].pid, signal.SIGCONT)
-    assert value(gather(slots, deadline=10), 'worker_up{worker="0"}') == 1
+    assert value(gather(slots, deadline=10), 'sightglass_worker_up{worker="0"}') == 1
     for child in children:
         child.kill()
 
@@ -225,7 +225,7 @@ def test_a_full_queue_and_half_an_answer_count_as_down(slots: SlotDirectory) -> 
     thread.start()
     families = gather(slots, deadline=0.3)
     thread.join()
-    assert [value(families, f'worker_up{{worker="{slot}"}}') for slot in (0, 1)] == [0, 0]
+    assert [value(families, f'sightglass_worker_up{{worker="{slot}"}}') for slot in (0, 1)] == [0, 0]
     for end in (*listeners, *blockers):
         end.close()
 
@@ -251,7 +251,7 @@ def test_any_kind_of_number_may_be_counted(slots: SlotDirectory, amount: Any) ->
     registry.register(_Reports(amount))
     for _ in range(2):
         families = gather(slots)
-        assert value(families, 'worker_up{worker="0"}') == 1
+        assert value(families, 'sightglass_worker_up{worker="0"}') == 1
         assert value(families, 'orders_open{shop="a",worker="0"}') == float(amount)
         assert f'orders_open{{shop="a",worker="0"}} {float(amount)}\n' in expose(families).body.decode()
     heir = ProcessMetrics(registry)
@@ -283,7 +283,7 @@ def test_a_collector_that_reports_nonsense_is_left_out_alone(
     for _ in range(2):
         caplog.clear()
         families = gather(slots)
-        assert value(families, 'worker_up{worker="0"}') == 1
+        assert value(families, 'sightglass_worker_up{worker="0"}') == 1
         assert value(families, 'jobs_total{worker="0"}') == 3
         assert "orders_open" not in expose(families).body.decode()
         assert caplog.messages[0].startswith("collector _Reports failed: ")
@@ -295,11 +295,11 @@ def test_a_scrape_that_fails_in_a_worker_is_said_and_not_its_last(
     worker, _ = _serving(slots)
     with monkeypatch.context() as patch:
         patch.setattr(worker, "families", lambda: [object()])
-        assert value(gather(slots), 'worker_up{worker="0"}') == 0
+        assert value(gather(slots), 'sightglass_worker_up{worker="0"}') == 0
     assert [(r.levelno, r.getMessage()) for r in caplog.records] == [
         (logging.ERROR, "the metrics could not be told: ValueError")
     ]
-    assert value(gather(slots), 'worker_up{worker="0"}') == 1
+    assert value(gather(slots), 'sightglass_worker_up{worker="0"}') == 1
 
 
 def test_a_worker_without_descriptors_answers_when_it_has_some_again(
@@ -316,7 +316,7 @@ def test_a_worker_without_descriptors_answers_when_it_has_some_again(
     monkeypatch.setattr(socket.socket, "accept", scarce)
     monkeypatch.setattr("sightglass.metrics.process._PAUSE", 0.0)
     _serving(slots)
-    assert value(gather(slots, deadline=10), 'worker_up{worker="0"}') == 1
+    assert value(gather(slots, deadline=10), 'sightglass_worker_up{worker="0"}') == 1
     assert failures == []
 
 
@@ -349,9 +349,21 @@ def test_what_a_worker_sends_cannot_end_a_scrape(slots: SlotDirectory, answer: A
     families = gather(slots, deadline=10)
     thread.join()
     listener.close()
-    assert value(families, 'worker_up{worker="0"}') == 0
+    assert value(families, 'sightglass_worker_up{worker="0"}') == 0
     assert value(families, "jobs_total") == 3
     assert expose(families).body
+
+
+def test_type_of_a_family_is_that_of_the_workers_there_are(slots: SlotDirectory) -> None:
+    slots.write_totals(0, {"depth": ("counter", "", "", {'depth_total{worker="0"}': 3})})
+    registry = CollectorRegistry()
+    Gauge("depth", "Depth.", registry=registry).set(5)
+    worker = ProcessMetrics(registry)
+    worker.directory, worker.slot = slots, 1
+    worker.listen()
+    text = expose(gather(slots, deadline=10)).body.decode()
+    assert 'depth{worker="1"} 5.0' in text
+    assert "depth_total" not in text
 
 
 @pytest.mark.parametrize("content", [b"", b"(\x02\0\0\0half", marshal.dumps(7), marshal.dumps({"f": 7})])

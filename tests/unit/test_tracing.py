@@ -35,10 +35,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sightglass.asgi.health import Health
 from sightglass.asgi.middleware import Middleware
-from sightglass.asgi.routes import RouteTemplates
 from sightglass.context import current_request
 from sightglass.environment import read_settings
 from sightglass.metrics.process import ProcessMetrics
+from sightglass.routes import RouteTemplates
 from sightglass.settings import Settings
 from sightglass.tracing.asgi import TracedApp
 from tests.support.otlp_receiver import OtlpReceiver, values
@@ -243,7 +243,9 @@ def _with_a_plugin() -> FastAPI:
     return app
 
 
-@pytest.mark.parametrize("app", [sample_app, lambda: GZipMiddleware(sample_app()), _derived, _with_a_plugin], ids=str)
+@pytest.mark.parametrize(
+    "app", [sample_app, lambda: GZipMiddleware(sample_app()), _derived, _with_a_plugin], ids=lambda make: make.__name__
+)
 async def test_the_fastapi_instrumentation_makes_the_spans_of_a_fastapi_app(
     monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver, app: Callable[[], ASGIApp]
 ) -> None:
@@ -500,7 +502,7 @@ import sightglass
 sightglass.instrument(FastAPI())
 print("opentelemetry.sdk.trace" in sys.modules, "opentelemetry.instrumentation.asgi" in sys.modules)
 """
-    environment = {"PATH": os.environ["PATH"], "TRACING_ENABLED": tracing}
+    environment = {"PATH": os.environ["PATH"], "SIGHTGLASS_TRACING_ENABLED": tracing}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert result.stdout.split() == [tracing.title()] * 2
 

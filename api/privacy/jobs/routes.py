@@ -51,8 +51,8 @@ class Job(BaseModel):
     created: datetime
     started: datetime | None = Field(description="When the last attempt began.")
     finished: datetime | None
-    attempts: int = Field(ge=0, description="Those that ended with their worker are not among them.")
-    interruptions: int = Field(ge=0, description="Attempts that ended with their worker.")
+    attempts: int = Field(ge=0, description="Those that ended with their process are not among them.")
+    interruptions: int = Field(ge=0, description="Attempts that ended with their process.")
     media_type: str
     size: int = Field(ge=0, description="Bytes of the document as sent.")
     done: int = Field(ge=0, description="How many of them are redacted, noted every few seconds.")
@@ -126,7 +126,7 @@ def _record(job_id: str, received: Received, owner: str | None) -> Record:
 async def _accept(
     store: JobStore, queue: Queue, received: Sequence[Received], records: Sequence[Record]
 ) -> list[Record]:
-    """Make all of them jobs, or none, and name them to the workers; a job that already has an id is given instead.
+    """Make all of them jobs, or none, and and put them into the queue; a job that already has an id is given instead.
 
     Raises:
         OSError: there is no room.
@@ -148,7 +148,7 @@ async def _accept(
         try:
             await asyncio.to_thread(queue.put, record.id)
         except Exception as error:
-            # It is on disk: the workers' sweep names it as soon as the queue is there again.
+            # It is on disk: the job processes' sweep names it as soon as the queue is there again.
             logger.warning("the queue is not reachable: %s", type(error).__name__)
     return accepted
 
