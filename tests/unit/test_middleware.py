@@ -565,7 +565,7 @@ async def test_metrics_are_those_of_the_apps_registry_too() -> None:
     assert 'jobs_total{status="done",worker="0"} 3.0\n' in text
     assert "jobs_created" not in text
     assert text.count("# TYPE http_requests_total ") == 1
-    assert " 99" not in text
+    assert 'app_http_requests_total{worker="0"} 99.0\n' in text
 
 
 async def test_a_collector_that_fails_spares_the_others(caplog: pytest.LogCaptureFixture) -> None:
