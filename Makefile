@@ -4,8 +4,9 @@ COMPOSE := docker compose --profile monitoring
 VENV := .venv/bin
 # Tests that share a stack stay in one process; what is skipped is said, and which tests took longest.
 PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10
+DRAW := monitoring/draw
 
-.PHONY: help up deploy scale reload down logs ps credentials dev images bases check test test-long fuzz lint format lock
+.PHONY: help up deploy scale reload down logs ps credentials dev images bases draw check test test-long fuzz lint format lock
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +36,7 @@ credentials:  ## show Grafana's admin password
 	@$(COMPOSE) run --rm --no-deps -T --quiet-pull setup sh -c 'printf "Grafana: "; cat /run/credentials/grafana_admin_password; echo'
 
 dev:  ## the API alone on http://localhost:8000, reloading as you type
-	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/images.py python \
+	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/preflight.py && python3 scripts/images.py python \
 		&& docker compose -f docker-compose.dev.yml up --build
 
 images:  ## pull every image, or build its stand-in from OS packages
@@ -44,10 +45,14 @@ images:  ## pull every image, or build its stand-in from OS packages
 bases: images  ## the images an application's own Dockerfile stands on
 	@scripts/bases.sh
 
+draw: $(DRAW)/node_modules/.installed  ## draw a dashboard by Grafana's packages: make draw DASHBOARD=edge PROMETHEUS=http://… OUT=… MINUTES=30
+	@node $(DRAW)/draw.mjs $(if $(PROMETHEUS),--prometheus $(PROMETHEUS)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(OUT),--out $(OUT)) $(if $(DASHBOARD),grafana/dashboards/$(DASHBOARD).json,grafana/dashboards/*.json)
+
 check: $(VENV)/.installed  ## linters and unit tests, in a minute
 	@$(VENV)/pytest tests/unit --numprocesses 2 --quiet
 
-test: $(VENV)/.installed  ## every promise once, on real parts
+test: $(VENV)/.installed $(DRAW)/node_modules/.installed  ## every promise once, on real parts
 	@scripts/engine.sh
 	@$(PYTEST) --ignore=tests/long; exit $$?
 
@@ -72,3 +77,6 @@ lock: $(VENV)/.installed  ## renew requirements/*.txt from *.in, hashes included
 # Debian's python3 comes without venv and pip; then they are installed first.
 $(VENV)/.installed: requirements/test.txt
 	@scripts/venv.sh
+
+$(DRAW)/node_modules/.installed: $(DRAW)/package-lock.json
+	@scripts/draw.sh

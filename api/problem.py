@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from sightglass.asgi.problem import MEDIA_TYPE, problem_body, title_of
+from sightglass.problem import MEDIA_TYPE, problem_body, title_of
 
 
 class FieldProblem(BaseModel):

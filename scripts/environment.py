@@ -5,7 +5,6 @@ only: this runs before anything is installed.
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,11 +31,7 @@ def read(*names: str, env_file: Path | None = None) -> dict[str, str]:
     project = {"services": {"reader": {"image": "none", "environment": list(names)}}}
     chosen = ("--env-file", str(env_file)) if env_file else ()
     command = ("docker", "compose", "--project-directory", str(ROOT), *chosen, "--file", "-", "config", "--format=json")
-    # Neither the files nor the profiles of the real project.
-    environment = {n: v for n, v in os.environ.items() if n not in ("COMPOSE_FILE", "COMPOSE_PROFILES")}
-    result = subprocess.run(
-        command, input=json.dumps(project), capture_output=True, text=True, check=False, cwd=ROOT, env=environment
-    )
+    result = subprocess.run(command, input=json.dumps(project), capture_output=True, text=True, check=False, cwd=ROOT)
     if result.returncode != 0:
         raise SystemExit(result.stderr.strip())
     values = json.loads(result.stdout)["services"]["reader"]["environment"]

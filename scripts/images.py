@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # run as a program, what is beside this file has no package
-
-from scripts import environment, pulling  # noqa: E402
-from scripts.pulling import Outcome  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from scripts import environment, pulling
+from scripts.environment import ROOT
+from scripts.pulling import Outcome
 
 RECIPES = ROOT / "docker" / "images" / "Dockerfile"
 LOCAL = "sightglass-local"

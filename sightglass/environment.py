@@ -1,6 +1,7 @@
 """Settings read from environment variables: a dataclass whose fields each say what is allowed.
 
-A field ``log_level`` is the variable ``LOG_LEVEL``; an empty variable counts as unset. The standard library is enough:
+A field ``log_level`` is the variable ``SIGHTGLASS_LOG_LEVEL``, so that it does not meet one of the application's, and
+is told of as ``LOG_LEVEL``, its name in ``.env``; an empty variable counts as unset. The standard library is enough:
 this runs in the application's process, whose packages are its own.
 """
 
@@ -14,6 +15,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+
+PREFIX = "SIGHTGLASS_"
+# Names that others have given: OpenTelemetry's, and the one by which container platforms say where to listen. They
+# count without the prefix, too, where the one with it is unset.
+_STANDARD = re.compile(r"otel_.*|port").fullmatch
 
 _TRUTH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
@@ -124,6 +130,21 @@ def networks(default: str, expected: str) -> Any:
     return variable(default, read, expected)
 
 
+def hosts(default: tuple[str, ...], expected: str) -> Any:
+    """Declare host names, separated by commas."""
+
+    def read(value: str) -> tuple[str, ...]:
+        parts = tuple(part.strip() for part in value.split(","))
+        for part in parts:
+            _require(
+                part,
+                re.fullmatch(r"(?=.{1,253}\Z)[A-Za-z0-9_]([\w-]*\w)?(\.\w([\w-]*\w)?)*", part, re.ASCII) is not None,
+            )
+        return parts
+
+    return variable(default, read, expected)
+
+
 def read_settings(kind: type[S], environment: Mapping[str, str] | None = None) -> S:
     """Read the fields of a settings class from the environment.
 
@@ -131,20 +152,20 @@ def read_settings(kind: type[S], environment: Mapping[str, str] | None = None) -
         SettingsError: at least one variable has a value that is not allowed.
 
     """
-    given = {name: value for name, value in (os.environ if environment is None else environment).items() if value}
+    given = os.environ if environment is None else environment
     fields = {field.name: field for field in dataclasses.fields(kind)}
     values: dict[str, Any] = {}
     wrong: list[str] = []
-    for name, field in fields.items():
-        if name.upper() in given:
-            try:
-                values[name] = field.metadata["read"](given[name.upper()])
-            except ValueError:
-                wrong.append(name)
+    texts = {name: text for name in fields if (text := _text_of(name, given))}
+    for name, text in texts.items():
+        try:
+            values[name] = fields[name].metadata["read"](text)
+        except ValueError:
+            wrong.append(name)
     settings = kind(**values)
     wrong += [name for name in settings.conflicts() if name in values]
     if wrong:
-        raise SettingsError("\n".join(_line(name, given[name.upper()], fields[name]) for name in wrong))
+        raise SettingsError("\n".join(_line(name, texts[name], fields[name]) for name in wrong))
     return settings
 
 
@@ -161,6 +182,10 @@ def _require(value: T, allowed: bool) -> T:
     if not allowed:
         raise ValueError(value)
     return value
+
+
+def _text_of(name: str, given: Mapping[str, str]) -> str:
+    return given.get(PREFIX + name.upper(), "") or (given.get(name.upper(), "") if _STANDARD(name) else "")
 
 
 def _line(name: str, value: str, field: "dataclasses.Field[Any]") -> str:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 from sightglass.environment import Variables, choice, decimal, http_url, read_settings, text, truth, whole
@@ -14,6 +15,14 @@ from sightglass.environment import Variables, choice, decimal, http_url, read_se
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SAMPLERS = ("always_on", "always_off", "traceidratio")
 PARENTBASED = "parentbased_"
+
+
+def built_revision(noted: Path) -> str:
+    """Return the commit that an image's build has noted (Dockerfile); empty where there is none."""
+    return noted.read_text().strip() if noted.exists() else ""
+
+
+BUILT = built_revision(Path(__file__).resolve().parent.parent / "REVISION")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +34,8 @@ class Settings(Variables):
         "1 to 63 letters, digits, '.', '_' or '-', a letter or digit first",
         r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
     )
-    app_version: str = text("0.0.0+unknown", "any text; the image sets it")
-    app_revision: str = text("unknown", "any text; the image sets it")
+    app_version: str = text(BUILT[:7] or "0.0.0+unknown", "any text; the image sets it")
+    app_revision: str = text(BUILT or "unknown", "any text; the image sets it")
     environment: str = choice("production", "development", "staging", "production")
     log_level: str = choice("INFO", *LOG_LEVELS, fold=str.upper)
     log_format: Literal["json", "text"] = choice("json", "json", "text")

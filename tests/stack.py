@@ -26,7 +26,9 @@ from tests.support.waiting import DEADLINE as DEADLINE
 from tests.support.waiting import eventually as eventually
 
 ROOT = Path(__file__).resolve().parent.parent
-NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", "__pycache__", ".*_cache", ".hypothesis", "artifacts")
+NOT_COPIED = shutil.ignore_patterns(
+    ".git", ".venv", ".env", "__pycache__", ".*_cache", ".hypothesis", "artifacts", "node_modules"
+)
 PUBLISHED = ("HTTP_PORT", "HTTPS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT")
 
 

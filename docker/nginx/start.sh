@@ -39,10 +39,13 @@ SERVER_NAME=${SERVER_NAME:-}
 TRUSTED_PROXIES=${TRUSTED_PROXIES:-}
 CACHED_PATHS=${CACHED_PATHS:-}
 UPSTREAM_TIMEOUT=${UPSTREAM_TIMEOUT:-300}
+UPSTREAM_HEAD_BYTES=${UPSTREAM_HEAD_BYTES:-32768}
 HSTS_SECONDS=${HSTS_SECONDS:-31536000}
 TLS_CHECK_SECONDS=${TLS_CHECK_SECONDS:-10}
 NGINX_WORKERS=${NGINX_WORKERS:-2}
 HTTP3=${HTTP3:-false}
+UNDERSCORES_IN_HEADERS=${UNDERSCORES_IN_HEADERS:-true}
+CORS_ORIGINS=${CORS_ORIGINS:-}
 
 ranges='[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(/[0-9]{1,3})?'
 number RATE_LIMIT "$RATE_LIMIT" 1 1000000
@@ -57,6 +60,11 @@ case $HTTP3 in
 true | false) ;;
 *) refuse HTTP3 "$HTTP3" "true or false" ;;
 esac
+case $UNDERSCORES_IN_HEADERS in
+true) underscores=on ;;
+false) underscores=off ;;
+*) refuse UNDERSCORES_IN_HEADERS "$UNDERSCORES_IN_HEADERS" "true or false" ;;
+esac
 number CONNECTION_LIMIT "$CONNECTION_LIMIT" 1 65535
 number MAX_REQUEST_SIZE_BYTES "$MAX_REQUEST_SIZE_BYTES" 1024 10737418240
 number HTTPS_PORT "$HTTPS_PORT" 1 65535
@@ -65,7 +73,19 @@ matching SERVER_NAME "$SERVER_NAME" '[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a
     "host names in lower case, separated by spaces"
 matching TRUSTED_PROXIES "$TRUSTED_PROXIES" "$ranges" "addresses or CIDR ranges, separated by spaces"
 matching CACHED_PATHS "$CACHED_PATHS" '(/[A-Za-z0-9._~-]+)+/?' "paths, separated by spaces"
+if [ "$CORS_ORIGINS" != '*' ]; then
+    # As browsers send them (RFC 6454): in lower case, without a path, and without the port that the scheme implies.
+    host='[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]'
+    matching CORS_ORIGINS "$CORS_ORIGINS" "[a-z][a-z0-9+.-]*://($host)(:[1-9][0-9]{0,4})?" \
+        "* or origins in lower case, SCHEME://HOST[:PORT], separated by spaces"
+    for origin in $CORS_ORIGINS; do
+        case $origin in
+        http://*:80 | https://*:443) refuse CORS_ORIGINS "$origin" "no port that is the scheme's own: browsers leave it out" ;;
+        esac
+    done
+fi
 number UPSTREAM_TIMEOUT "$UPSTREAM_TIMEOUT" 1 86400
+number UPSTREAM_HEAD_BYTES "$UPSTREAM_HEAD_BYTES" 4096 1048576
 number HSTS_SECONDS "$HSTS_SECONDS" 0 999999999
 number TLS_CHECK_SECONDS "$TLS_CHECK_SECONDS" 1 3600
 number NGINX_WORKERS "$NGINX_WORKERS" 1 64
@@ -115,6 +135,17 @@ listens() { # parameters, further ones of QUIC's, which only one server may give
     echo "client_max_body_size $MAX_REQUEST_SIZE_BYTES;"
     echo "proxy_read_timeout ${UPSTREAM_TIMEOUT}s;"
     echo "proxy_send_timeout ${UPSTREAM_TIMEOUT}s;"
+    echo "underscores_in_headers $underscores;"
+    if [ "$CORS_ORIGINS" = '*' ]; then
+        echo "map '' \$cors_origin { default '*'; }"
+    else
+        echo "map \$http_origin \$cors_origin { default ''; $(each "\"%s\" \$http_origin;" $CORS_ORIGINS) }"
+    fi
+    if [ "${CORS_ORIGINS:-*}" = '*' ]; then vary=; else vary=Origin; fi
+    echo "map '' \$cors_vary { default '$vary'; }"
+    echo "map '' \$upstream_head_bytes { default $UPSTREAM_HEAD_BYTES; }"
+    echo "proxy_buffer_size $UPSTREAM_HEAD_BYTES;"
+    echo "proxy_buffers 8 $UPSTREAM_HEAD_BYTES;"
     if [ -n "$SERVER_NAME" ]; then
         echo "server { $(listens default_server '') include nginx/server/unknown-names.conf; }"
     fi

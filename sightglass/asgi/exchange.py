@@ -35,6 +35,7 @@ class Exchange:
     __slots__ = (
         "_disconnected",
         "_finished",
+        "_length",
         "_receive",
         "_send",
         "context",
@@ -71,6 +72,7 @@ class Exchange:
         self._send = send
         self._finished = finished
         self._disconnected = False
+        self._length: int | None = None  # of the response, as announced
 
     async def receive(self) -> Message:
         """Pass a message on to the app and count its bytes."""
@@ -127,18 +129,7 @@ class Request(Exchange):
     raises then).
     """
 
-    __slots__ = ("_length",)
-
-    def __init__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        context: RequestContext,
-        finished: Callable[[Exchange], None],
-    ) -> None:
-        super().__init__(scope, receive, send, context, finished)
-        self._length: int | None = None
+    __slots__ = ()
 
     async def receive(self) -> Message:
         """Pass a message on to the app and count its bytes."""

@@ -10,15 +10,15 @@ from sightglass.asgi.docs_assets import docs_assets
 from sightglass.asgi.health import Health
 from sightglass.asgi.health import health as default_health
 from sightglass.asgi.middleware import Middleware
-from sightglass.asgi.routes import RouteTemplates
 from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog, Unwritten
 from sightglass.metrics.container import CONTAINER_MEMORY as CONTAINER_MEMORY
 from sightglass.metrics.process import this_process
+from sightglass.routes import RouteTemplates
 from sightglass.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from sightglass.tracing.spans import Tracing
+    from sightglass.tracing.asgi import TracedApp
 
 
 def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health | None = None) -> ASGIApp:
@@ -56,13 +56,13 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
         route_of=route_of,
         access_log=AccessLog(settings),
         error_log=ErrorLog(settings),
-        tracing=_tracing(settings, route_of) if settings.tracing_enabled else None,
+        tracing=_traced(app, settings, route_of) if settings.tracing_enabled else None,
         docs=docs,
     )
 
 
-def _tracing(settings: Settings, route_of: Callable[[Scope], str]) -> "Tracing":
+def _traced(app: ASGIApp, settings: Settings, route_of: Callable[[Scope], str]) -> "TracedApp":
     # OpenTelemetry is an extra, and its import takes time and memory: only for those who trace.
-    from sightglass.tracing.spans import Tracing
+    from sightglass.tracing.asgi import TracedApp
 
-    return Tracing(settings, route_of)
+    return TracedApp(app, settings, route_of)

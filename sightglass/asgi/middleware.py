@@ -15,15 +15,15 @@ from sightglass.asgi.endpoints import METRICS, Endpoints, answer
 from sightglass.asgi.exchange import Connection, Exchange, Request
 from sightglass.asgi.health import Health
 from sightglass.asgi.lifespan import Lifespan
-from sightglass.asgi.problem import MEDIA_TYPE, problem_body
 from sightglass.context import RequestContext, current_request
 from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog
 from sightglass.metrics.process import ProcessMetrics
 from sightglass.metrics.requests import LAG_PERIOD
+from sightglass.problem import MEDIA_TYPE, problem_body
 
 if TYPE_CHECKING:
-    from sightglass.tracing.spans import Tracing
+    from sightglass.tracing.asgi import TracedApp
 
 _MARK = "sightglass.request"  # in the scope of a request that is already observed
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
@@ -40,7 +40,7 @@ class Middleware:
         route_of: finds the template of the route from the scope of a finished request.
         access_log: gets each request; None for no access log.
         error_log: gets each exception; None leaves them to the server.
-        tracing: wraps the app; None for no tracing.
+        tracing: the app with tracing around it; None for no tracing.
         docs: the files of API documentation; None for none.
 
     """
@@ -54,11 +54,11 @@ class Middleware:
         route_of: Callable[[Scope], str],
         access_log: AccessLog | None = None,
         error_log: ErrorLog | None = None,
-        tracing: "Tracing | None" = None,
+        tracing: "TracedApp | None" = None,
         docs: DocsAssets | None = None,
     ) -> None:
         self.app = app
-        self._inner = tracing.wrap(app) if tracing else app
+        self._inner: ASGIApp = tracing or app
         self._process = process
         self._metrics = process.metrics
         self._health = health
@@ -169,4 +169,4 @@ def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
     for name, value in headers:
         if name == b"x-request-id" and _REQUEST_ID(value):
             return value.decode("ascii")
-    return f"{random.getrandbits(128):032x}"
+    return random.randbytes(16).hex()  # noqa: S311 - an id, no secret

@@ -1,8 +1,4 @@
-"""The container's command, ``python -m sightglass.server``: gunicorn, once the settings are known to be right.
-
-gunicorn reads some variables (``WEB_CONCURRENCY``) while it is imported, with a traceback where one is wrong; so they
-are checked before it is.
-"""
+"""The container's command, ``python -m sightglass.server``: gunicorn, once the settings are known to be right."""
 
 import os
 import sys
@@ -11,15 +7,17 @@ from sightglass.server.settings import load_settings_or_exit
 
 CONFIGURATION = "python:sightglass.server.gunicorn_conf"
 APPLICATION = "sightglass.server.application:app"
+_READ_BY_GUNICORN = ("WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS")
 
 
 def main() -> None:
     """Check the settings and become gunicorn's arbiter; more arguments are passed on to it."""
     load_settings_or_exit()
-    if os.environ.get("WEB_CONCURRENCY") == "":  # unset to us, no number to gunicorn
-        del os.environ["WEB_CONCURRENCY"]
+    # The application's own: gunicorn makes defaults of them while it is imported, and stumbles over some values.
+    theirs = {name: os.environ.pop(name) for name in _READ_BY_GUNICORN if name in os.environ}
     from gunicorn.app.wsgiapp import run
 
+    os.environ.update(theirs)
     sys.argv = ["gunicorn", "--config", CONFIGURATION, *sys.argv[1:], APPLICATION]
     run()
 

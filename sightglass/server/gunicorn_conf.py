@@ -45,7 +45,7 @@ keepalive = 75
 max_requests = _settings.gunicorn_max_requests
 max_requests_jitter = max_requests // 10
 
-# X-Forwarded-For and -Proto count only from the proxy.
+# X-Forwarded-For and -Proto count only from the proxy; one known by its name is worker_class's to find.
 forwarded_allow_ips = _settings.forwarded_allow_ips
 
 # What NGINX lets through by default (large_client_header_buffers, 8 KiB); uvicorn has no limit of its own.

@@ -12,14 +12,14 @@ def main(port: str = "", path: str = "/ready") -> int:
     """Ask once; anything but a 200 within four seconds is a failure.
 
     Args:
-        port: whom to ask, on this host; empty for ``PORT``.
+        port: whom to ask, on this host; empty for ``SIGHTGLASS_PORT`` or ``PORT``.
         path: what for.
 
     Returns:
         0 if ready, 1 if not.
 
     """
-    address = ("127.0.0.1", int(port or os.environ.get("PORT") or 8000))
+    address = ("127.0.0.1", int(port or os.environ.get("SIGHTGLASS_PORT") or os.environ.get("PORT") or 8000))
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
     try:
         with socket.create_connection(address, timeout=4) as connection:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sightglass.environment import exit_on_error, networks, path, read_settings, text, whole
+from sightglass.environment import exit_on_error, hosts, networks, path, read_settings, text, whole
 from sightglass.settings import Settings
 
 
@@ -32,6 +32,7 @@ class ServerSettings(Settings):
     forwarded_allow_ips: str = networks(
         "127.0.0.1,::1", "addresses and networks of the proxies, separated by commas, or *"
     )
+    forwarded_allow_names: tuple[str, ...] = hosts((), "host names of the proxies, separated by commas")
 
     def conflicts(self) -> Iterator[str]:
         """Name the fields whose values do not go with those of others."""

@@ -18,6 +18,7 @@ from gunicorn.arbiter import Arbiter
 from uvicorn import Config, Server
 
 from sightglass.asgi.health import health
+from sightglass.server.forwarded import ProxiesByName
 from sightglass.server.halt import halt
 from sightglass.server.settings import load_settings
 
@@ -102,7 +103,8 @@ class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc]
         self.config.timeout_graceful_shutdown = seconds_to_finish(self.cfg.graceful_timeout, self._delay)
 
     async def _serve(self) -> None:
-        self.config.app = self.wsgi
+        names = load_settings().forwarded_allow_names
+        self.config.app = ProxiesByName(self.wsgi, names) if names else self.wsgi
         server = _GracefulServer(self.config, self, self._delay)
         # The base class leaves SIGQUIT, gunicorn's quick stop, without effect.
         asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, server.quit)

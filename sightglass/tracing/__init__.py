@@ -1,1 +1,1 @@
-"""Spans of sampled requests, and their way to the collector."""
+"""Spans of requests, and their way to the collector. OpenTelemetry is imported by these modules alone."""

@@ -144,7 +144,7 @@ def test_everything_is_there_before_the_first_request(start_edge: Callable[..., 
     families = {family.name: family for family in text_string_to_metric_families(start_edge().exposition())}
     assert set(families) == {
         "edge_http_requests", "edge_http_request_duration_seconds", "edge_cache_requests", "rate_limit_exceeded",
-        "edge_connections", "edge_reloads", "edge_metrics_dropped",
+        "edge_upstream_failures", "edge_connections", "edge_reloads", "edge_metrics_dropped",
     }  # fmt: skip
     assert all(family.documentation for family in families.values())
     zeros = {sample.name: sample.value for sample in families["rate_limit_exceeded"].samples}

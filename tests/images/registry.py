@@ -53,6 +53,7 @@ class Registry:
     manifests: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
     faults: dict[str, Fault] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    packed: dict[str, bytes] = field(default_factory=dict)  # layers that several images share are packed once
     over: threading.Event = field(default_factory=threading.Event)  # ends every stall
     address: str = ""
 
@@ -69,7 +70,7 @@ class Registry:
             "config": config,
             "rootfs": {"type": "layers", "diff_ids": [digest(layer) for layer in layers]},
         }
-        packed = [gzip.compress(layer, compresslevel=1, mtime=0) for layer in layers]
+        packed = [self._packed(layer) for layer in layers]
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
@@ -119,6 +120,12 @@ class Registry:
             found.times -= 1
         return found
 
+    def _packed(self, layer: bytes) -> bytes:
+        key = digest(layer)
+        if key not in self.packed:
+            self.packed[key] = gzip.compress(layer, compresslevel=1, mtime=0)
+        return self.packed[key]
+
     def _hold(self, media_type: str, blob: bytes) -> dict[str, Any]:
         self.blobs[digest(blob)] = blob
         return {"mediaType": media_type, "digest": digest(blob), "size": len(blob)}
@@ -127,7 +134,7 @@ class Registry:
 class Handler(BaseHTTPRequestHandler):
     """Answers what `docker pull` asks."""
 
-    protocol_version = "HTTP/1.1"
+    protocol_version = default_request_version = "HTTP/1.1"  # the answer to TLS too, by which an engine knows
     registry: Registry
 
     def do_GET(self) -> None:
@@ -169,6 +176,9 @@ class Handler(BaseHTTPRequestHandler):
     def _broken(self, kind: int | str, body: bytes) -> None:
         """Begin an answer that does not end, or only after a while."""
         self._head(200, "application/octet-stream", len(body), {})
+        if kind == "slow" and len(body) < 100_000:
+            self.wfile.write(body)
+            return
         if kind == "slow":  # never still for long, though all of it takes several times as long as that
             for n in range(SLOW_PIECES):
                 self.wfile.write(body[n * len(body) // SLOW_PIECES : (n + 1) * len(body) // SLOW_PIECES])

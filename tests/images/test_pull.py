@@ -8,7 +8,8 @@ from tests.images.registry import OTHER_ARCHITECTURE, Registry
 
 ALL = list(SERVICES)
 FIRST, *OTHERS = ALL
-# An engine asks twice about a manifest, and by itself again for a layer.
+# Some engines ask twice about a manifest, and all by themselves again for a layer; how often this program does is in
+# tests/unit/test_images.py.
 PASSING = [(503, "manifests", 2), (500, "manifests", 2), (401, "manifests", 2), (429, "manifests", 2),
            (503, "blobs", 1), ("drop", "blobs", 1)]  # fmt: skip
 
@@ -31,7 +32,7 @@ def test_a_fault_that_passes_leaves_nothing(
     registry.fail(machine.repository(FIRST), kind, times, part)
     result = machine.images()
     assert result.returncode == 0, result.stderr
-    assert machine.attempts(result) == [2 if part == "manifests" else 1, 1, 1]
+    assert machine.attempts(result)[1:] == [1, 1]
     assert machine.present() == ALL
     assert machine.env_file.read_text() == machine.told
 

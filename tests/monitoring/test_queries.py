@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 
-from monitoring.draw import draw
 from monitoring.live import Prometheus, Window, ask, choices, interpolate, panels, variables
 from tests.stack import ROOT, Stack, eventually
+from tests.support.drawing import PICTURES, draw
 
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "grafana/dashboards").glob("*.json"))}
 EMPTY_WHEN_HEALTHY = {("overview", "Firing alerts", "A")}  # and seen full in test_waking.py
 EMPTY_WHEN_HEALTHY_ANNOTATIONS = {"Alerts"}
-PICTURES = ROOT / "artifacts/dashboards"
 
 # Series of an API instance with two workers after the traffic below, of the edge, a job process: what a scrape costs.
 SERIES = {"api": 1000, "nginx": 300, "jobs": 150}
@@ -80,15 +79,13 @@ def long_window() -> Window:
     return Window(now - 3600, now)
 
 
-@pytest.mark.parametrize("name", DASHBOARDS)
-def test_every_dashboard_can_be_drawn(prometheus: Prometheus, name: str) -> None:
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    picture = PICTURES / f"{name}.png"
-    picture.unlink(missing_ok=True)
+def test_no_dashboard_of_the_running_stack_has_a_fault(prometheus: Prometheus, stack: Stack) -> None:
     lived = prometheus.instant("time() - prometheus_tsdb_lowest_timestamp_seconds")[0].points[-1][1]
-    now = time.time()
-    draw(DASHBOARDS[name], prometheus, Window(now - min(lived, 900), now), picture)
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    paths = sorted((ROOT / "grafana/dashboards").glob("*.json"))
+    drawn = draw(
+        stack.prometheus_url, *paths, to=time.time(), minutes=min(lived / 60, 15), out=PICTURES / "stack",
+    )  # fmt: skip
+    assert drawn.faults == []
 
 
 PAGE = (ROOT / "docs/promql.md").read_text()

@@ -96,7 +96,13 @@ def gunicorn(
     with (
         tempfile.TemporaryDirectory() as directory,
         Gunicorn(
-            Path(directory), *options, path=Path(__file__).parent, stdout=None, **settings, **(env or {})
+            Path(directory),
+            *options,
+            path=Path(__file__).parent,
+            stdout=None,
+            environment=None,
+            **settings,
+            **(env or {}),
         ) as server,
     ):
         server.wait_for_workers(workers)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +14,7 @@ from typing import Any, Self
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
+from sightglass.environment import PREFIX
 from sightglass.server.__main__ import APPLICATION
 from tests.stack import ROOT as ROOT
 from tests.stack import free_ports
@@ -21,27 +23,45 @@ from tests.support.waiting import awaited
 SECONDS = 30.0  # until an answer must have come; nothing here takes so long
 
 
+def prefixed(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return settings as a container's environment has them; OpenTelemetry's and Python's have names of their own."""
+    return {
+        name if name.startswith(("OTEL_", "PYTHON", "GUNICORN_CMD")) else PREFIX + name: value
+        for name, value in settings.items()
+    }
+
+
 class Server:
-    """Start it with settings as keywords; its lines are those of stdout so far."""
+    """Start it with settings as keywords, and variables of the application's; its lines are those of stdout so far."""
 
     def __init__(
-        self, directory: Path, *options: str, path: Path | None = None, stdout: int | None = None, **settings: str
+        self,
+        directory: Path,
+        *options: str,
+        path: Path | None = None,
+        stdout: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        **settings: str,
     ) -> None:
         self.port, self.metrics_port = free_ports(2)
         self._stdout = directory / "stdout"
         self._stderr = directory / "stderr"
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join(map(str, [path or ROOT / "tests", ROOT / "tests" / "server", ROOT])),
-            "APP": "sample_app.main:app",
-            "WEB_CONCURRENCY": "1",
-            "PORT": str(self.port),
-            "METRICS_PORT": str(self.metrics_port),
-        } | settings
+        variables = (
+            {
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": os.pathsep.join(map(str, [path or ROOT / "tests", ROOT / "tests" / "server", ROOT])),
+                "SIGHTGLASS_APP": "sample_app.main:app",
+                "SIGHTGLASS_WEB_CONCURRENCY": "1",
+                "SIGHTGLASS_PORT": str(self.port),
+                "SIGHTGLASS_METRICS_PORT": str(self.metrics_port),
+            }
+            | dict(environment or {})
+            | prefixed(settings)
+        )
         with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "-c", "python:loopback_conf", *options, APPLICATION],
-                env=environment,
+                env=variables,
                 cwd=directory,
                 stdout=out if stdout is None else stdout,
                 stderr=err,

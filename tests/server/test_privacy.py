@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.server.server import ROOT, Server
+from tests.server.server import ROOT, Server, prefixed
 from tests.support.waiting import awaited
 
 MARKER = "Marker4711"
@@ -80,7 +80,7 @@ def test_markers_are_nowhere(tmp_path: Path) -> None:
         with job_log.open("wb") as out:
             job_process = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.failing_app"],
-                env={**os.environ, **settings},
+                env={**os.environ, **prefixed(settings)},
                 cwd=ROOT,
                 stdout=out,
                 stderr=out,

@@ -8,7 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server.server import ROOT, Server
+from sightglass.environment import read_settings
+from sightglass.server.settings import ServerSettings
+from tests.server.server import ROOT, Server, prefixed
 from tests.support.waiting import awaited
 
 SHOP = """
@@ -85,7 +87,11 @@ def test_app_that_exits_while_it_starts_ends_the_start(tmp_path: Path) -> None:
 
 
 def test_an_empty_setting_counts_as_unset() -> None:
-    environment = {"PATH": os.environ["PATH"], "APP": "tests.sample_app.main:app", "WEB_CONCURRENCY": ""}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "SIGHTGLASS_APP": "tests.sample_app.main:app",
+        "SIGHTGLASS_WEB_CONCURRENCY": "",
+    }
     command = [sys.executable, "-m", "sightglass.server", "--check-config"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
@@ -120,6 +126,18 @@ def test_forwarded_address_counts_from_a_trusted_proxy_only(tmp_path: Path) -> N
     assert distrusting == same
 
 
+@pytest.mark.parametrize(
+    ("names", "believed"), [("localhost", True), ("nowhere.invalid,localhost", True), ("nowhere.invalid", False)]
+)
+def test_forwarded_address_counts_from_a_proxy_by_its_name(tmp_path: Path, names: str, believed: bool) -> None:
+    with Server(tmp_path, FORWARDED_ALLOW_IPS="192.0.2.1", FORWARDED_ALLOW_NAMES=names) as server:
+        server.get("/", headers={"x-forwarded-for": "198.51.100.9"})
+        server.get("/")
+        assert server.stop() == 0
+        forwarded, direct = (line["client"] for line in server.access_lines(route="/"))
+    assert (forwarded != direct) == believed
+
+
 def test_development_takes_changed_code_up(tmp_path: Path) -> None:
     code = tmp_path / "shop.py"
     code.write_text(SHOP)
@@ -142,3 +160,32 @@ def _says(server: Server) -> object:
         return server.get("/shop", headers={"connection": "close"}).json()
     except httpx.TransportError:  # between the two workers
         return None
+
+
+def test_the_applications_own_variables_are_its_own(tmp_path: Path) -> None:
+    (tmp_path / "theirs.py").write_text(
+        "import os\nfrom fastapi import FastAPI\napp = FastAPI()\n"
+        "@app.get('/environment')\ndef environment() -> dict[str, str]: return dict(os.environ)\n"
+    )
+    theirs = {
+        "ENVIRONMENT": "local", "LOG_LEVEL": "everything", "APP_NAME": "My App", "APP": "not ours", "PORT": "9000",
+        "QUEUE_URL": "amqp://broker", "RUNS_DIR": "", "METRICS_PORT": "none",
+        "TRACING_ENABLED": "maybe",
+    }  # fmt: skip
+    with Server(tmp_path, path=tmp_path, APP="theirs:app", environment=theirs) as server:
+        seen = server.get("/environment").json()
+    assert {name: seen.get(name) for name in theirs} == theirs
+
+
+def test_what_gunicorn_would_take_for_its_own_stops_nobody() -> None:
+    theirs = {"PATH": os.environ["PATH"], "WEB_CONCURRENCY": "auto", "FORWARDED_ALLOW_IPS": "nobody"}
+    environment = theirs | prefixed({"APP": "tests.sample_app.main:app"})
+    command = [sys.executable, "-m", "sightglass.server", "--check-config"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("prefix", ["", "SIGHTGLASS_"])
+def test_a_platforms_port_counts_where_ours_is_unset(prefix: str) -> None:
+    assert read_settings(ServerSettings, {f"{prefix}PORT": "9000"}).port == 9000
+    assert read_settings(ServerSettings, {"PORT": "9000", "SIGHTGLASS_PORT": "8000"}).port == 8000

@@ -10,12 +10,12 @@ from starlette.types import ASGIApp, Message, Scope
 
 from sightglass.asgi.health import Health
 from sightglass.asgi.middleware import Middleware
-from sightglass.asgi.routes import RouteTemplates
 from sightglass.context import RequestContext
 from sightglass.logs.access import AccessLog
 from sightglass.metrics.exposition import expose
 from sightglass.metrics.process import ProcessMetrics
 from sightglass.record import Record
+from sightglass.routes import RouteTemplates
 
 
 class Healthy(Health):

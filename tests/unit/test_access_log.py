@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sightglass.context import RequestContext
-from sightglass.environment import read_settings
+from sightglass.environment import PREFIX, read_settings
 from sightglass.logs.access import AccessLog, client_hash
 from sightglass.logs.lines import Fields, set_worker
 from sightglass.logs.writer import LogWriter
@@ -34,11 +34,15 @@ FIELDS = [
 ]
 
 
+def settings_of(**variables: str) -> Settings:
+    return read_settings(Settings, {PREFIX + name: value for name, value in variables.items()})
+
+
 class Written:
     def __init__(self, path: Path, log_format: str = "json", log_level: str = "INFO") -> None:
         self._path = path
         self._writer = LogWriter(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
-        self._log = AccessLog(read_settings(Settings, {"LOG_FORMAT": log_format, "LOG_LEVEL": log_level}), self._writer)
+        self._log = AccessLog(settings_of(LOG_FORMAT=log_format, LOG_LEVEL=log_level), self._writer)
         self.context = RequestContext("request-1")
 
     def text(self, **changes: Any) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from api.settings import Settings
+from sightglass.environment import PREFIX
 from sightglass.server.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -36,7 +37,15 @@ EDGE = dict(re.findall(r"^([A-Z_]+)=\$\{\1:-(.*)\}$", START, re.MULTILINE))
 
 FOR_COMPOSE_ITSELF = {"COMPOSE_FILE"}
 BUILD_ARGUMENTS = {"PYTHON_IMAGE"}  # the others are set by make up, or the shell's own
-SET_BY_THE_IMAGE = {"APP_FALLBACK_DIR", "APP_VERSION", "APP_REVISION", "PORT", "METRICS_PORT", "FORWARDED_ALLOW_IPS"}
+SET_BY_THE_IMAGE = {
+    "APP_FALLBACK_DIR",
+    "APP_VERSION",
+    "APP_REVISION",
+    "PORT",
+    "METRICS_PORT",
+    "FORWARDED_ALLOW_IPS",
+    "FORWARDED_ALLOW_NAMES",
+}
 # The Compose file has an empty file or directory for "not given", a version that only it should name, or another
 # default while developing.
 SHOWN_EMPTY = {
@@ -81,5 +90,21 @@ def test_containers_hold_the_processes_and_threads_that_may_be_asked_for() -> No
 
 
 def test_every_setting_reaches_the_api_and_the_edge() -> None:
-    assert set(FIELDS) - SET_BY_THE_IMAGE <= set(SERVICES["api"]["environment"])
+    assert set(FIELDS) - SET_BY_THE_IMAGE <= {name.removeprefix(PREFIX) for name in SERVICES["api"]["environment"]}
     assert set(EDGE) <= set(SERVICES["nginx"]["environment"])
+
+
+def test_the_compose_files_stay_readable() -> None:
+    for text in (PRODUCTION, DEVELOPMENT):
+        assert len(text.splitlines()) < 330
+    profiles = {p for s in yaml.safe_load(PRODUCTION)["services"].values() for p in s.get("profiles", [])}
+    assert profiles == {"monitoring", "${GRAFANA_PROFILE:-monitoring}"}  # any other is a file of its own
+
+
+def test_every_service_of_every_file_is_hardened() -> None:
+    files = [ROOT / "docker-compose.prod.yml", *(path for path in INCLUDED if path != FORMER), FORMER]
+    for path in files:
+        for name, service in yaml.safe_load(path.read_text()).get("services", {}).items():
+            extends = service["extends"]
+            assert (path.parent / extends["file"]).resolve() == ROOT / "docker" / "hardened.yml", name
+            assert extends["service"] == "hardened"

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -19,9 +20,10 @@ from api.privacy.formats import document, ndjson
 from api.privacy.formats import xml as xml_format
 from api.privacy.formats.charset import find_charset
 from api.privacy.formats.document import DocumentError
+from api.privacy.formats.media import CSV, MEDIA_TYPES, NDJSON, TEXT, TEXT_XML, TSV, XML
 from api.privacy.formats.redaction import make_redactor
 from api.privacy.model import load
-from api.privacy.redactor import CSV, MEDIA_TYPES, NDJSON, TEXT, XML, Find
+from api.privacy.redactor import Find
 from tests.support.service import words
 
 settings.register_profile("formats", deadline=None)  # no test is of the machine's speed
@@ -33,8 +35,15 @@ MARK = "\ufeff"
 ZAPHOD = words(WORD)
 
 
-def run(kind: str, data: bytes, cuts: Iterable[int] = (), charset: str | None = None, find: Find = ZAPHOD) -> bytes:
-    redactor = make_redactor(kind, charset, find)
+def run(
+    kind: str,
+    data: bytes,
+    cuts: Iterable[int] = (),
+    charset: str | None = None,
+    find: Find = ZAPHOD,
+    delimiter: str | None = None,
+) -> bytes:
+    redactor = make_redactor(kind, charset, find, delimiter)
     edges = sorted({0, len(data), *(cut for cut in cuts if 0 < cut < len(data))})
     parts = [part for start, end in itertools.pairwise(edges) for part in redactor.feed(data[start:end])]
     parts += redactor.finish()
@@ -128,6 +137,86 @@ def test_odd_first_lines_tell_the_delimiter(document: str, step: int) -> None:
     assert run(CSV, data, range(step, len(data), step), find=find).decode() == hidden(document)
     if WORD in document:
         assert WORD in "".join(seen).split("\n")  # a cell of its own
+
+
+# Each cell that holds the word is to be found as a cell of its own.
+TABLES = [
+    "Report, made by sales\nA;Zaphod\n",
+    'Report, made by sales\n"A";"Zaphod"\n',
+    '# exported 2024, by tool, v2\n"Zaphod";"x"\n',
+    "# exported 2024, by tool, v2\n#\n\nName;Zaphod\nx;y\nx;y\n",
+    'Name;Amount, EUR;Date, local\n"Muller";"1,50";"01.02.2024"\nZaphod;1,50;"Mo, Tu"\n',
+    "Name;Amount, EUR;Date, local\nZaphod;1;2",
+    "1,5;2,5;Zaphod\n3,5;4,5;b\n",
+    "Name\tAmount, EUR\nZaphod\t1,50\nb\t2,50\n",
+    "Title | of; it, all\na|b|c\nd|Zaphod|f\n",
+    "a,b\nx; y,Zaphod\nw; z,v\n",
+    '"Sales; 2024"\n"a; b",Zaphod\n"c; d",e\n',
+    "sep=;\na,b;Zaphod\nc,d,e;f\n",
+    "sep=,\r\na;b,Zaphod\r\nc;d,e;f\r\n",
+    '"sep=|"\na;b|Zaphod\nc;d|e;f\n',
+    "SEP=^\na;b,c^Zaphod\n",
+    "sep=\t\na;b\tZaphod\n",
+    f"{MARK}sep=;\na,b;Zaphod\n",
+    f"{MARK}Report, of all\nA;Zaphod\nB;c\n",
+    "a;b;Zaphod" + "\nx, y;2;3" * 10_000,
+    "Zaphod\n",
+]
+
+
+def seen_cells(data: bytes, step: int, **options: Any) -> tuple[bytes, set[str]]:
+    seen: list[str] = []
+
+    def find(text: str) -> list[Finding]:
+        seen.append(text)
+        return ZAPHOD(text)
+
+    return run(CSV, data, range(step, len(data), step), find=find, **options), set("\n".join(seen).split("\n"))
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("step", [1, 7, 100_000])
+def test_the_delimiter_is_what_parts_most_rows_alike(table: str, step: int) -> None:
+    if step == 1 and len(table) > 1000:
+        step = 64
+    result, cells = seen_cells(table.encode(), step)
+    assert result.decode() == hidden(table)
+    assert WORD in cells
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "table"),
+    [
+        (";", "a,b;Zaphod\nc,d\ne,f\n"),
+        (",", "a;b,Zaphod\nc;d\ne;f\n"),
+        ("\t", "a,b\tZaphod\nc,d\ne,f\n"),
+        (":", "a,b:Zaphod\nc,d:e\n"),
+        ("^", 'a,b^"Zaphod"\n"^"^e\n'),
+        (" ", "a,b Zaphod\n"),
+        ("\x1f", "a,b\x1fZaphod\n"),
+        (";", "sep=,\na,b;Zaphod\n"),
+    ],
+)
+def test_a_delimiter_that_is_said_is_the_delimiter(delimiter: str, table: str) -> None:
+    result, cells = seen_cells(table.encode(), 3, delimiter=delimiter)
+    assert result.decode() == hidden(table)
+    assert WORD in cells
+
+
+@given(
+    st.lists(st.lists(st.text("ab .'1", max_size=6), min_size=3, max_size=3), min_size=3, max_size=8),
+    st.lists(st.text("ab ,'", min_size=1, max_size=20), max_size=2),
+    st.sampled_from(";\t|"),
+)
+def test_titles_and_commas_within_cells_do_not_hide_the_table(
+    rows: list[list[str]], titles: list[str], delimiter: str
+) -> None:
+    rows[-1][1] = WORD
+    rows[0] = [f"{cell}, EUR" for cell in rows[0]]
+    text = "".join(f"{title}\n" for title in titles) + "".join(delimiter.join(row) + "\n" for row in rows)
+    for step in (5, 1000):
+        result, cells = seen_cells(text.encode(), step)
+        assert (result.decode(), WORD in cells) == (hidden(text), True)
 
 
 values = st.recursive(
@@ -590,6 +679,6 @@ def test_names_of_charsets_leave_nothing_behind() -> None:
 
 
 def test_every_format_has_its_media_types() -> None:
-    assert set(MEDIA_TYPES.values()) == {TEXT, CSV, NDJSON, XML}
+    assert set(MEDIA_TYPES) == {TEXT, CSV, TSV, NDJSON, XML, TEXT_XML}
     assert ndjson.SCALAR.findall('{"a":-1.5e3}') == ['"a"', "-1.5e3"]
     assert xml_format.MAX_DEPTH == 1000

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from gunicorn.config import Config
 
-from sightglass.environment import SettingsError
+from sightglass.environment import PREFIX, SettingsError
 from sightglass.server import cpu_quota
 from sightglass.server.settings import load_settings
 from sightglass.server.worker_class import seconds_to_finish
+
+pytestmark = pytest.mark.usefixtures("loggers")  # the configuration configures them
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +25,7 @@ def fresh_settings() -> Iterator[None]:
 
 def configuration(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Any]:
     for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(PREFIX + name, value)
     load_settings.cache_clear()
     return runpy.run_module("sightglass.server.gunicorn_conf")
 
@@ -85,6 +87,11 @@ def test_recycling_is_off_unless_asked_for_and_then_spread(monkeypatch: pytest.M
         ("FORWARDED_ALLOW_IPS", "proxy"),
         ("FORWARDED_ALLOW_IPS", "10.0.0.1/8"),
         ("FORWARDED_ALLOW_IPS", "*,10.0.0.1"),
+        ("FORWARDED_ALLOW_NAMES", "nginx app"),
+        ("FORWARDED_ALLOW_NAMES", "nginx,"),
+        ("FORWARDED_ALLOW_NAMES", "*"),
+        ("FORWARDED_ALLOW_NAMES", "http://nginx"),
+        ("FORWARDED_ALLOW_NAMES", "10.0.0.0/8"),
         ("GUNICORN_MAX_REQUESTS", "many"),
         ("OTEL_TRACES_SAMPLER", "sometimes"),
         ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
@@ -105,7 +112,7 @@ def test_recycling_is_off_unless_asked_for_and_then_spread(monkeypatch: pytest.M
     ],
 )
 def test_wrong_value_is_refused_with_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    monkeypatch.setenv(name, value)
+    monkeypatch.setenv(PREFIX + name, value)
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert str(caught.value).startswith(f"{name}={value}: not allowed; expected ")
@@ -114,7 +121,7 @@ def test_wrong_value_is_refused_with_one_line(monkeypatch: pytest.MonkeyPatch, n
 
 @pytest.mark.parametrize("value", ["*", "10.0.0.0/8", "10.0.0.1, fd00::/8"])
 def test_proxies_may_be_addresses_networks_or_all(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", value)
+    monkeypatch.setenv(PREFIX + "FORWARDED_ALLOW_IPS", value)
     assert load_settings().forwarded_allow_ips == value.replace(" ", "")
 
 

@@ -29,8 +29,8 @@ from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import Runner, sweep
 from api.privacy.jobs.store import DRAFT_AGE, JobStore, Record, Status, now
 from api.settings import Settings
-from sightglass.asgi.problem import MEDIA_TYPE
 from sightglass.context import RequestContext, current_request
+from sightglass.problem import MEDIA_TYPE
 from tests.support.service import StubModel, eventually, metric, serving, words
 
 MARKER = "Marker4711"
@@ -562,7 +562,7 @@ def test_a_job_process_without_a_model_says_so_and_stays(jobs: Jobs, tmp_path: P
         "import logging; from threading import Event; from api.privacy.jobs.process import work; "
         "from api.settings import load_settings; logging.basicConfig(); work(load_settings(), Event())"
     )
-    environment = {**os.environ, "MODEL_PATH": "/nowhere", "RUNS_DIR": str(tmp_path)}
+    environment = {**os.environ, "SIGHTGLASS_MODEL_PATH": "/nowhere", "SIGHTGLASS_RUNS_DIR": str(tmp_path)}
     log = tmp_path / "log"
     with log.open("wb") as said:
         process = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=ROOT, stderr=said)
@@ -580,7 +580,7 @@ def test_a_job_process_clears_up_while_the_queue_is_gone(tmp_path: Path) -> None
     os.utime(left, (0, 0))
     with socket.socket() as nobody, (tmp_path / "log").open("wb") as said:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
-        environment = {**os.environ, "QUEUE_URL": f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"}
+        environment = {**os.environ, "SIGHTGLASS_QUEUE_URL": f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"}
         command = [sys.executable, "-m", "tests.support.stub_job_process", str(tmp_path)]
         process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=said)
         try:

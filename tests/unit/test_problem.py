@@ -3,8 +3,8 @@ from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
 from api.problem import install_problem_handlers
-from sightglass.asgi.problem import MEDIA_TYPE
 from sightglass.context import RequestContext, current_request
+from sightglass.problem import MEDIA_TYPE
 
 
 def app() -> FastAPI:

@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 # From the ground up: a room knows those before it only.
-ROOMS = ["environment", "context", "settings", "record", "logs", "metrics", "tracing", "asgi", "server"]
+BASE = ["environment", "context", "settings", "record", "problem", "routes"]
+ROOMS = [*BASE, "logs", "metrics", "tracing", "asgi", "server"]
 # What is put together there may be taken from everywhere in the package's face.
 FACE = ROOT / "sightglass" / "__init__.py"
 

@@ -9,9 +9,10 @@ from api.privacy.coding import Decompressor
 from api.privacy.findings import Finding, merge, redact
 from api.privacy.formats.csv import CsvParser
 from api.privacy.formats.document import Parser, Segment, Token
+from api.privacy.formats.media import CSV, TEXT, TEXT_XML, TSV, XML
 from api.privacy.formats.ndjson import NdjsonParser
 from api.privacy.formats.xml import XmlParser
-from api.privacy.redactor import CHUNK, MEDIA_TYPES, SURROGATES, Find, Redactor, TextRedactor
+from api.privacy.redactor import CHUNK, SURROGATES, Find, Redactor, TextRedactor
 from api.privacy.scanner import WINDOW, Piece, Scanner
 
 MAX_HELD = 4 * 1024 * 1024
@@ -20,16 +21,22 @@ TOKEN, ENTRY = 64, 512
 """Bytes, about, that a part takes beside its characters: one that is not searched, one that is."""
 
 
-def make_redactor(media_type: str, charset: str | None, find: Find) -> Redactor:
-    """Choose by one of `MEDIA_TYPES` and one of `CHARSETS`, which is UTF-8 or the XML's own when there is none."""
-    match MEDIA_TYPES[media_type]:
-        case "text/plain":
-            return TextRedactor(charset or "utf-8", find)
-        case "text/csv":
-            return StructuredRedactor(CsvParser(charset or "utf-8"), charset or "utf-8", find)
-        case "application/x-ndjson":
-            return StructuredRedactor(NdjsonParser(charset or "utf-8"), charset or "utf-8", find)
-    return StructuredRedactor(XmlParser(charset), "utf-8", find)
+def make_redactor(media_type: str, charset: str | None, find: Find, delimiter: str | None = None) -> Redactor:
+    """Choose by one of `MEDIA_TYPES` and one of `CHARSETS`, which is UTF-8 or the XML's own when there is none.
+
+    `delimiter` is a table's, which otherwise tells it by itself.
+    """
+    if media_type in {XML, TEXT_XML}:
+        return StructuredRedactor(XmlParser(charset), "utf-8", find)
+    charset = charset or "utf-8"
+    if media_type == TEXT:
+        return TextRedactor(charset, find)
+    parser: Parser = NdjsonParser(charset)
+    if media_type == CSV:
+        parser = CsvParser(charset, delimiter)
+    elif media_type == TSV:
+        parser = CsvParser(charset, delimiter or "\t", quotes=False)
+    return StructuredRedactor(parser, charset, find)
 
 
 def redact_file(source: BinaryIO, decompressor: Decompressor, redactor: Redactor) -> Iterator[bytes]:

@@ -27,7 +27,7 @@ EXPIRE_INTERVAL = 60.0
 SWEEP_SHARE = 0.05
 """Of a process's time, at most: a sweep reads every job there is, 30 µs each."""
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("api.privacy.jobs.process")  # it runs as __main__
 
 
 def work(settings: Settings, stopping: Event, load: Callable[[Path | None], Model] = load_model) -> None:
@@ -77,12 +77,13 @@ def main() -> None:
     if not settings.tracing_enabled:
         work(settings, Event())
         return
-    from sightglass.tracing.spans import Tracing  # OpenTelemetry, for those who trace
+    # OpenTelemetry, for those who trace
+    from sightglass.tracing.provider import shut_down, start_provider
+    from sightglass.tracing.sampling import Sampling
 
-    tracing = Tracing(settings, lambda _: "")
-    tracing.start()
+    provider = start_provider(settings, Sampling(settings).sampler())
     work(settings, Event())
-    tracing.shutdown()
+    shut_down(provider)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,8 @@ class Runner:
         record = claim.record
         if record.language not in self._model.languages:
             raise DocumentError("The job process's model does not have the language")
-        redactor = make_redactor(record.media_type, record.charset, partial(self._find, record))
+        find = partial(self._find, record)
+        redactor = make_redactor(record.media_type, record.charset, find, record.delimiter)
         decompressor = Decompressor(record.coding, self._settings.max_request_size_bytes)
         part = claim.directory / f"{RESULT}.part"
         try:

@@ -59,6 +59,7 @@ class Record(BaseModel):
     coding: str
     language: str
     min_confidence: float
+    delimiter: str | None = None
     owner: str | None
     digest: str
     batch: str | None = None

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.routing import PARAM_REGEX, BaseRoute, Host, Mount, compile_path
 
 try:
-    from fastapi.routing import iter_route_contexts
+    from fastapi.routing import iter_route_contexts as iter_route_contexts
 except ImportError:  # no FastAPI, or one before 0.137, whose routes have their routers' prefixes in them
 
     def iter_route_contexts(routes: Any) -> Iterator[Any]:  # type: ignore[misc]
