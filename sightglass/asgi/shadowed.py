@@ -11,7 +11,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Scope
 
 from sightglass.asgi.health import SharedCheck
-from sightglass.asgi.routes import templates
+from sightglass.routes import templates
 
 logger = logging.getLogger(__name__)
 
