@@ -75,6 +75,14 @@ class RouteTemplates:
         return templates
 
 
+def templates(app: Any) -> frozenset[str]:
+    """Return the templates of the app's routes and mounts; none of routes of a kind that is not known."""
+    try:
+        return frozenset(template.removesuffix("/{path:path}") for _, template in _walk(_routes(app), ""))
+    except Exception:
+        return frozenset()
+
+
 def _compile(template: str) -> tuple[re.Pattern[str], str]:
     """Return what matches the template's paths, and the template without its convertors."""
     # A mount and what is mounted may give their parameters one name, which no regex can.

@@ -8,11 +8,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sightglass.asgi.docs_assets import ROUTE, DocsAssets
 from sightglass.asgi.health import Health
+from sightglass.asgi.shadowed import Shadowed, find_shadowed
 from sightglass.metrics.exposition import expose
 from sightglass.metrics.families import Family
 from sightglass.metrics.gather import gather
 from sightglass.metrics.process import ProcessMetrics
 
+LIVENESS = "/health"
+READINESS = "/ready"
 METRICS = "/metrics"
 """The one path whose requests are not counted: a scrape would change what it reads."""
 
@@ -31,7 +34,12 @@ class Endpoints:
         self._process = process
         self._health = health
         self._docs = docs
-        self._apps: dict[str, ASGIApp] = {"/health": self._liveness, "/ready": self._readiness, METRICS: self._metrics}
+        self._shadowed: dict[str, Shadowed] = {}
+        self._apps: dict[str, ASGIApp] = {
+            LIVENESS: self._liveness,
+            READINESS: self._readiness,
+            METRICS: self._metrics,
+        }
 
     def find(self, scope: Scope) -> ASGIApp | None:
         """Return the app that answers an HTTP request, None when it is not for one of these."""
@@ -46,11 +54,26 @@ class Endpoints:
         path: str = scope["path"]
         return path if path in self._apps else ROUTE
 
+    def look_behind(self, app: ASGIApp) -> None:
+        """Find the app's own routes at these paths: those about its health are asked, too, from now on."""
+        self._shadowed = find_shadowed(app, (LIVENESS, READINESS), (METRICS,))
+
     async def _liveness(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        await _answer_json(send, *await self._health.liveness())
+        (status, body), reason = await asyncio.gather(self._health.liveness(), self._own_reason(scope))
+        if reason is not None:
+            status, body = 503, {**body, "status": "unhealthy", "reasons": [reason]}
+        await _answer_json(send, status, body)
 
     async def _readiness(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        await _answer_json(send, *await self._health.readiness())
+        (status, body), reason = await asyncio.gather(self._health.readiness(), self._own_reason(scope))
+        if reason is not None:
+            status, body = 503, {"ready": False, "reasons": [*body.get("reasons", ()), reason]}
+        await _answer_json(send, status, body)
+
+    async def _own_reason(self, scope: Scope) -> str | None:
+        shadowed = self._shadowed.get(scope["path"])
+        reason = await shadowed.reason(scope) if shadowed is not None else None
+        return None if reason is None else f"application: {reason}"
 
     async def _metrics(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         accept = b", ".join(value for name, value in scope["headers"] if name == b"accept")

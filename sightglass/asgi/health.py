@@ -27,7 +27,7 @@ class Health:
     def __init__(self, version: str | None = None) -> None:
         self._version = version
         self._started = time.monotonic()
-        self._checks: dict[str, _Check] = {}
+        self._checks: dict[str, SharedCheck] = {}
         self._live: set[str] = set()
         self._shutting_down = False
 
@@ -42,7 +42,7 @@ class Health:
             live: whether the process should be restarted when the check fails: it decides `liveness` too.
 
         """
-        self._checks[name] = _Check(name, check)
+        self._checks[name] = SharedCheck(name, check)
         self._live.discard(name)
         if live:
             self._live.add(name)
@@ -76,7 +76,9 @@ class Health:
         return 200, {"ready": True}
 
 
-class _Check:
+class SharedCheck:
+    """A check with a limit of time, run once for all who ask at the same time."""
+
     def __init__(self, name: str, check: Check) -> None:
         self.name = name
         self._check = check
@@ -106,7 +108,7 @@ class _Check:
         return None if result is None or result else "failed"
 
 
-async def _run(checks: list[_Check]) -> dict[str, str]:
+async def _run(checks: list[SharedCheck]) -> dict[str, str]:
     reasons = await asyncio.gather(*(check.reason() for check in checks))
     return {check.name: reason for check, reason in zip(checks, reasons, strict=True) if reason is not None}
 

@@ -139,6 +139,7 @@ class Middleware:
 
     async def _start(self) -> None:
         self._process.listen()
+        self._endpoints.look_behind(self.app)
         if self._tracing is not None:
             self._tracing.start()
         self._lag_task = asyncio.create_task(self._measure_lag())

@@ -18,6 +18,7 @@ from gunicorn.arbiter import Arbiter
 from uvicorn import Config, Server
 
 from sightglass.asgi.health import health
+from sightglass.logs import writer
 from sightglass.server.forwarded import ProxiesByName
 from sightglass.server.halt import halt
 from sightglass.server.settings import load_settings
@@ -101,6 +102,19 @@ class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._delay = load_settings().shutdown_delay
         self.config.timeout_graceful_shutdown = seconds_to_finish(self.cfg.graceful_timeout, self._delay)
+
+    def init_signals(self) -> None:
+        """Take SIGABRT, too: the arbiter's word to a worker that hangs."""
+        super().init_signals()
+        signal.signal(signal.SIGABRT, self._aborted)
+
+    def _aborted(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        # What blocks the event loop runs in the context of its request. It never gets here where it holds the
+        # interpreter, too: then the arbiter kills.
+        self.log.critical("the event loop was blocked here", stack_info=True)
+        writer.stdout.flush()
+        signal.signal(sig, signal.SIG_DFL)
+        os.kill(os.getpid(), sig)
 
     async def _serve(self) -> None:
         names = load_settings().forwarded_allow_names

@@ -266,9 +266,9 @@ def _process(world: World, stop: float = LENGTH, **at: Any) -> None:
 
 
 def _container(world: World, stop: float = LENGTH, **at: Any) -> None:
-    world.gauge("container_memory_working_set_bytes", 280e6, stop=stop, **at)
-    world.gauge("container_spec_memory_limit_bytes", 1073741824, stop=stop, **at)
-    world.counter("log_lines_dropped_total", 0, stop=stop, **at)
+    world.gauge("sightglass_container_memory_working_set_bytes", 280e6, stop=stop, **at)
+    world.gauge("sightglass_container_spec_memory_limit_bytes", 1073741824, stop=stop, **at)
+    world.counter("sightglass_log_lines_dropped_total", 0, stop=stop, **at)
 
 
 def _model(world: World, rate: float, stop: float = LENGTH, **at: Any) -> None:

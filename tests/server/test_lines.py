@@ -195,3 +195,25 @@ def test_stop_is_bounded_although_stdout_stays_blocked(tmp_path: Path) -> None:
             assert server.process.wait(30) == 0
     finally:
         os.close(reader)
+
+
+BLOCKS = """
+import time
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        time.sleep(600)
+"""
+
+
+def test_worker_that_hangs_says_in_which_request_and_where(tmp_path: Path) -> None:
+    (tmp_path / "blocks.py").write_text(BLOCKS)
+    with Server(tmp_path, path=tmp_path, APP="blocks:app", GUNICORN_TIMEOUT="5") as server:
+        with pytest.raises(httpx.RemoteProtocolError):
+            server.get("/", headers={"x-request-id": "mine-1"})
+        (line,) = awaited(lambda: [line for line in server.lines() if line.get("request_id") == "mine-1"])
+        assert (line["level"], line["logger"]) == ("CRITICAL", "gunicorn.error")
+        assert any("blocks.py" in frame and "in app" in frame for frame in line["stack_info"])
+        assert server.get("/ready").status_code == 200
+        assert len([message for message in server.messages() if message.startswith("WORKER TIMEOUT")]) == 1
