@@ -21,6 +21,7 @@ from api.problem import ProblemError
 XML, CSV, NDJSON, TEXT = "application/xml", "text/csv", "application/x-ndjson", "text/plain"
 NAME = 900_000
 WIDE = "\U0001f600"
+ENCODED = "<?xml version='1.0' encoding='%s'?><a/>"
 LIMIT = 300 * 1024 * 1024
 Parts = Iterator[bytes]
 
@@ -80,11 +81,8 @@ CASES: dict[str, tuple[str, Callable[[], Parts]]] = {
     "long tag": (XML, xml("<b" + " " * 3_000_000)),
     "long value": (XML, xml("<b x='" + "y" * 3_000_000)),
     "two long tags": (XML, xml(f"<b x='{'y' * 900_000}'/>", times=2)),
-    "long encoding": (XML, just(f'<?xml version="1.0" encoding="{"u" * 1_000_000}"?><a/>')),
-    "long wide encoding": (
-        XML,
-        just(f'\ufeff<?xml version="1.0" encoding="{"u" * 400_000}"?><a/>'.encode("utf-16-le")),
-    ),
+    "long encoding": (XML, just(ENCODED % ("u" * 1_000_000))),
+    "long wide encoding": (XML, just(f"{MARK}{ENCODED % ('u' * 400_000)}".encode("utf-16-le"))),
     "lists": (NDJSON, just("[" + ",".join(["[]"] * 349_000) + "]\n", times=3)),
     "objects": (NDJSON, just("[" + ",".join(['{"":0}'] * 149_000) + "]\n", times=3)),
     "wide objects": (NDJSON, just("[" + ",".join([f'{{"{WIDE}":0}}'] * 130_000) + "]\n", times=3)),
