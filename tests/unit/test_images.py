@@ -28,6 +28,7 @@ compose*config*) exec "$REAL" compose --file "$FAKE/compose.yml" --env-file "$5"
 "pull "*)
     name=${2##*/}; said="$FAKE/pull-${name%%:*}"; [ -e "$said" ] || said="$FAKE/pull"
     line=$(head -n 1 "$said"); sed -i 1d "$said"
+    case $line in *Login*) printf '\\n%s\\nUsername: ' "$line"; exec sleep 600 ;; esac
     [ -z "$line" ] || { echo "Error response from daemon: $line" >&2; exit 1; } ;;
 build*) [ ! -e "$FAKE/build-error" ] || { cat "$FAKE/build-error" >&2; exit 1; } ;;
 esac
@@ -158,6 +159,8 @@ def test_an_image_of_the_users_own_is_asked_for_again_and_its_line_outlives_a_st
         BUSY,
         "received unexpected HTTP status: 500 Internal Server Error",
         "unauthorized: authentication required",
+        "Login prior to pull:",  # the client waits for one
+        "Please login prior to pull:",
         "toomanyrequests: slow down",
         "unexpected EOF",
         "read: connection reset by peer",
