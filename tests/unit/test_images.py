@@ -49,7 +49,7 @@ class Machine:
     """A machine with this registry and these images."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        self.directory, self.root = directory, ROOT
         self.env_file = directory / "env"
         self.this_run = directory / "this-run"
         (directory / "docker").write_text(DOCKER)
@@ -67,7 +67,7 @@ class Machine:
 
     def images(self, *arguments: str, passing: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the program, as `make up` does (`passing`) or as `make images` does."""
-        command = [sys.executable, str(ROOT / "scripts" / "images.py"), "--env-file", str(self.env_file)]
+        command = [sys.executable, str(self.root / "scripts" / "images.py"), "--env-file", str(self.env_file)]
         if passing:
             command += ["--this-run", str(self.this_run)]
         (self.directory / "calls").write_text("")
@@ -289,18 +289,18 @@ def test_env_is_read_as_compose_reads_it_and_kept_as_it_is(machine: Machine, tex
     assert machine.env_file.read_bytes() == text.encode()
 
 
-def test_the_lent_bundle_is_recognised_whatever_ends_its_line(machine: Machine, tmp_path: Path) -> None:
-    bundle = tmp_path / "bundle"
-    bundle.write_text("certificates")
-    machine.env_file.write_bytes(b"CA_BUNDLE=.build/ca-certificates.crt\r\n")
-    lent = ROOT / ".build" / "ca-certificates.crt"
-    before = lent.read_bytes() if lent.exists() else None
-    try:
-        assert machine.images(SSL_CERT_FILE=str(bundle)).returncode == 0
-        assert lent.read_text() == "certificates"
-    finally:
-        lent.write_bytes(before) if before is not None else lent.unlink(missing_ok=True)
-    assert machine.env_file.read_bytes() == b"CA_BUNDLE=.build/ca-certificates.crt\r\n"
+@pytest.mark.parametrize("end", ["\n", "\r\n", "  # lent\r\n"])
+def test_the_lent_bundle_is_recognised_whatever_ends_its_line(machine: Machine, tmp_path: Path, end: str) -> None:
+    machine.root = tmp_path / "tree"  # where it is lent to
+    for part in ("scripts", "docker/images"):
+        shutil.copytree(ROOT / part, machine.root / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Dockerfile", machine.root)
+    (tmp_path / "bundle").write_text("certificates")
+    text = f"CA_BUNDLE=.build/ca-certificates.crt{end}".encode()
+    machine.env_file.write_bytes(text)
+    assert machine.images(SSL_CERT_FILE=str(tmp_path / "bundle")).returncode == 0
+    assert (machine.root / ".build" / "ca-certificates.crt").read_text() == "certificates"
+    assert machine.env_file.read_bytes() == text
 
 
 @pytest.mark.parametrize(
