@@ -11,9 +11,9 @@ from api.privacy.scanner import WINDOW
 from tests.support.everywhere import FRAGMENTS, everywhere
 from tests.support.model import blank
 
-GENERATED = 2000
+GENERATED = 500
 """Windows, a language."""
-REAL = 4_000_000
+REAL = 2_000_000
 """Characters."""
 ROOT = Path(__file__).resolve().parents[2]
 

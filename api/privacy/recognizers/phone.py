@@ -51,8 +51,8 @@ REGIONS = {
 LEAST, MOST = 7, 15
 """Digits: of a national number, and of any (ITU-T E.164)."""
 
-SHORTEST = 2
-"""Digits of a group where no 0 or country code is before it."""
+PARTS, SHORTEST = 4, 2
+"""Groups at most, and their digits at least, where no 0 or country code is before them."""
 GROUPS = 6
 """Groups of digits at most; two more with a country code."""
 
@@ -156,7 +156,7 @@ class PhoneSearch(Recognizer):
         for groups in _sequences(text):
             number = 0
             while number < len(groups):
-                budget.left()
+                budget.tick()
                 found = self._number(text, groups, number)
                 if found is None:
                     number += 1
@@ -240,7 +240,8 @@ class PhoneSearch(Recognizer):
         # In 1-800-555-0199 the 1 is a group; in 1800 555 0199 it is not.
         for trunk in (0, 1) if digits[0] == "1" else (0,):
             own = [place - trunk for place in places if place > trunk]
-            if own and min(map(int.__sub__, [*own, len(digits) - trunk], [0, *own])) < SHORTEST:
+            ends = [*own, len(digits) - trunk]
+            if len(ends) > PARTS or (own and min(map(int.__sub__, ends, [0, *own])) < SHORTEST):
                 continue
             if not plans.numbers.fullmatch(digits, trunk):
                 continue
