@@ -3,11 +3,20 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from monitoring.alerts import JOB_AGE
-from monitoring.panels import BAD, GOOD, WARN, Query, Row, board, choice, lines, number, quantiles, rows
+from monitoring.panels import BAD, CALM, GOOD, WARN, Query, Row, board, choice, lines, number, quantiles, rows
 from monitoring.promql import grown
 from monitoring.slo import Objectives
 
 WORKER = 'job=~"$job",instance=~"$instance"'
+NOBODY = "None there"
+ENDS = {
+    "accepted": CALM,
+    "succeeded": GOOD,
+    "retried": WARN,
+    "failed": "semi-dark-red",
+    "dead": BAD,
+    "cancelled": "purple",
+}
 DEAD = f'jobs_total{{{WORKER},status="dead"}}'
 
 
@@ -21,8 +30,8 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Jobs that wait for a worker.",
                 "short",
                 f"max(job_queue_depth{{{WORKER}}})",
-                steps=((None, "blue"),),
-                empty="No worker",
+                steps=((None, CALM),),
+                empty=NOBODY,
                 w=6,
             ),
             number(
@@ -31,21 +40,23 @@ def build(_objectives: Objectives) -> Dashboard:
                 "s",
                 f"max(job_queue_age_seconds{{{WORKER}}})",
                 steps=((None, GOOD), (JOB_AGE / 2, WARN), (JOB_AGE, BAD)),
-                empty="No worker",
+                empty=NOBODY,
                 w=6,
             ),
             number(
                 "Workers",
                 "Worker processes that answer.",
                 "short",
-                'sum(up{job=~"$job"}) or vector(0)',
+                # Gone from DNS they have no series: that is bad where there is work for them.
+                'sum(up{job=~"$job"}) or 0 * (sum(increase(jobs_total{status="accepted"}[$__range])) > 0)',
                 steps=((None, BAD), (1, GOOD)),
+                empty=NOBODY,
                 w=6,
             ),
             number(
                 "Given up in this time range",
                 "Jobs given up after all their attempts.",
-                "short",
+                "locale",
                 f"sum({grown(DEAD, '$__range')}) or vector(0)",
                 steps=((None, GOOD), (1, BAD)),
                 decimals=0,
@@ -61,18 +72,23 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Changes of status per minute, accepted by the API and ended by workers.",
                 "short",
                 Query("sum by (status) (rate(jobs_total[$__rate_interval])) * 60", "{{status}}"),
+                colours=ENDS,
+                interval="5m",
             ),
             lines(
                 "Duration",
                 "From a worker's taking a job to its end, by attempt.",
                 "s",
                 *quantiles("job_duration_seconds", WORKER),
+                interval="5m",
+                empty="No job",
             ),
             lines(
                 "Queue",
                 "Jobs that wait for a worker.",
                 "short",
                 Query(f"max(job_queue_depth{{{WORKER}}})", "waiting"),
+                empty=NOBODY,
             ),
             lines(
                 "CPU by worker",
@@ -81,12 +97,14 @@ def build(_objectives: Objectives) -> Dashboard:
                 Query(
                     f"sum by (instance) (rate(process_cpu_seconds_total{{{WORKER}}}[$__rate_interval]))", "{{instance}}"
                 ),
+                empty=NOBODY,
             ),
             lines(
                 "Memory by worker",
                 "Resident memory.",
                 "bytes",
                 Query(f"max by (instance) (process_resident_memory_bytes{{{WORKER}}})", "{{instance}}"),
+                empty=NOBODY,
             ),
             rows(
                 "Jobs in this time range",
@@ -104,7 +122,7 @@ def build(_objectives: Objectives) -> Dashboard:
         "Work in the background: how much waits, how long it takes, how it ends.",
         (now, work),
         (
-            choice("job", "Job", "label_values(job_queue_depth, job)"),
+            choice("job", "Job", "label_values(job_queue_depth, job)", hidden=True),
             choice("instance", "Instance", 'label_values(job_queue_depth{job=~"$job"}, instance)'),
         ),
     )

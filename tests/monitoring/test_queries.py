@@ -70,7 +70,7 @@ def test_every_variable_offers_values(prometheus: Prometheus, name: str) -> None
 def test_the_deploy_of_this_stack_is_annotated(prometheus: Prometheus) -> None:
     for board in DASHBOARDS.values():
         for annotation in board["annotations"]["list"]:
-            events = prometheus.range(interpolate(annotation["expr"], window(), {}), long_window())
+            events = prometheus.range(interpolate(annotation["target"]["expr"], window(), {}), long_window())
             assert events or annotation["name"] in EMPTY_WHEN_HEALTHY_ANNOTATIONS
 
 
