@@ -114,7 +114,7 @@ standardTransformersRegistry.setInit(() =>
   [...new Map(Object.values(standardTransformers).map((one) => [one.id, one]))].map(([id, transformation]) => ({
     id,
     name: transformation.name,
-    transformation: async () => transformation,
+    transformation,
     editor: () => null,
     imageDark: '',
     imageLight: '',

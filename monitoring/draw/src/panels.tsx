@@ -182,7 +182,7 @@ function Table({ options, fieldConfig, data, width, height, timeRange }: PanelPr
       width={width}
       height={height}
       noHeader={!options.showHeader}
-      sortBy={options.sortBy}
+      initialSortBy={options.sortBy}
       cellHeight={options.cellHeight}
       fieldConfig={fieldConfig}
       timeRange={timeRange}
