@@ -1,6 +1,6 @@
 # build ─▶ runtime: a lean image that any ASGI app can be put into   (docker build --target runtime)
 #       └▶ service: the shipped privacy service                      (docker build --target service, the default)
-ARG PYTHON_IMAGE=python:3.13.15-slim-trixie
+ARG PYTHON_IMAGE=python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
 
 # ── build: a virtual environment from hashed wheels; this stage is thrown away ──────────────────────────────────────
@@ -21,14 +21,25 @@ RUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=pip_conf,target=/etc
     if [ -s /run/secrets/ca_bundle ]; then export PIP_CERT=/run/secrets/ca_bundle; fi; \
     pip install --require-hashes --only-binary=:all: -r requirements/service.txt
 
-FROM build AS code-service
-COPY api /opt/sightglass/api
+# ── code: the library and server every application gets, and the shipped service ────────────────────────────────────
+FROM build AS code-runtime
+COPY sightglass /opt/sightglass/sightglass
 # A clone made under a strict umask: the container's user could not read it.
 RUN chmod -R a+rX /opt/sightglass
 
-# The runtime serves your code: without ours, a module of yours may be called api.main.
-FROM code-service AS code-runtime
-RUN rm -r /opt/sightglass/api/main.py /opt/sightglass/api/privacy
+# The commit, for a build that nobody tells it (plain `docker compose build`); empty where git is not. What has been
+# changed since is not known here. The brackets let the copy succeed where there is nothing to copy.
+FROM ${PYTHON_IMAGE} AS revision
+COPY .gi[t] /git
+RUN head=$(cat /git/HEAD 2>/dev/null || true); ref=${head#ref: }; \
+    case $head in \
+        "ref: "*) cat "/git/$ref" 2>/dev/null || awk -v ref="$ref" '$2 == ref {print $1}' /git/packed-refs 2>/dev/null || true ;; \
+        *) echo "$head" ;; \
+    esac > /REVISION
+
+FROM build AS code-service
+COPY api /opt/service/api
+RUN chmod -R a+rX /opt/service
 
 # pip has done its work, and debug symbols are a third of what it installed.
 FROM build AS venv-runtime
@@ -41,7 +52,7 @@ RUN pip uninstall -qy pip && find /opt/venv -name '*.so*' -exec strip --strip-de
 # ── base: everything the two final images share but their packages ──────────────────────────────────────────────────
 FROM ${PYTHON_IMAGE} AS base
 # The base image's own pip: what cannot install cannot be made to.
-RUN rm -rf /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/ensurepip /usr/local/bin/pip* \
+RUN rm -rf /usr/local/lib/python3*/*-packages/pip* /usr/local/lib/python3*/ensurepip /usr/local/bin/pip* \
         /usr/share/python-wheels /usr/lib/python3*/ensurepip \
     && groupadd --gid 10001 app && useradd --uid 10001 --gid app --home-dir /app --no-create-home app \
     # A named volume takes the owner of the directory it is first mounted over.
@@ -55,31 +66,36 @@ USER 10001:10001
 EXPOSE 8000 9464
 # Readiness over a bare socket: no curl in the image, no HTTP client to import every ten seconds.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python3", "-IS", "/opt/sightglass/api/healthcheck.py"]
-CMD ["python", "-m", "api.serve"]
+    CMD ["python3", "-IS", "/opt/sightglass/sightglass/server/healthcheck.py"]
+CMD ["python", "-m", "sightglass.server"]
 
 
 FROM base AS runtime
 COPY --from=venv-runtime /opt/venv /opt/venv
 COPY --from=code-runtime /opt/sightglass /opt/sightglass
-ARG VERSION=0.0.0+unknown
-ARG REVISION=unknown
+COPY --from=revision /REVISION /opt/sightglass/
+ARG VERSION
+ARG REVISION
 ARG CREATED=unknown
-ENV APP_VERSION=${VERSION} APP_REVISION=${REVISION}
+ENV SIGHTGLASS_APP_VERSION=${VERSION} SIGHTGLASS_APP_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="sightglass-runtime" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.version="${VERSION:-0.0.0+unknown}" \
+      org.opencontainers.image.revision="${REVISION:-unknown}" \
       org.opencontainers.image.created="${CREATED}"
 
 
 FROM base AS service
 COPY --from=venv-service /opt/venv /opt/venv
-COPY --from=code-service /opt/sightglass /opt/sightglass
-ARG VERSION=0.0.0+unknown
-ARG REVISION=unknown
+COPY --from=code-runtime /opt/sightglass /opt/sightglass
+COPY --from=revision /REVISION /opt/sightglass/
+COPY --from=code-service /opt/service /opt/service
+# An application of yours that is mounted may be called api, too.
+ENV SIGHTGLASS_APP_FALLBACK_DIR=/opt/service
+ARG VERSION
+ARG REVISION
 ARG CREATED=unknown
-ENV APP_VERSION=${VERSION} APP_REVISION=${REVISION}
+ENV SIGHTGLASS_APP_VERSION=${VERSION} SIGHTGLASS_APP_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="sightglass" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.version="${VERSION:-0.0.0+unknown}" \
+      org.opencontainers.image.revision="${REVISION:-unknown}" \
       org.opencontainers.image.created="${CREATED}"

@@ -2,9 +2,11 @@
 SHELL := /bin/bash
 COMPOSE := docker compose --profile monitoring
 VENV := .venv/bin
+# Tests that share a stack stay in one process; what is skipped is said, and which tests took longest.
+PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10
 DRAW := monitoring/draw
 
-.PHONY: help up deploy scale reload down logs ps credentials dev images bases draw test fuzz lint format lock
+.PHONY: help up deploy scale reload down logs ps credentials dev images bases draw check test test-long fuzz lint format lock
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +36,7 @@ credentials:  ## show Grafana's admin password
 	@$(COMPOSE) run --rm --no-deps -T --quiet-pull setup sh -c 'printf "Grafana: "; cat /run/credentials/grafana_admin_password; echo'
 
 dev:  ## the API alone on http://localhost:8000, reloading as you type
-	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/images.py python \
+	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/preflight.py && python3 scripts/images.py python \
 		&& docker compose -f docker-compose.dev.yml up --build
 
 images:  ## pull every image, or build its stand-in from OS packages
@@ -47,9 +49,16 @@ draw: $(DRAW)/node_modules/.installed  ## draw dashboards as Grafana would: make
 	@node $(DRAW)/draw.mjs $(if $(PROMETHEUS),--prometheus $(PROMETHEUS)) $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(OUT),--out $(OUT)) $(if $(DASHBOARD),grafana/dashboards/$(DASHBOARD).json,grafana/dashboards/*.json)
 
-test: $(VENV)/.installed $(DRAW)/node_modules/.installed  ## every test, end to end included
+check: $(VENV)/.installed  ## linters and unit tests, in a minute
+	@$(VENV)/pytest tests/unit --numprocesses 2 --quiet
+
+test: $(VENV)/.installed $(DRAW)/node_modules/.installed  ## every promise once, on real parts
 	@scripts/engine.sh
-	@export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder; exit $$?
+	@$(PYTEST) --ignore=tests/long; exit $$?
+
+test-long: $(VENV)/.installed  ## whole matrices, floods and drills
+	@scripts/engine.sh
+	@$(PYTEST) --timeout 3600 tests/long; exit $$?
 
 fuzz: $(VENV)/.installed  ## 20,000 requests made up from the API's own description
 	@scripts/engine.sh

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from api.observability import health
 from api.privacy import predict, process
 from api.privacy.dependencies import authorized, described_as_authorized
-from api.privacy.findings import Model
+from api.privacy.findings import Model, load_model
 from api.privacy.inference import Inference
 from api.privacy.jobs import routes as jobs
 from api.privacy.jobs.queue import Queue
@@ -18,14 +17,8 @@ from api.privacy.jobs.store import JobStore
 from api.privacy.keys import ApiKeys
 from api.privacy.size_limit import RequestSizeLimit
 from api.problem import install_problem_handlers
-from api.settings import Settings, load_settings_or_exit
-
-
-def load_model(path: Path | None) -> Model:
-    """Load the model; importing what it takes is a second's work, not to be in the way of the start."""
-    from api.privacy.model import load
-
-    return load(path)
+from api.settings import Settings, load_settings
+from sightglass import health
 
 
 def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_model) -> FastAPI:
@@ -66,4 +59,4 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
     return app
 
 
-app = create_app(load_settings_or_exit())
+app = create_app(load_settings())

@@ -1,19 +1,15 @@
 """Errors as RFC 9457 problem details, without echoing anything the client sent."""
 
 from collections.abc import Mapping, Sequence
-from http.client import responses
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from api.observability.context import current_request
-
-MEDIA_TYPE = "application/problem+json"
+from sightglass.problem import MEDIA_TYPE, problem_body, title_of
 
 
 class FieldProblem(BaseModel):
@@ -60,17 +56,10 @@ def problem_response(
     *,
     errors: Sequence[FieldProblem] | None = None,
     headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
+) -> Response:
     """Render a problem; members without a value are left out."""
-    context = current_request.get()
-    body = Problem(
-        title=_title(status),
-        status=status,
-        detail=detail,
-        request_id=context.request_id if context else None,
-        errors=list(errors) if errors else None,
-    )
-    return JSONResponse(body.model_dump(exclude_none=True), status, headers, media_type=MEDIA_TYPE)
+    body = problem_body(status, detail, [error.model_dump() for error in errors or ()])
+    return Response(body, status, headers, media_type=MEDIA_TYPE)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -86,13 +75,9 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: _response(status) for status in statuses}
 
 
-def _title(status: int) -> str:
-    return responses.get(status) or ("Client Error" if status < 500 else "Server Error")
-
-
 def _response(status: int) -> dict[str, Any]:
     response: dict[str, Any] = {
-        "description": _title(status),
+        "description": title_of(status),
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
     if status in (429, 503):
@@ -118,16 +103,16 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  (Starlette's handler type is wider than its calls)
     if error.status_code < 400:  # raised all the same: a redirect, a 304
         return await http_exception_handler(request, error)
-    detail = error.detail if error.detail not in ("", _title(error.status_code)) else None
+    detail = error.detail if error.detail not in ("", title_of(error.status_code)) else None
     return problem_response(error.status_code, detail, errors=getattr(error, "errors", None), headers=error.headers)
 
 
-async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+async def _validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     return problem_response(422, errors=[_field_problem(item) for item in error.errors()])
 
 
-async def _server_error(_: Request, __: Exception) -> JSONResponse:
+async def _server_error(_: Request, __: Exception) -> Response:
     return problem_response(500)
 
 

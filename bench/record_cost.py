@@ -12,8 +12,10 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, values
 
-from api.observability.metrics import DURATION_BUCKETS, SIZE_BUCKETS, RequestMetrics
 from bench.report import publish, table
+from sightglass.context import RequestContext
+from sightglass.metrics.requests import DURATION_BUCKETS, SIZE_BUCKETS, RequestMetrics
+from sightglass.record import Record
 
 ROUNDS = 50
 TIMES = 5000
@@ -23,7 +25,9 @@ SECTION = "Cost of counting a request"
 def ours() -> Callable[[], None]:
     """Return what counts a request in plain lists."""
     metrics = RequestMetrics()
-    return lambda: metrics.observe("GET", "/items/{item}", 200, 0.02, 100, 2000, None)
+    context = RequestContext("request-1")
+    record = Record("GET", "/items/{item}", "/items/1", 200, True, "ok", 0.02, 100, 2000, None, context, 0.0)
+    return lambda: metrics.observe(record)
 
 
 def client_python() -> Callable[[], None]:

@@ -3,25 +3,30 @@
 Each way has a process of its own, since some change the framework for everybody in it. They take turns in short rounds,
 so that what the machine does meanwhile meets all of them; what a way adds is the median over the rounds of its
 difference to bare FastAPI in the same round.
+
+With ``--beside PATH``, another checkout (``git worktree add PATH COMMIT``), its ways of ours take turns with these, and
+nothing is written down.
 """
 
+import argparse
 import asyncio
-import contextlib
 import gc
-import logging
-import multiprocessing
 import os
 import random
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from fastapi import FastAPI
 from opentelemetry import trace
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler, TraceIdRatioBased
@@ -31,20 +36,23 @@ from prometheus_fastapi_instrumentator.metrics import default as instrumentator_
 from starlette.types import ASGIApp, Message, Scope
 from starlette_exporter import PrometheusMiddleware
 
-from api.observability.access_log import LOGGER, AccessLog
-from api.observability.health import Health
-from api.observability.log_writer import LogWriter
-from api.observability.middleware import Middleware
-from api.observability.routes import RouteTemplates
-from api.observability.tracing import Tracing
-from api.observability.worker import Worker
 from api.settings import Settings
 from bench.report import publish, table
+from sightglass.asgi.health import Health
+from sightglass.asgi.middleware import Middleware
+from sightglass.logs.access import LOGGER as LOGGER
+from sightglass.logs.access import AccessLog
+from sightglass.logs.writer import LogWriter
+from sightglass.metrics.process import ProcessMetrics
+from sightglass.routes import RouteTemplates
+from sightglass.tracing.asgi import TracedApp
 
+ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 60
 REQUESTS = 200
 SETTLE = 0.04  # seconds, for threads to finish what a round has left them: rendering log lines, mostly
 SECTION = "Cost of a request"
+BESIDE = " (beside)"
 _HEADERS = [
     (b"host", b"api.example"),
     (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"),
@@ -60,9 +68,9 @@ class _Discard(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-def make_app() -> FastAPI:
+def make_app(**options: Any) -> FastAPI:
     """Return the app that everybody observes: one route with a parameter and a small JSON answer."""
-    app = FastAPI()
+    app = FastAPI(**options)
 
     @app.get("/items/{item}")
     async def read_item(item: int) -> dict[str, int]:
@@ -78,13 +86,13 @@ def ours(*, access_log: bool = False, tracing: bool = False) -> ASGIApp:
     settings = Settings(
         tracing_enabled=tracing, otel_traces_sampler="traceidratio", otel_traces_sampler_arg=0.1
     )  # fmt: skip
-    traces = Tracing(settings, route_of) if tracing else None
+    traces = TracedApp(app, settings, route_of) if tracing else None
     if traces is not None:
-        with patch("api.observability.tracing.OTLPSpanExporter", _Discard):
+        with patch("sightglass.tracing.provider.OTLPSpanExporter", _Discard):
             traces.start()
     return Middleware(
         app,
-        worker=Worker(CollectorRegistry()),
+        process=ProcessMetrics(CollectorRegistry()),
         health=Health("1"),
         route_of=route_of,
         access_log=AccessLog(settings, LogWriter(os.open(os.devnull, os.O_WRONLY))) if access_log else None,
@@ -108,14 +116,28 @@ def starlette_exporter() -> ASGIApp:
     return app
 
 
+def native(*, metrics: bool, sampler: Sampler | None = None) -> ASGIApp:
+    """Return the app with FastAPI's native telemetry, metrics kept in memory, spans thrown away in batches."""
+    telemetry: dict[str, Any] = {"metrics": metrics, "tracing": sampler is not None, "logs": False}
+    if metrics:
+        telemetry["meter_provider"] = MeterProvider(metric_readers=[InMemoryMetricReader()])
+    if sampler is not None:
+        telemetry["tracer_provider"] = _discarding(sampler)
+    return make_app(telemetry=telemetry)
+
+
 def contrib(sampler: Sampler) -> ASGIApp:
     """Return the app with OpenTelemetry's contrib instrumentation at its defaults, spans thrown away in batches."""
     app = make_app()
-    provider = TracerProvider(sampler=sampler)
-    provider.add_span_processor(BatchSpanProcessor(_Discard()))
-    trace.set_tracer_provider(provider)
+    trace.set_tracer_provider(_discarding(sampler))
     FastAPIInstrumentor.instrument_app(app)
     return app
+
+
+def _discarding(sampler: Sampler) -> TracerProvider:
+    provider = TracerProvider(sampler=sampler)
+    provider.add_span_processor(BatchSpanProcessor(_Discard()))
+    return provider
 
 
 WAYS: dict[str, Callable[[], ASGIApp]] = {
@@ -126,6 +148,9 @@ WAYS: dict[str, Callable[[], ASGIApp]] = {
     "ours: everything, tracing 10 %": lambda: ours(access_log=True, tracing=True),
     "prometheus-fastapi-instrumentator": instrumentator,
     "starlette_exporter": starlette_exporter,
+    "FastAPI's native metrics": lambda: native(metrics=True),
+    "FastAPI's native spans, 10 %": lambda: native(metrics=False, sampler=TraceIdRatioBased(0.1)),
+    "FastAPI's native metrics, spans 10 %": lambda: native(metrics=True, sampler=TraceIdRatioBased(0.1)),
     "OTel contrib, unsampled": lambda: contrib(ALWAYS_OFF),
     "OTel contrib, 10 %": lambda: contrib(TraceIdRatioBased(0.1)),
 }
@@ -142,62 +167,99 @@ async def measure(app: ASGIApp, requests: int) -> float:
     return (time.process_time_ns() - before) / requests / 1000
 
 
-def serve(name: str, turn: Connection) -> None:
-    """Run a round of this way each time it is its turn, for as long as turns come."""
-    logging.getLogger(LOGGER).setLevel(logging.INFO)
-    with asyncio.Runner() as runner:
-        app = WAYS[name]()
-        for _ in range(10):
-            runner.run(measure(app, REQUESTS))
-        gc.freeze()
-        with contextlib.suppress(EOFError):
-            while True:
-                turn.send(runner.run(measure(app, REQUESTS)))
-                turn.recv()
+class Turn:
+    """A way's process.
+
+    Args:
+        name: of the way.
+        tree: the checkout whose way it is.
+
+    """
+
+    def __init__(self, name: str, tree: Path) -> None:
+        # The script of this tree with the modules of the other.
+        command = [sys.executable, str(ROOT / "bench" / "turn.py"), name]
+        self._process = subprocess.Popen(
+            command,
+            cwd=tree,
+            env=os.environ | {"PYTHONPATH": str(tree)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def take(self) -> float:
+        """Return the CPU microseconds of a request in one round."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+    def end(self) -> None:
+        """Let the process end."""
+        self._process.communicate()
 
 
-def compare() -> dict[str, tuple[float, float]]:
-    """Return the median microseconds of each way, and the median of what it adds."""
-    context = multiprocessing.get_context("spawn")
-    turns: dict[str, Connection] = {}
-    processes = []
-    for name in WAYS:
-        turns[name], theirs = context.Pipe()
-        processes.append(context.Process(target=serve, args=(name, theirs)))
-        processes[-1].start()
-        theirs.close()
-        turns[name].recv()
-    costs: dict[str, list[float]] = {name: [] for name in WAYS}
+def compare(beside: Path | None) -> dict[str, list[float]]:
+    """Return what each way costs, round by round; with another tree, its ways of ours too, names ending in `BESIDE`."""
+    turns = {name: Turn(name, ROOT) for name in WAYS}
+    if beside is not None:
+        turns |= {name + BESIDE: Turn(name, beside) for name in WAYS if name.startswith("ours")}
+    for turn in turns.values():
+        turn.take()
+    costs: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(ROUNDS):
         for name in random.sample(list(turns), len(turns)):
-            turns[name].send(None)
-            costs[name].append(turns[name].recv())
-    for turn, process in zip(turns.values(), processes, strict=True):
-        turn.close()
-        process.join()
-    bare = costs["bare FastAPI"]
-    return {
-        name: (statistics.median(found), statistics.median(a - b for a, b in zip(found, bare, strict=True)))
-        for name, found in costs.items()
-    }
+            costs[name].append(turns[name].take())
+    for turn in turns.values():
+        turn.end()
+    return costs
 
 
 def main() -> None:
     """Measure, print and write down."""
-    costs = compare()
-    added = {name: cost[1] for name, cost in costs.items()}
-    reference, tracer = added["prometheus-fastapi-instrumentator"], added["OTel contrib, 10 %"]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--beside", type=Path, metavar="PATH", help="measure ours in another checkout too, in turns")
+    beside = parser.parse_args().beside
+    costs = compare(beside.resolve() if beside else None)
+    bare = costs["bare FastAPI"]
+    added = {name: _median(a - b for a, b in zip(found, bare, strict=True)) for name, found in costs.items()}
+    metrics, tracer = added["FastAPI's native metrics"], added["OTel contrib, 10 %"]
+    references = added["prometheus-fastapi-instrumentator"], metrics, tracer
     rows = [
-        [name, f"{cost:.1f}", f"{extra:.1f}", f"{extra / reference:.2f}", f"{extra / tracer:.2f}"]
-        for name, (cost, extra) in costs.items()
+        [name, f"{_median(found):.1f}", f"{added[name]:.1f}", *(f"{added[name] / other:.2f}" for other in references)]
+        for name, found in costs.items()
     ]
-    head = ["", "µs a request", "added", "÷ instrumentator", "÷ OTel contrib 10 %"]
+    head = ["", "µs a request", "added", "÷ instrumentator", "÷ native metrics", "÷ OTel contrib 10 %"]
+    logged = added["ours: metrics, ids, access log"]
     traced = added["ours: metrics, ids, tracing 10 %"] - added["ours: metrics, ids"]
     note = (
-        f"CPU time, median of {ROUNDS} rounds of {REQUESTS} requests a way, in random order. Tracing at 10 % by itself "
-        f"adds {traced:.1f} µs to ours, {traced / tracer:.2f} of what contrib adds."
+        f"CPU time, median of {ROUNDS} rounds of {REQUESTS} requests a way, in random order. Metrics, ids and access "
+        f"log add {logged / metrics:.2f} of what FastAPI's native metrics add. Tracing at 10 % by itself adds "
+        f"{traced:.1f} µs to ours, {traced / tracer:.2f} of what contrib adds."
     )
-    publish(SECTION, f"{note}\n\n{table(head, rows)}")
+    text = f"{note}\n\n{table(head, rows)}"
+    if beside is None:
+        publish(SECTION, text)
+    else:
+        print(f"{text}\n\n{table(['', 'whole request ÷ beside', 'added ÷ beside'], _ratios(costs))}")
+
+
+def _ratios(costs: dict[str, list[float]]) -> list[list[str]]:
+    """Return, for each way of ours, its cost and what it adds over the other tree's: medians of the rounds' ratios."""
+    bare = costs["bare FastAPI"]
+    rows = []
+    for name in WAYS:
+        if other := costs.get(name + BESIDE):
+            rounds = list(zip(costs[name], other, bare, strict=True))
+            whole = _median(a / b for a, b, _ in rounds)
+            rows.append([name, f"{whole:.3f}", f"{_median((a - c) / (b - c) for a, b, c in rounds):.3f}"])
+    return rows
+
+
+def _median(values: Iterable[float]) -> float:
+    return statistics.median(values)
 
 
 def _scope(number: int) -> Scope:

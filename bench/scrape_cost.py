@@ -21,12 +21,14 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from api.observability.exposition import expose
-from api.observability.gather import gather
-from api.observability.metrics import DURATION_BUCKETS, SIZE_BUCKETS
-from api.observability.slots import SlotDirectory
-from api.observability.worker import Worker
 from bench.report import publish, table
+from sightglass.context import RequestContext
+from sightglass.metrics.exposition import expose
+from sightglass.metrics.gather import gather
+from sightglass.metrics.process import ProcessMetrics
+from sightglass.metrics.requests import DURATION_BUCKETS, SIZE_BUCKETS
+from sightglass.metrics.slots import SlotDirectory
+from sightglass.record import Record
 
 SCRAPES, ENOUGH = 40, 4.0  # at most so many, for about so many seconds
 SECTION = "Cost of a scrape"
@@ -42,13 +44,15 @@ _fork = multiprocessing.get_context("fork")
 
 def ours(slots: SlotDirectory, routes: int, ready: Connection) -> None:
     """Be one of our workers."""
-    worker = Worker(CollectorRegistry())
+    worker = ProcessMetrics(CollectorRegistry())
     worker.join(slots)
     worker.listen()
     for route in range(routes):
         # Numbers as long as those of a worker that has served for a while, or the first recycles would seem to cost.
+        path = f"/route/{route}/{{item}}"
+        record = Record("GET", path, path, 200, True, "ok", 0.0234567, 100, 2000, None, RequestContext("1"), 0.0)
         for _ in range(300):
-            worker.metrics.observe("GET", f"/route/{route}/{{item}}", 200, 0.0234567, 100, 2000, None)
+            worker.metrics.observe(record)
     worker.keep()
     ready.send(None)
     ready.recv()
@@ -78,7 +82,7 @@ def client_python(routes: int, ready: Connection) -> None:
 
 
 class Fleet:
-    """Worker processes of one kind."""
+    """ProcessMetrics processes of one kind."""
 
     def __init__(self, target: Callable[..., None], *arguments: object) -> None:
         self._target = target

@@ -1,7 +1,7 @@
 """What the shipped service does, and takes for it: predict at rising load, documents by format, jobs, Presidio alone.
 
 A production stack of its own, its rate limit out of the way; everything goes through TLS and NGINX. CPU time and memory
-are those of the API's, or the workers', processes. The load comes from the same machine, by `wrk` and httpx.
+are those of the API's, or the job processes'. The load comes from the same machine, by `wrk` and httpx.
 Run as ``python -m bench.service``.
 """
 
@@ -26,7 +26,7 @@ DOCUMENT = 256 * 1024
 ROUNDS = 7
 """Times that each document is sent."""
 JOBS = 300
-SETTINGS = {"RATE_LIMIT": "100000", "RATE_BURST": "100000", "CONNECTION_LIMIT": "1000", "WORKER_REPLICAS": "2"}
+SETTINGS = {"RATE_LIMIT": "100000", "RATE_BURST": "100000", "CONNECTION_LIMIT": "1000", "JOBS_REPLICAS": "2"}
 LOADS = (1, 2, 4, 8, 16)
 PREDICT = [
     "predict: connections",
@@ -77,7 +77,7 @@ def main() -> None:
         job_row = work(stack)
     publish(
         "The shipped service",
-        "Everything through TLS and NGINX, 2 gunicorn workers, 2 workers for jobs, the model without `MODEL_PATH`; the "
+        "Everything through TLS and NGINX, 2 gunicorn workers, 2 job processes, the model without `MODEL_PATH`; the "
         f"load comes from the same CPUs. The floor is Presidio alone: {text_floor * 1000:.1f} ms of CPU for the text "
         f"of predict ({len(TEXT)} characters), {window_floor:.1f} s for 1 MB of the documents' sentences in windows. "
         "“Model” is the time from a text's turn to its end, waiting for a CPU included; a 503 is a worker's "
@@ -144,7 +144,7 @@ def process(stack: Stack, media_type: str, least: float) -> list[str]:
 
 def work(stack: Stack) -> list[str]:
     """Make many short jobs at once and wait for their end; returns a row of the table."""
-    before = usage(stack, "worker")
+    before = usage(stack, "jobs")
     form = [("document", ("a", TEXT, "text/plain")) for _ in range(JOBS)]
     with stack.client(timeout=60) as client:
         began = time.perf_counter()
@@ -153,7 +153,7 @@ def work(stack: Stack) -> list[str]:
         while client.get(answer.headers["location"]).text.count('"succeeded"') < JOBS:
             time.sleep(0.2)
         took = time.perf_counter() - began
-    after = usage(stack, "worker")
+    after = usage(stack, "jobs")
     cpu = (after.cpu - before.cpu) / JOBS
     return [f"{JOBS} of one text", f"{JOBS / took:.0f}", f"{cpu * 1000:.1f}", f"{after.memory:.0f}"]
 

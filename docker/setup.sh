@@ -20,18 +20,32 @@ fits() {
     done
 }
 
-if [ -s /run/secrets/tls_cert ] || [ -s /run/secrets/tls_key ]; then
+# What the host gives the containers of this user. Looked at here, as others would say less, over and over: that a file
+# or directory is there at all, Docker itself insists on.
+given() { # NAME TEST KIND
+    eval "value=\${$1:-}"
+    # shellcheck disable=SC2154  # set by eval
+    [ -z "$value" ] || { test "$2" "/given/$1" && [ -r "/given/$1" ] && { [ "$2" = -f ] || [ -x "/given/$1" ]; }; } ||
+        refuse "$1=$(printf '%s' "$value" | tr -c ' -~' '?'): not allowed; expected $3 that user $(id -u) may read"
+}
+given APP_DIR -d "a directory"
+given MODELS_DIR -d "a directory"
+given API_KEYS_FILE -f "a file"
+given TLS_CERT -f "a file"
+given TLS_KEY -f "a file"
+
+if [ -n "${TLS_CERT:-}${TLS_KEY:-}" ]; then
     # Checked here, because NGINX would say less and only after a restart loop.
-    [ -r /run/secrets/tls_key ] && [ -r /run/secrets/tls_cert ] ||
-        refuse "TLS_CERT, TLS_KEY: not readable by user $(id -u); expected files that user may read"
-    certificate=$(openssl x509 -in /run/secrets/tls_cert -noout -pubkey 2>/dev/null) ||
+    [ -n "${TLS_CERT:-}" ] || refuse "TLS_CERT=: not allowed; expected a file, because TLS_KEY is set"
+    [ -n "${TLS_KEY:-}" ] || refuse "TLS_KEY=: not allowed; expected a file, because TLS_CERT is set"
+    certificate=$(openssl x509 -in /given/TLS_CERT -noout -pubkey 2>/dev/null) ||
         refuse "TLS_CERT: not a certificate; expected a PEM file, the server's own certificate first"
-    key=$(openssl pkey -in /run/secrets/tls_key -pubout 2>/dev/null) ||
+    key=$(openssl pkey -in /given/TLS_KEY -pubout 2>/dev/null) ||
         refuse "TLS_KEY: not a private key; expected a PEM file without a passphrase"
     [ "$certificate" = "$key" ] || refuse "TLS_KEY: not the key of TLS_CERT; expected the two to belong together"
     # Not cp, which keeps a mode that only its owner may read.
-    cat /run/secrets/tls_key > $tls/new.key && mv $tls/new.key $tls/tls.key
-    cat /run/secrets/tls_cert > $tls/new.crt && mv $tls/new.crt $tls/tls.crt
+    cat /given/TLS_KEY > $tls/new.key && mv $tls/new.key $tls/tls.key
+    cat /given/TLS_CERT > $tls/new.crt && mv $tls/new.crt $tls/tls.crt
     echo "certificate: yours ($(openssl x509 -in $tls/tls.crt -noout -enddate))"
 elif fits; then
     echo "certificate: kept ($(openssl x509 -in $tls/tls.crt -noout -enddate))"

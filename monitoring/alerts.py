@@ -10,7 +10,7 @@ from typing import Any
 from monitoring.promql import grown
 
 EXPECTED_JOBS = ("alertmanager", "blackbox", "nginx", "node", "probe", "prometheus")
-"""Always scraped. The API and the workers have alerts of their own; Grafana may be left out."""
+"""Always scraped. The API and the jobs have alerts of their own; Grafana may be left out."""
 
 # Thresholds that dashboards draw too.
 RESTARTS = 3
@@ -28,11 +28,11 @@ DISK_FREE_RATIO = (
     'node_filesystem_avail_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
     ' / node_filesystem_size_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
 )
-JOBS_DEAD = 'jobs_total{job="worker",status="dead"}'
+JOBS_DEAD = 'jobs_total{job="jobs",status="dead"}'
 NOTIFIED = 'alertmanager_notifications_total{job="alertmanager",receiver_name!="heartbeat"}'
 """A series for each receiver and kind of integration there is, notified yet or not; the heartbeat wakes nobody."""
-OURS = 'job=~"api|worker"'
-"""What the API and the worker service have in common: processes, containers, the model, the log."""
+OURS = 'job=~"api|jobs"'
+"""What the services `api` and `jobs` have in common: processes, containers, the model, the log."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ API = (
     ),
     Alert(
         "WorkerHung",
-        'worker_up{job="api"} == 0',
+        'sightglass_worker_up{job="api"} == 0',
         "30s",
         "ticket",
         "workers",
@@ -128,8 +128,8 @@ API = (
     ),
     Alert(
         "MemoryNearLimit",
-        f"max by (job, instance) (container_memory_working_set_bytes{{{OURS}}})"
-        f" / max by (job, instance) (container_spec_memory_limit_bytes{{{OURS}}}) > 0.9",
+        f"max by (job, instance) (sightglass_container_memory_working_set_bytes{{{OURS}}})"
+        f" / max by (job, instance) (sightglass_container_spec_memory_limit_bytes{{{OURS}}}) > 0.9",
         "5m",
         "ticket",
         "workers",
@@ -138,7 +138,7 @@ API = (
     ),
     Alert(
         "LogLinesDropped",
-        f"sum by (job, instance) (increase(log_lines_dropped_total{{{OURS}}}[5m])) > 0",
+        f"sum by (job, instance) (increase(sightglass_log_lines_dropped_total{{{OURS}}}[5m])) > 0",
         "0s",
         "ticket",
         "workers",
@@ -151,17 +151,17 @@ API = (
 JOBS = (
     Alert(
         "JobsNotWorkedOn",
-        # How much waits only a worker tells; what was accepted is remembered for longer than a weekend.
-        'sum(increase(jobs_total{job="api",status="accepted"}[3d])) > 0 unless on () model_ready{job="worker"} == 1',
+        # How much waits only a job process tells; what was accepted is remembered for longer than a weekend.
+        'sum(increase(jobs_total{job="api",status="accepted"}[3d])) > 0 unless on () model_ready{job="jobs"} == 1',
         "2m",
         "ticket",
         "jobs",
         "Jobs are accepted and nobody works on them",
-        "About {{ $value | humanize }} jobs came within 3 days, and no worker answers with its model ready.",
+        "About {{ $value | humanize }} jobs came within 3 days, and no job process answers with its model ready.",
     ),
     Alert(
         "JobQueueOld",
-        f'max(job_queue_age_seconds{{job="worker"}}) > {JOB_AGE}',
+        f'max(job_queue_age_seconds{{job="jobs"}}) > {JOB_AGE}',
         "2m",
         "ticket",
         "jobs",

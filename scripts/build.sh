@@ -7,5 +7,5 @@ if git rev-parse HEAD >/dev/null 2>&1; then
     export VERSION REVISION CREATED
 fi
 # What an image of your own stands on; Compose reads .env for itself, the plain build of these must be told.
-if grep -q '^API_CONTEXT=.' .env || [ -n "${API_CONTEXT:-}" ]; then scripts/bases.sh; fi
+if [ -n "$(python3 scripts/environment.py API_CONTEXT)" ]; then scripts/bases.sh; fi
 docker compose build --quiet api

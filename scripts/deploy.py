@@ -1,4 +1,4 @@
-"""Replaces the API's replicas, and the worker after them, or changes their number, without a failed request.
+"""Replaces the API's replicas, and the job processes after them, or changes their number, without a failed request.
 
 The edge is pinned to the replicas that run, new ones are started beside them and must become healthy, the edge is
 pinned to the new ones, and only when it has let go of the old ones, and they have answered, are those stopped. Whatever
@@ -23,17 +23,18 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVICE = "api"
-WORKER = "worker"
+JOBS = "jobs"
+FORMER_JOBS = "worker"  # of which none is left (docker/upgrade.yml)
 PORT = 8000
 METRICS_PORT = 9464
-HEALTH_TIMEOUT = 300.0  # seconds a new replica has to become healthy
+HEALTH_TIMEOUT = 240.0  # seconds a new replica has to become healthy, after the start period of its health check
 # Seconds until the edge sends nothing more to a replica it is no longer pinned to: NGINX's keepalive_min_timeout
-# (docker/nginx/limits.conf), within which its old workers may still take a client's next request, and a margin.
+# (docker/nginx/http/limits.conf), within which its old workers may still take a client's next request, and a margin.
 LET_GO = 5 + 2
 # Seconds that requests under way may take: NGINX's worker_shutdown_timeout (docker/nginx.conf), which ends them anyway.
 LONGEST_REQUEST = 600.0
-# Seconds until the edge knows that an address is gone: its resolver's `valid` (docker/nginx/upstream.conf), the second
-# it rounds up by, and a margin.
+# Seconds until the edge knows that an address is gone: its resolver's `valid` (docker/nginx/http/upstream.conf), the
+# second it rounds up by, and a margin.
 FORGET = 2 + 1 + 1
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -100,11 +101,12 @@ def check(running: Sequence[str]) -> None:
     """Refuse to begin where something is wrong already.
 
     Raises:
-        DeployError: nothing runs, or NGINX does not take the configuration as it is now.
+        DeployError: nothing runs, or Compose or NGINX does not take the configuration as it is now.
 
     """
     if not running:
         raise DeployError(f"no replica of {SERVICE} runs; start the stack first: make up")
+    compose("config", "--quiet")
     tested = run("docker", "compose", "exec", "-T", "nginx", "nginx", "-t", "-q", "-c", "/etc/sightglass/nginx.conf")
     if tested.returncode != 0:
         raise DeployError(f"NGINX refuses its configuration: {tested.stderr.strip()}")
@@ -125,14 +127,15 @@ def replace(old: Sequence[str], wanted: int) -> None:
 
 
 def follow() -> None:
-    """Put the new image under the worker of jobs too; it gives back what it has begun.
+    """Put the new image under the job processes too; they give back what they have begun.
 
     Raises:
         DeployError: it does not become healthy. The API's new replicas stay.
 
     """
-    say(f"the {WORKER}")
-    compose("up", "--detach", "--no-deps", "--no-build", "--wait", WORKER)
+    say("the job processes")
+    compose("up", "--detach", "--no-deps", "--no-build", "--wait", JOBS)
+    compose("up", "--detach", "--no-deps", "--no-build", FORMER_JOBS)
 
 
 def scale(running: Sequence[str], wanted: int) -> None:
@@ -185,7 +188,7 @@ def wait_until_healthy(containers: Sequence[str]) -> None:
         DeployError: one has failed or did not answer in time; with the end of its log.
 
     """
-    end = time.monotonic() + HEALTH_TIMEOUT
+    end = time.monotonic() + HEALTH_TIMEOUT + max(map(start_period, inspect(containers)), default=0.0)
     waiting = list(containers)
     while waiting:
         states = {item["Id"]: item["State"] for item in inspect(waiting)}
@@ -199,6 +202,11 @@ def wait_until_healthy(containers: Sequence[str]) -> None:
                 raise DeployError(f"a new replica is {health}, {state['Status']}; the end of its log:\n{end_of_log}")
         waiting = [c for c in waiting if states[c].get("Health", {}).get("Status", "healthy") != "healthy"]
         time.sleep(0.5)
+
+
+def start_period(container: dict[str, Any]) -> float:
+    """Return the seconds in which a container's failed health checks do not count."""
+    return float((container["Config"].get("Healthcheck") or {}).get("StartPeriod", 0)) / 1e9
 
 
 def stop(containers: Sequence[str]) -> None:

@@ -1,9 +1,21 @@
 #!/usr/bin/env bash
-# Makes sure that a Docker Engine with Compose v2 and BuildKit answers. What is there already is left as it is.
+# Makes sure that a Docker Engine with Compose and BuildKit answers. What is there already is left as it is.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 say() { printf '==> %s\n' "$*"; }
 fail() { printf '%s\n' "$@" >&2; exit 1; }
+
+least_compose=2.24  # the first that reads `env_file` entries with `required`
+is_recent() { printf '%s\n' "$least_compose" "${1#v}" | sort --version-sort --check=quiet; }
+check_compose() {
+    local version; version=$(docker compose version --short)
+    is_recent "$version" || fail "Docker Compose $version: too old; expected $least_compose or later"
+}
+
+# Its own client, or its socket behind Docker's.
+case "$({ docker --version; docker version; } 2>/dev/null || true)" in
+    *[Pp]odman*) fail "Podman: not supported; expected Docker Engine" ;;
+esac
 
 has_engine() { docker info >/dev/null 2>&1; }
 has_compose() { docker compose version >/dev/null 2>&1; }
@@ -17,6 +29,7 @@ is_running() {
     return 1
 }
 has_systemd() { [ -d /run/systemd/system ]; }
+if has_compose; then check_compose; fi
 if has_engine && has_compose && has_buildx; then exit 0; fi
 
 if [ "$(id -u)" != 0 ]; then
@@ -63,10 +76,11 @@ has_compose || plugins+=("$compose")
 has_buildx || plugins+=(docker-buildx)
 if [ ${#plugins[@]} -gt 0 ]; then
     say "Docker's plugins: ${plugins[*]}"
-    case "$(candidate "$compose")|$(candidate docker-buildx)" in
-        '|'* | 1.* | *'|') install_from_forky "${plugins[@]}" ;;
-        *) apt_install "${plugins[@]}" ;;
-    esac
+    if is_recent "$(candidate "$compose")" && [ -n "$(candidate docker-buildx)" ]; then
+        apt_install "${plugins[@]}"
+    else
+        install_from_forky "${plugins[@]}"
+    fi
 fi
 
 if ! has_engine; then
@@ -86,4 +100,5 @@ if ! has_engine; then
     has_engine || fail "the engine does not answer after 60 s; the end of its log:" "$(tail -n 5 /var/log/dockerd.log 2>/dev/null || journalctl -u docker -n 5 --no-pager)"
 fi
 has_compose || fail "Docker answers, but 'docker compose version' does not"
+check_compose
 say "Docker Engine $(docker version --format '{{.Server.Version}}'), Compose $(docker compose version --short)"

@@ -1,7 +1,9 @@
 """Makes every image of the production stack present: pulled where a registry has it, else built from OS packages.
 
 A locally built image has a name of its own (`sightglass-local/…`), which goes into `.env`, where Compose reads it; the
-Compose file itself stays as it is. Standard library only: this runs before anything is installed.
+Compose file itself stays as it is. Each run judges anew: a stand-in of an earlier one is left as soon as its official
+image can be had. What a registry that answers fails to give just now is no lasting reason, and is never written there.
+Standard library only: this runs before anything is installed.
 """
 
 import argparse
@@ -12,63 +14,136 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from scripts import environment, pulling
+from scripts.environment import ROOT
+from scripts.pulling import Outcome
+
 RECIPES = ROOT / "docker" / "images" / "Dockerfile"
 LOCAL = "sightglass-local"
 UNAVAILABLE = "unavailable"  # a profile nobody asks for
+# What this program has written into `.env`; everything else there is the user's.
+OWN_LINE = re.compile(rf"^(?:\w+_IMAGE={LOCAL}/\S*|\w+_PROFILE={UNAVAILABLE})\r?(?:\n|\Z)", re.MULTILINE)
 HOST_CA_BUNDLE = Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"))
 LENT_CA_BUNDLE = Path(".build/ca-certificates.crt")  # below the root: Compose's builder reads nothing outside
-PULL_TIMEOUT = 600  # seconds, for one image
+
+
+@dataclass
+class Choice:
+    """What Compose has to be told, and what is missing.
+
+    Attributes:
+        lasting: variables for `.env`.
+        passing: variables for this run alone.
+        missing: a line for each image that is neither there nor replaced.
+
+    """
+
+    lasting: dict[str, str] = field(default_factory=dict)
+    passing: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
 
 
 def main() -> int:
     """Pull or build what is missing and say so, a line an image.
 
     Returns:
-        0; what no source has is said, what fails to build ends the program.
+        0; 1 with the reasons on stderr where an image could be had neither way.
 
     """
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--env-file", type=Path, default=ROOT / ".env", help="what Compose is told (default: .env)")
     arguments.add_argument(
+        "--this-run", type=Path, metavar="FILE",
+        help="where variables go that hold for this run alone: stand-ins for what a registry fails to give just now;"
+        " without it, such an image is an error",
+    )  # fmt: skip
+    arguments.add_argument(
+        "--standstill", type=float, default=pulling.STANDSTILL, metavar="SECONDS",
+        help="a pull without any progress is given up after (default: %(default)s)",
+    )  # fmt: skip
+    arguments.add_argument(
+        "--back-off", type=float, default=pulling.BACK_OFF, metavar="SECONDS",
+        help="pause before a second attempt, doubled for each further one (default: %(default)s)",
+    )  # fmt: skip
+    arguments.add_argument(
         "name", nargs="*", help="a service, or `python` for the API's base (default: what make up starts)"
     )
     options = arguments.parse_args()
-    settings = read_env(options.env_file)
-    chosen: dict[str, str] = {}
-    dead_registries: set[str] = set()
-    buildable = set(re.findall(r"^FROM \S+ AS (\S+)", RECIPES.read_text(), re.MULTILINE))
-    for name, image in wanted(options.env_file, settings, options.name).items():
-        prefix = name.replace("-", "_").upper()
-        local = f"{LOCAL}/{name}:{recipe_id()}"
-        if not image.startswith(LOCAL) and (present(image) or pull(image, dead_registries)):
-            say(f"{name}: {image}")
-            if settings.get(f"{prefix}_PROFILE") == UNAVAILABLE:
-                chosen[f"{prefix}_PROFILE"] = "monitoring"
-        elif name in buildable:
-            if not present(local):
-                build(name, local)
-            say(f"{name}: {local}, built from Debian packages")
-            chosen[f"{prefix}_IMAGE"] = local
-        else:
-            say(f"{name}: {image} can be neither pulled nor built here; the stack starts WITHOUT {name}")
-            chosen[f"{prefix}_PROFILE"] = UNAVAILABLE
-    if HOST_CA_BUNDLE.is_file() and settings.get("CA_BUNDLE") in (None, str(LENT_CA_BUNDLE)):
+    said = text_of(options.env_file)
+    own = without_own_lines(said)
+    with tempfile.NamedTemporaryFile("wb", suffix=".env") as official:
+        official.write(encoded(own))
+        official.flush()
+        settings = environment.read("PYTHON_IMAGE", "CA_BUNDLE", env_file=Path(official.name))
+        images = wanted(Path(official.name), settings.get("PYTHON_IMAGE"), options.name)
+    bundle = settings.get("CA_BUNDLE")
+    registries = pulling.Registries(say, options.standstill, options.back_off)
+    choice = choose(images, registries, stand_ins_may_pass=options.this_run is not None)
+    if HOST_CA_BUNDLE.is_file() and bundle in (None, "", str(LENT_CA_BUNDLE)):
         lend_ca_bundle()
-        chosen["CA_BUNDLE"] = str(LENT_CA_BUNDLE)
-    write_env(options.env_file, chosen)
-    return 0
+        if not bundle:
+            choice.lasting["CA_BUNDLE"] = str(LENT_CA_BUNDLE)
+    kept = dict(line.strip().split("=", 1) for line in OWN_LINE.findall(said) if not concerns(line, images))
+    write_env(options.env_file, own, kept | choice.lasting)
+    if options.this_run:
+        options.this_run.write_text("".join(f"{name}={value}\n" for name, value in choice.passing.items()))
+    for line in choice.missing:
+        print(line, file=sys.stderr)
+    return 1 if choice.missing else 0
 
 
-def wanted(env_file: Path, settings: dict[str, str], names: list[str]) -> dict[str, str]:
+def choose(images: dict[str, str], registries: pulling.Registries, *, stand_ins_may_pass: bool) -> Choice:
+    """Make each image present, the official one or its stand-in, and note what Compose has to be told.
+
+    Args:
+        images: name to official reference.
+        registries: who pulls.
+        stand_ins_may_pass: whether an image that its registry fails to give just now may be replaced for this run.
+
+    """
+    choice = Choice()
+    buildable = set(re.findall(r"^FROM \S+ AS (\S+)", RECIPES.read_text(), re.MULTILINE))
+    for name, image in images.items():
+        if present(image):
+            say(f"{name}: {image}")
+            continue
+        pull = registries.pull(image)
+        if pull.outcome is Outcome.PULLED:
+            say(f"{name}: {image}")
+            continue
+        passes = pull.outcome is Outcome.FAILED
+        told, prefix = choice.passing if passes else choice.lasting, name.replace("-", "_").upper()
+        failure = f"{name}: {image} cannot be pulled: {pull.reason}"
+        if passes and not stand_ins_may_pass:
+            choice.missing.append(f"{failure}; try again: make images")
+        elif name in buildable:
+            say(failure)
+            local = f"{LOCAL}/{name}:{recipe_id()}"
+            try:
+                if not present(local):
+                    build(name, local)
+            except BuildError as error:
+                choice.missing.append(f"{failure}; try again: make up. Nor can a stand-in be built: {error}")
+                continue
+            say(f"{name}: {local}, built from Debian packages" + (", until the next make up" if passes else ""))
+            told[f"{prefix}_IMAGE"] = local
+        else:
+            say(f"{failure}; it cannot be built here: the stack starts WITHOUT {name}")
+            told[f"{prefix}_PROFILE"] = UNAVAILABLE
+    return choice
+
+
+def wanted(env_file: Path, python: str | None, names: list[str]) -> dict[str, str]:
     """Name each image the stack takes from elsewhere: those of the Compose file, and the API's base.
 
     Args:
-        env_file: what Compose is told.
-        settings: the same, read.
+        env_file: what Compose is told, without the lines of this program.
+        python: the API's base, where it is not the Dockerfile's default.
         names: which to name; none means those without a profile and of the profile monitoring.
 
     Returns:
@@ -78,16 +153,13 @@ def wanted(env_file: Path, settings: dict[str, str], names: list[str]) -> dict[s
     default = re.search(r"^ARG PYTHON_IMAGE=(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     if default is None:
         raise SystemExit("Dockerfile: no default for PYTHON_IMAGE")
-    python = os.environ.get("PYTHON_IMAGE") or settings.get("PYTHON_IMAGE") or default[1]
-    # The profile that stands for "not to be had here" is left out: the question is asked anew each time.
-    environment = os.environ | {"GRAFANA_PROFILE": "monitoring"}
     compose = ("docker", "compose", "--file", "docker-compose.prod.yml", "--env-file", str(env_file))
-    config = json.loads(checked(*compose, "--profile", "*", "config", "--format", "json", env=environment))
+    config = json.loads(checked(*compose, "--profile", "*", "config", "--format", "json"))
     services: dict[str, dict[str, Any]] = config["services"]
     own = {service["image"] for service in services.values() if "build" in service}
     others = {name: service for name, service in sorted(services.items()) if service["image"] not in own}
     default_names = ["python", *(n for n, s in others.items() if "monitoring" in s.get("profiles", ["monitoring"]))]
-    images = {"python": python} | {name: str(service["image"]) for name, service in others.items()}
+    images = {"python": python or default[1]} | {name: str(service["image"]) for name, service in others.items()}
     return {name: images[name] for name in names or default_names}
 
 
@@ -96,49 +168,38 @@ def present(image: str) -> bool:
     return run("docker", "image", "inspect", image).returncode == 0
 
 
-def pull(image: str, dead_registries: set[str]) -> bool:
-    """Pull, unless its registry has been found out of reach before; a registry that is, is remembered."""
-    first, _, rest = image.partition("/")
-    registry = first if rest and ("." in first or ":" in first) else "docker.io"
-    if registry in dead_registries:
-        return False
-    say(f"pulling {image}")
-    try:
-        result = run("docker", "pull", "--quiet", image, timeout=PULL_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        dead_registries.add(registry)
-        return False
-    if result.returncode != 0:
-        reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
-        say(f"cannot be pulled: {reason}")
-        # "Not found" is an answer; anything else is a registry that gives none.
-        if not re.search(r"not found|manifest unknown|denied|toomanyrequests", reason):
-            dead_registries.add(registry)
-    return result.returncode == 0
+class BuildError(Exception):
+    """Why a stand-in cannot be built, for people."""
 
 
 def build(name: str, tag: str) -> None:
     """Build one stand-in, its Debian base first.
 
     Raises:
-        SystemExit: a tool is missing or a build failed, with its output.
+        BuildError: a tool is missing or a build failed, with its output.
 
     """
     base = f"{LOCAL}/debian:{recipe_id()}"
-    if not present(base):
-        bootstrap(base)
-    say(f"building {tag}")
-    # buildx: an older `docker build` is not BuildKit.
-    build_arguments = ("--target", name, "--build-arg", f"DEBIAN_IMAGE={base}", "--tag", tag)
-    checked("docker", "buildx", "build", "--load", "--quiet", *build_arguments, str(RECIPES.parent))
+    try:
+        if not present(base):
+            bootstrap(base)
+        say(f"building {tag}")
+        # buildx: an older `docker build` is not BuildKit.
+        build_arguments = ("--target", name, "--build-arg", f"DEBIAN_IMAGE={base}", "--tag", tag)
+        checked("docker", "buildx", "build", "--load", "--quiet", *build_arguments, str(RECIPES.parent))
+    except CommandError as error:
+        raise BuildError(str(error)) from None
 
 
 def bootstrap(tag: str) -> None:
     """Make the base of all stand-ins: a minimal Debian forky, from the mirror this machine's sources name."""
-    mirror = checked(str(ROOT / "scripts" / "debian-mirror.sh")).strip()
+    found = run(str(ROOT / "scripts" / "debian-mirror.sh"))
+    if found.returncode != 0:
+        raise BuildError(found.stderr.strip())
+    mirror = found.stdout.strip()
     if run("sh", "-c", "command -v mmdebstrap").returncode != 0:
         if os.geteuid() != 0:
-            raise SystemExit("mmdebstrap is missing. As root, run: apt-get install mmdebstrap")
+            raise BuildError("mmdebstrap is missing. As root, run: apt-get install mmdebstrap")
         say("installing mmdebstrap")
         checked("apt-get", "-qq", "update")
         checked("apt-get", "-qqy", "install", "--no-install-recommends", "mmdebstrap", "debian-archive-keyring")
@@ -167,21 +228,41 @@ def recipe_id() -> str:
     return hashlib.sha256(RECIPES.read_bytes()).hexdigest()[:12]
 
 
-def read_env(path: Path) -> dict[str, str]:
-    """Read the assignments of a Compose `.env` file."""
-    return dict(re.findall(r"^(\w+)=(.*)$", path.read_text(), re.MULTILINE)) if path.exists() else {}
+def text_of(path: Path) -> str:
+    """Read a Compose `.env` file as it is, line ends and stray bytes included; a missing one is empty."""
+    return path.read_bytes().decode(errors="surrogateescape") if path.exists() else ""
 
 
-def write_env(path: Path, chosen: dict[str, str]) -> None:
-    """Set variables in a Compose `.env` file, in place where they stand; everything else stays as it is."""
-    text = path.read_text() if path.exists() else ""
-    for name, value in chosen.items():
-        line = f"{name}={value}"
-        text, replaced = re.subn(rf"^{name}=.*$", line, text, count=1, flags=re.MULTILINE)
-        if not replaced:
-            text = f"{text.rstrip()}\n{line}\n"
-    if text != (path.read_text() if path.exists() else ""):
-        path.write_text(text)
+def encoded(text: str) -> bytes:
+    """Give back the bytes that `text_of` has read."""
+    return text.encode(errors="surrogateescape")
+
+
+def without_own_lines(text: str) -> str:
+    """Drop what this program has written into a `.env` file."""
+    return OWN_LINE.sub("", text)
+
+
+def concerns(line: str, images: dict[str, str]) -> bool:
+    """Say whether a line of this program is about one of these images."""
+    return any(re.match(rf"{name.replace('-', '_').upper()}_(IMAGE|PROFILE)=", line) for name in images)
+
+
+def write_env(path: Path, text: str, added: dict[str, str]) -> None:
+    """Write a Compose `.env` file, unless it is so already.
+
+    Args:
+        path: the file.
+        text: what of it stays.
+        added: variables to add, with the file's own kind of line end; where a name stands twice, the last line counts.
+
+    """
+    end = "\r\n" if "\r\n" in text else "\n"
+    if added and text and not text.endswith("\n"):
+        text += end
+    text += "".join(f"{name}={value}{end}" for name, value in added.items())
+    if text != text_of(path):
+        path.write_bytes(encoded(text))
 
 
 def say(message: str) -> None:
@@ -189,24 +270,26 @@ def say(message: str) -> None:
     print(f"    {message}", flush=True)
 
 
-def run(
-    *command: str, timeout: float | None = None, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def run(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a command, whatever its status; what it prints is kept."""
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT, env=env)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
-def checked(*command: str, env: dict[str, str] | None = None) -> str:
+class CommandError(SystemExit):
+    """A command failed; with the last lines it printed."""
+
+
+def checked(*command: str) -> str:
     """Run a command that must succeed, for what it prints.
 
     Raises:
-        SystemExit: it did not; with the last lines it printed.
+        CommandError: it did not.
 
     """
-    result = run(*command, env=env)
+    result = run(*command)
     if result.returncode != 0:
         tail = "\n".join((result.stdout + result.stderr).strip().splitlines()[-20:])
-        raise SystemExit(f"{' '.join(command)}: failed\n{tail}")
+        raise CommandError(f"{' '.join(command)}: failed\n{tail}")
     return result.stdout
 
 

@@ -18,22 +18,20 @@ flock -n 9 || { echo "a deploy, or another make up, is under way" >&2; exit 1; }
 
 [ -f .env ] || { step ".env, from .env.template"; cp .env.template .env; }
 
+python3 scripts/preflight.py
+
 step "images of others"
-python3 scripts/images.py
+this_run=$(mktemp)
+trap 'rm -f "$this_run"' EXIT
+python3 scripts/images.py --this-run "$this_run"
+# A stand-in for what a registry fails to give just now: .env does not learn of it, and the next make up asks again.
+while read -r variable; do export "${variable?}"; done <"$this_run"
 
 step "the API's image"
 scripts/build.sh
 
 step "starting, until every service is healthy"
-if ! said=$(compose up --detach --quiet-pull --wait --wait-timeout 300 2>&1); then
-    tail -n 3 <<<"$said" >&2
-    echo "What did not start, and the end of its log:" >&2
-    for service in $(compose ps --all --format '{{.Service}} {{.State}} {{.Health}} {{.ExitCode}}' |
-        awk '!($2 == "running" && $3 == "healthy") && !($2 == "exited" && $4 == 0) {print $1}' | sort -u); do
-        compose logs --no-color --tail 3 "$service" >&2
-    done
-    exit 1
-fi
+python3 scripts/start.py
 
 # What a deploy that was killed may have left: sends requests to all replicas again, or changes nothing.
 compose exec -T nginx sh /etc/sightglass/nginx/pin.sh

@@ -186,8 +186,7 @@ class Stack:
         start = time.time()
         eventually(
             lambda: all(
-                float(t["value"][1]) > start
-                for t in self.query('min by (job) (timestamp(up{job=~"api|nginx|worker"}))')
+                float(t["value"][1]) > start for t in self.query('min by (job) (timestamp(up{job=~"api|nginx|jobs"}))')
             ),
             lambda: "no new scrape",
         )

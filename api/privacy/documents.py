@@ -1,26 +1,41 @@
 """What the routes that take documents have in common: how one is asked for, and what its examples are."""
 
 import asyncio
-from email.message import Message
+import re
 from typing import IO, Annotated, Any, NamedTuple
 
 from fastapi import Depends, Query, Request
 
 from api.privacy.coding import CODINGS
 from api.privacy.dependencies import InferenceOf
-from api.privacy.formats.document import find_charset
-from api.privacy.redactor import MEDIA_TYPES, XML
+from api.privacy.formats.charset import CHARSETS, find_charset, is_known
+from api.privacy.formats.media import (
+    CSV,
+    MEDIA_TYPES,
+    NDJSON,
+    TEXT,
+    TEXT_XML,
+    TSV,
+    XML,
+    file_name,
+    find_media_type,
+    parse_header,
+)
 from api.problem import ProblemError, invalid
 
 CLIENT_CLOSED_REQUEST = 499
 """NGINX's status for a client that left; only metrics and logs see it."""
 
 EXAMPLES = {
-    "text/plain": ("Mail anna@example.com", "Mail [EMAIL_ADDRESS]"),
-    "text/csv": ("name,mail\nAnna,anna@example.com\n", "name,mail\nAnna,[EMAIL_ADDRESS]\n"),
-    "application/xml": ("<mail>anna@example.com</mail>", "<mail>[EMAIL_ADDRESS]</mail>"),
-    "application/x-ndjson": ('{"mail": "anna@example.com"}\n', '{"mail": "[EMAIL_ADDRESS]"}\n'),
+    TEXT: ("Mail anna@example.com", "Mail [EMAIL_ADDRESS]"),
+    CSV: ("name,mail\nAnna,anna@example.com\n", "name,mail\nAnna,[EMAIL_ADDRESS]\n"),
+    TSV: ("name\tmail\nAnna\tanna@example.com\n", "name\tmail\nAnna\t[EMAIL_ADDRESS]\n"),
+    XML: ("<mail>anna@example.com</mail>", "<mail>[EMAIL_ADDRESS]</mail>"),
+    NDJSON: ('{"mail": "anna@example.com"}\n', '{"mail": "[EMAIL_ADDRESS]"}\n'),
 }
+
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "pipe": "|", "space": " ", "colon": ":"}
+DELIMITER = re.compile(rf'{"|".join(DELIMITERS)}|[^"\r\n\ufeff]')
 
 
 class Search(NamedTuple):
@@ -28,6 +43,7 @@ class Search(NamedTuple):
 
     language: str
     min_confidence: float
+    delimiter: str | None = None
 
 
 class Document(NamedTuple):
@@ -38,6 +54,8 @@ class Document(NamedTuple):
     coding: str
     language: str
     min_confidence: float
+    delimiter: str | None = None
+    """Of a table; None when it tells it by itself."""
 
 
 def content(side: int) -> dict[str, Any]:
@@ -60,19 +78,28 @@ async def receive(request: Request, file: IO[bytes]) -> None:
 
 def output_charset(media_type: str, charset: str | None) -> str:
     """Give the charset of what comes back."""
-    return "utf-8" if MEDIA_TYPES[media_type] == XML else charset or "utf-8"
+    return "utf-8" if media_type in {XML, TEXT_XML} else CHARSETS[charset or "utf-8"].lower()
 
 
 async def _search(
     inference: InferenceOf,
     language: Annotated[str, Query(max_length=16, description="A language the model has (ISO 639-1).")] = "en",
     min_confidence: Annotated[float, Query(ge=0, le=1, description="Leave findings below it alone.")] = 0.35,
+    delimiter: Annotated[
+        str | None,
+        Query(
+            pattern=f"^({DELIMITER.pattern})$",
+            description="What parts the cells of a table: a character, or one of "
+            f"{', '.join(DELIMITERS)}. A `delimiter` parameter of its media type goes before it; without either the "
+            "table tells.",
+        ),
+    ] = None,
 ) -> Search:
     """Read the query; 422 for what is not supported."""
     languages = (await inference.model()).languages
     if language not in languages:
         raise invalid("/language", f"Input should be one of: {', '.join(languages)}")
-    return Search(language, min_confidence)
+    return Search(language, min_confidence, delimiter)
 
 
 SearchOf = Annotated[Search, Depends(_search)]
@@ -81,7 +108,12 @@ SearchOf = Annotated[Search, Depends(_search)]
 def document_of(request: Request, search: Search) -> Document:
     """Read the headers of a request whose body is one document; raises as `read_document`."""
     headers = request.headers
-    return read_document(headers.get("content-type", ""), headers.get("content-encoding", "identity"), search)
+    return read_document(
+        headers.get("content-type", ""),
+        headers.get("content-encoding", "identity"),
+        headers.get("content-disposition"),
+        search,
+    )
 
 
 async def _document(request: Request, search: SearchOf) -> Document:
@@ -91,36 +123,36 @@ async def _document(request: Request, search: SearchOf) -> Document:
 DocumentOf = Annotated[Document, Depends(_document)]
 
 
-def read_document(content_type: str, content_encoding: str, search: Search) -> Document:
+def read_document(content_type: str, content_encoding: str, disposition: str | None, search: Search) -> Document:
     """Read a document's headers.
 
     Raises:
-        ProblemError: 415, its type, charset or coding is not supported.
+        ProblemError: 415, its type, charset, delimiter or coding is not supported.
 
     """
-    media_type, charset = _content_type(content_type)
+    name, parameters = parse_header(content_type)
+    media_type = find_media_type(name, file_name(disposition))
+    if media_type is None:
+        raise ProblemError(415, f"The media type should be one of: {', '.join(MEDIA_TYPES)}")
     coding = content_encoding.strip().lower()
     if coding not in CODINGS:
         raise ProblemError(
             415, "This content coding is not supported", headers={"Accept-Encoding": "gzip, deflate, identity"}
         )
-    return Document(media_type, charset, coding, search.language, search.min_confidence)
+    delimiter = _delimiter(parameters.get("delimiter") or search.delimiter)
+    return Document(media_type, _charset(parameters), coding, search.language, search.min_confidence, delimiter)
 
 
-def _content_type(value: str) -> tuple[str, str | None]:
-    """Give the media type, and the charset if there is one.
+def _charset(parameters: dict[str, str]) -> str | None:
+    name = parameters.get("charset", "")
+    charset = find_charset(name)
+    if (name and charset is None) or "charset*" in parameters:  # the extended form is for text (RFC 8187), no charset's
+        what = f"The charset {name.upper()}" if is_known(name) else "This charset"
+        raise ProblemError(415, f"{what} is not supported")
+    return charset
 
-    Raises:
-        ProblemError: 415, one of them is not supported.
 
-    """
-    media_type = value.partition(";")[0].strip().lower()
-    if media_type not in MEDIA_TYPES:
-        raise ProblemError(415, f"The media type should be one of: {', '.join(MEDIA_TYPES)}")
-    header = Message()
-    header["Content-Type"] = value
-    name = header.get_content_charset()
-    charset = find_charset(name) if name else None
-    if name and not charset:
-        raise ProblemError(415, "This charset is not supported")
-    return media_type, charset
+def _delimiter(value: str | None) -> str | None:
+    if value and not DELIMITER.fullmatch(value):
+        raise ProblemError(415, f"The delimiter should be a character or one of: {', '.join(DELIMITERS)}")
+    return DELIMITERS.get(value, value) if value else None

@@ -1,6 +1,7 @@
 """What a model finds in a text, and the text without it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 
@@ -26,6 +27,18 @@ class Model(Protocol):
 
 class ModelError(Exception):
     """A model cannot be loaded; the message says why, for operators."""
+
+
+def load_model(path: Path | None) -> Model:
+    """Load the model; importing what it takes is a second's work, not to be in the way of the start.
+
+    Raises:
+        ModelError: there is none at `path`, or none that can be loaded.
+
+    """
+    from api.privacy.model import load
+
+    return load(path)
 
 
 def merge(findings: Sequence[Finding]) -> list[Finding]:

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from api.problem import ProblemError
-from api.settings import SettingsError
+from sightglass.environment import SettingsError
 
 LINE = re.compile(r"(?P<owner>[A-Za-z0-9._-]{1,64}):(?P<key>[!-~]{16,256})")
 

@@ -16,9 +16,9 @@ from starlette.types import Receive, Scope, Send
 from api.privacy.coding import Decompressor
 from api.privacy.dependencies import InferenceOf, SettingsOf
 from api.privacy.documents import CLIENT_CLOSED_REQUEST, DocumentOf, content, output_charset, receive
+from api.privacy.formats.redaction import make_redactor, redact_file
 from api.privacy.inference import Work
 from api.privacy.metrics import PII_DETECTED
-from api.privacy.redactor import make_redactor, redact_file
 from api.problem import ProblemError, error_responses
 
 PATH = "/api/v1/process"
@@ -49,11 +49,13 @@ async def process(
     """Replace every finding by `[TYPE]`, keeping the format: the same table, tree or lines.
 
     The work begins when the document is here, and the answer when the work is done: an error anywhere is a problem,
-    never half a document. `Content-Encoding` may be gzip or deflate; without a `charset` it is UTF-8.
+    never half a document. `Content-Encoding` may be gzip or deflate; without a `charset` it is UTF-8, and XML says its
+    own. Other names of these media types, `+xml` and, with a file's name in `Content-Disposition`,
+    `application/octet-stream` are taken too.
     """
     model = await inference.model()
     find = partial(model.find, language=document.language, min_confidence=document.min_confidence)
-    redactor = make_redactor(document.media_type, document.charset, find)
+    redactor = make_redactor(document.media_type, document.charset, find, document.delimiter)
     decompressor = Decompressor(document.coding, settings.max_request_size_bytes)
     directory = str(settings.runs_dir)
     with (

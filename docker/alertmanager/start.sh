@@ -24,7 +24,7 @@ check_file() { # NAME
   eval "value=\${$1:-}"
   [ -z "$value" ] && return
   check "$1" '^/[A-Za-z0-9._/-]+$' 'the absolute path of a file'
-  [ -r "$value" ] && [ -s "$value" ] || refuse "$1" 'a readable file that is not empty'
+  [ -f "$value" ] && [ -r "$value" ] && [ -s "$value" ] || refuse "$1" 'a readable file that is not empty'
 }
 needs() { # NAME OTHER
   eval "value=\${$1:-}; other=\${$2:-}"
@@ -32,25 +32,40 @@ needs() { # NAME OTHER
   [ -z "$value" ] || [ -n "$other" ] || refuse "$2" "a value, because $1 is set"
 }
 
-url="^https?://[^]['\"\`[:space:]\\\\]+\$"
-mail="^[^][:space:]'\"\\\\@]+@[^][:space:]'\"\\\\@]+\$"
-time='^[0-9]+(ms|s|m|h)$'
+port='([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])'
+host='([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])'
+# No braces: Alertmanager takes many values as templates.
+rest="([^][{}%'\"\`[:space:]\\\\]|%[0-9A-Fa-f]{2})*"
+url="^https?://([^]/?#@{}%'\"\`[:space:]\\\\[]+@)?$host(:$port)?([/?#]$rest)?\$"
+# RFC 5322, 3.4: address, or Name <address>; in a list, commas between.
+atom="[^][()<>@,;:.{}\"\`[:space:][:cntrl:]\\\\]+"
+address="$atom([.]$atom)*@$atom([.]$atom)*"
+word="($atom|[.]|\"[^\"{}\\\\]*\")"
+mailbox=" *(($word *)*<$address>|$address) *"
+# A unit each, the largest first; some 270 years at most.
+time='^([0-9]{1,5}d)?([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?([0-9]{1,5}ms)?$'
+interval() { # NAME EXAMPLE
+  check "$1" "$time" "a time above 0 such as $2"
+  check "$1" '[1-9]' "a time above 0 such as $2"
+}
 check ALERT_WEBHOOK_URL "$url" 'an http:// or https:// address'
 check_file ALERT_WEBHOOK_URL_FILE
 check_file ALERT_SLACK_WEBHOOK_FILE
 check ALERT_HEARTBEAT_URL "$url" 'an http:// or https:// address'
-check ALERT_EMAIL_TO "$mail" 'one mail address'
-check ALERT_EMAIL_FROM "$mail" 'one mail address'
-check ALERT_EMAIL_SMARTHOST '^[A-Za-z0-9.-]+:[0-9]+$' 'host:port'
+check ALERT_EMAIL_TO "^$mailbox(,$mailbox)*\$" 'mail addresses, separated by commas, each a@example.org or Name <a@example.org>'
+check ALERT_EMAIL_FROM "^$mailbox\$" 'one mail address, a@example.org or Name <a@example.org>'
+check ALERT_EMAIL_SMARTHOST "^$host:$port\$" 'host:port'
 check ALERT_EMAIL_USERNAME "^[^'\"[:space:]\\\\]+\$" 'a user name without spaces and quotes'
 check_file ALERT_EMAIL_PASSWORD_FILE
 check ALERT_EMAIL_REQUIRE_TLS '^(true|false)$' 'true or false'
 check ALERT_GROUP_WAIT "$time" 'a time such as 30s or 5m'
-check ALERT_GROUP_INTERVAL "$time" 'a time such as 30s or 5m'
-check ALERT_REPEAT_INTERVAL "$time" 'a time such as 30s or 12h'
+interval ALERT_GROUP_INTERVAL 5m
+interval ALERT_REPEAT_INTERVAL 12h
 needs ALERT_EMAIL_TO ALERT_EMAIL_FROM
 needs ALERT_EMAIL_TO ALERT_EMAIL_SMARTHOST
 needs ALERT_EMAIL_USERNAME ALERT_EMAIL_PASSWORD_FILE
+
+quoted() { printf '%s' "$1" | sed "s/'/''/g"; } # for YAML's single quotes
 
 mkdir -p "$out"
 {
@@ -65,7 +80,7 @@ mkdir -p "$out"
   fi
   if [ -n "${ALERT_EMAIL_TO:-}" ]; then
     printf "    email_configs:\n      - to: '%s'\n        from: '%s'\n        smarthost: '%s'\n        send_resolved: true\n" \
-      "$ALERT_EMAIL_TO" "$ALERT_EMAIL_FROM" "$ALERT_EMAIL_SMARTHOST"
+      "$(quoted "$ALERT_EMAIL_TO")" "$(quoted "$ALERT_EMAIL_FROM")" "$ALERT_EMAIL_SMARTHOST"
     printf "        require_tls: %s\n" "${ALERT_EMAIL_REQUIRE_TLS:-true}"
     printf "        headers: {Subject: '{{ template \"sightglass.title\" . }}'}\n"
     printf "        html: ''\n        text: '{{ template \"sightglass.text\" . }}'\n"

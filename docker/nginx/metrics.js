@@ -1,16 +1,20 @@
 // The edge's metrics: `count` adds a finished request to the counters in shared memory, `render` writes them as
 // Prometheus text (exposition format 0.0.4). A counter's key is its kind and label values, joined by "|".
 
-// Upper bounds in seconds, the API's own (api/observability).
+// Upper bounds in seconds, the API's own (sightglass/metrics).
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 const FAILURES = [500, 502, 503, 504];
 const CACHE_RESULTS = ['BYPASS', 'EXPIRED', 'HIT', 'MISS', 'REVALIDATED', 'STALE', 'UPDATING'];
+// What came of a request's last attempt at the API, where it brought no whole answer: `failure` tells them apart.
+const UPSTREAM_FAILURES = [
+    'no_address', 'refused', 'connect_timeout', 'reset', 'read_timeout', 'head_invalid', 'head_too_large', 'answer_cut',
+];
 const CONNECTION_STATES = ['active', 'reading', 'waiting', 'writing'];
 const EVERYTHING = 1000000; // items() stops at 1024 unless told otherwise
 
 // For js_set: the access log's condition asks for it once per request, when the response is over.
-// Returns "1": every request is logged.
+// Returns "1": every request is logged. The log has $edge_upstream_failure after it.
 function count(r) {
     const counters = ngx.shared.metrics;
     const v = r.variables;
@@ -23,6 +27,11 @@ function count(r) {
             counters.incr(`bucket|${route}|${bucketOf(seconds)}`, 1, 0);
             counters.incr(`seconds|${route}`, seconds, 0);
         }
+        const failed = failure(v);
+        if (failed) {
+            v.edge_upstream_failure = failed;
+            counters.incr(`failure|${failed}`, 1, 0);
+        }
         const cache = v.upstream_cache_status;
         if (cache) {
             counters.incr(`cache|${cache}`, 1, 0);
@@ -34,6 +43,60 @@ function count(r) {
         counters.incr('dropped', 1, 0);
     }
     return '1';
+}
+
+// NGINX has no variable for why the API gave no whole answer. Its numbers of the last attempt tell; '' where it did.
+function failure(v) {
+    const status = v.upstream_status && last(v.upstream_status);
+    if (!status) { // the edge's own answer, or the cache's
+        return '';
+    }
+    if (status !== '502' && status !== '504' || last(v.upstream_header_time) !== '-') {
+        return isCut(v, status) ? 'answer_cut' : ''; // there is a head of the API's
+    }
+    const addresses = attempts(v.upstream_addr);
+    // An attempt for which no address was left has the upstream's name, without a port: the one before it failed.
+    let i = addresses.length - 1;
+    while (i > 0 && !addresses[i].includes(':')) {
+        i--;
+    }
+    if (!addresses[i].includes(':')) {
+        return 'no_address';
+    }
+    const timedOut = attempts(v.upstream_status)[i] === '504';
+    if (attempts(v.upstream_connect_time)[i] === '-') {
+        return timedOut ? 'connect_timeout' : 'refused';
+    }
+    if (timedOut) {
+        return 'read_timeout';
+    }
+    const received = Number(attempts(v.upstream_bytes_received)[i]);
+    if (received === 0) {
+        return 'reset';
+    }
+    return received >= headLimit(v) ? 'head_too_large' : 'head_invalid';
+}
+
+// NGINX joins what it says of several attempts by ", ", and by " : " after an internal redirect.
+function attempts(joined) {
+    return joined.split(/(?:,| :) /);
+}
+
+function last(joined) {
+    return joined.slice(joined.lastIndexOf(' ') + 1);
+}
+
+// The memory for a head is full. The cache keeps its own head in it: some 400 bytes and the key (location/proxy-cached.conf).
+function headLimit(v) {
+    const own = v.upstream_cache_status ? 512 + v.request_method.length + v.scheme.length + v.host.length + v.request_uri.length : 0;
+    return Number(v.upstream_head_bytes) - own;
+}
+
+// The answer ended before its Content-Length. A client that left is no cut: its request is not complete.
+function isCut(v, status) {
+    const length = v.upstream_http_content_length;
+    return length !== undefined && v.request_completion === 'OK' && v.edge_method !== 'HEAD' && status !== '304'
+        && Number(last(v.upstream_response_length)) < Number(length);
 }
 
 function bucketOf(seconds) {
@@ -54,6 +117,7 @@ function watchReloads() {
     const counters = ngx.shared.metrics;
     counters.add('dropped', 0);
     counters.add('limited', 0);
+    UPSTREAM_FAILURES.forEach((reason) => counters.add(`failure|${reason}`, 0));
     const current = counters.get('worker');
     // The one before may look once more while it is being replaced.
     if (process.pid !== current && process.pid !== counters.get('predecessor')) {
@@ -79,6 +143,8 @@ function render(r) {
         latency(counters),
         family('edge_cache_requests_total', 'counter', 'Requests that asked the response cache, by its answer.',
             CACHE_RESULTS.map((cache) => [{ cache: cache.toLowerCase() }, labelled(counters.cache, cache)])),
+        family('edge_upstream_failures_total', 'counter', 'Requests without a whole answer from the API, by what came of the last attempt.',
+            UPSTREAM_FAILURES.map((reason) => [{ reason }, labelled(counters.failure, reason)])),
         family('rate_limit_exceeded_total', 'counter', 'Requests over a limit of their client: 429, or only counted in a dry run.',
             [[{}, single(counters.limited)]]),
         family('edge_connections', 'gauge', 'Client connections by state.',

@@ -4,7 +4,7 @@
 # replicas that are ready, then starts and stops the others: see scripts/deploy.py.
 set -eu
 
-file=/tmp/nginx/upstream-servers.conf
+file=/tmp/nginx/upstream.conf
 reload=true
 if [ "${1:-}" = --no-reload ]; then
     reload=false

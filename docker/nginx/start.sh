@@ -39,10 +39,13 @@ SERVER_NAME=${SERVER_NAME:-}
 TRUSTED_PROXIES=${TRUSTED_PROXIES:-}
 CACHED_PATHS=${CACHED_PATHS:-}
 UPSTREAM_TIMEOUT=${UPSTREAM_TIMEOUT:-300}
+UPSTREAM_HEAD_BYTES=${UPSTREAM_HEAD_BYTES:-32768}
 HSTS_SECONDS=${HSTS_SECONDS:-31536000}
 TLS_CHECK_SECONDS=${TLS_CHECK_SECONDS:-10}
 NGINX_WORKERS=${NGINX_WORKERS:-2}
 HTTP3=${HTTP3:-false}
+UNDERSCORES_IN_HEADERS=${UNDERSCORES_IN_HEADERS:-true}
+CORS_ORIGINS=${CORS_ORIGINS:-}
 
 ranges='[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(/[0-9]{1,3})?'
 number RATE_LIMIT "$RATE_LIMIT" 1 1000000
@@ -57,6 +60,11 @@ case $HTTP3 in
 true | false) ;;
 *) refuse HTTP3 "$HTTP3" "true or false" ;;
 esac
+case $UNDERSCORES_IN_HEADERS in
+true) underscores=on ;;
+false) underscores=off ;;
+*) refuse UNDERSCORES_IN_HEADERS "$UNDERSCORES_IN_HEADERS" "true or false" ;;
+esac
 number CONNECTION_LIMIT "$CONNECTION_LIMIT" 1 65535
 number MAX_REQUEST_SIZE_BYTES "$MAX_REQUEST_SIZE_BYTES" 1024 10737418240
 number HTTPS_PORT "$HTTPS_PORT" 1 65535
@@ -65,7 +73,19 @@ matching SERVER_NAME "$SERVER_NAME" '[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a
     "host names in lower case, separated by spaces"
 matching TRUSTED_PROXIES "$TRUSTED_PROXIES" "$ranges" "addresses or CIDR ranges, separated by spaces"
 matching CACHED_PATHS "$CACHED_PATHS" '(/[A-Za-z0-9._~-]+)+/?' "paths, separated by spaces"
+if [ "$CORS_ORIGINS" != '*' ]; then
+    # As browsers send them (RFC 6454): in lower case, without a path, and without the port that the scheme implies.
+    host='[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]'
+    matching CORS_ORIGINS "$CORS_ORIGINS" "[a-z][a-z0-9+.-]*://($host)(:[1-9][0-9]{0,4})?" \
+        "* or origins in lower case, SCHEME://HOST[:PORT], separated by spaces"
+    for origin in $CORS_ORIGINS; do
+        case $origin in
+        http://*:80 | https://*:443) refuse CORS_ORIGINS "$origin" "no port that is the scheme's own: browsers leave it out" ;;
+        esac
+    done
+fi
 number UPSTREAM_TIMEOUT "$UPSTREAM_TIMEOUT" 1 86400
+number UPSTREAM_HEAD_BYTES "$UPSTREAM_HEAD_BYTES" 4096 1048576
 number HSTS_SECONDS "$HSTS_SECONDS" 0 999999999
 number TLS_CHECK_SECONDS "$TLS_CHECK_SECONDS" 1 3600
 number NGINX_WORKERS "$NGINX_WORKERS" 1 64
@@ -79,19 +99,19 @@ done
 
 set -f # the lists below are words, never file names
 
-echo "worker_processes $NGINX_WORKERS;" >"$out/main.conf"
-
-for range in $TRUSTED_PROXIES; do echo "set_real_ip_from $range;"; done >"$out/real-ip.conf"
-for range in $TRUSTED_PROXIES; do echo "$range 1;"; done >"$out/trusted-proxies.conf"
-for range in $RATE_LIMIT_EXEMPT; do echo "$range 1;"; done >"$out/exempt.conf"
-echo "limit_req_zone \$limit_key zone=rate:10m rate=${RATE_LIMIT}r/s;" >"$out/rate.conf"
-
 if [ "$PUBLIC_PORT" = 443 ]; then port=; else port=":$PUBLIC_PORT"; fi
-if [ "$HSTS_SECONDS" = 0 ]; then policy=; else policy="max-age=$HSTS_SECONDS"; fi
-echo "map '' \$public_port { default '$port'; } map '' \$hsts_policy { default '$policy'; }" >"$out/public.conf"
-if [ "$HTTP3" = true ]; then
-    echo "add_header Alt-Svc 'h3=\":$PUBLIC_PORT\"; ma=86400' always;"
-fi >"$out/alt-svc.conf"
+if [ "$HSTS_SECONDS" = 0 ]; then hsts=; else hsts="max-age=$HSTS_SECONDS"; fi
+if [ "$HTTP3" = true ]; then alt_svc="h3=\":$PUBLIC_PORT\"; ma=86400"; else alt_svc=; fi
+if [ "$RATE_BURST" = 0 ]; then burst=; else burst=" burst=$RATE_BURST nodelay"; fi
+
+each() { # format words: the format once for each word
+    format=$1
+    shift
+    for word in "$@"; do
+        # shellcheck disable=SC2059
+        printf "$format\n" "$word"
+    done
+}
 
 listens() { # parameters, further ones of QUIC's, which only one server may give
     for any in '' '[::]:'; do
@@ -102,7 +122,38 @@ listens() { # parameters, further ones of QUIC's, which only one server may give
     done
 }
 
+# shellcheck disable=SC2086
 {
+    echo "# Written by start.sh from the environment."
+    each 'set_real_ip_from %s;' $TRUSTED_PROXIES
+    echo "geo \$realip_remote_addr \$from_trusted_proxy { default 0; $(each '%s 1;' $TRUSTED_PROXIES) }"
+    echo "geo \$client_exempt { default 0; $(each '%s 1;' $RATE_LIMIT_EXEMPT) }"
+    echo "limit_req_zone \$limit_key zone=rate:10m rate=${RATE_LIMIT}r/s;"
+    echo "map '' \$public_port { default '$port'; }"
+    echo "map '' \$hsts_policy { default '$hsts'; }"
+    echo "map '' \$alt_svc { default '$alt_svc'; }"
+    echo "client_max_body_size $MAX_REQUEST_SIZE_BYTES;"
+    echo "proxy_read_timeout ${UPSTREAM_TIMEOUT}s;"
+    echo "proxy_send_timeout ${UPSTREAM_TIMEOUT}s;"
+    echo "underscores_in_headers $underscores;"
+    if [ "$CORS_ORIGINS" = '*' ]; then
+        echo "map '' \$cors_origin { default '*'; }"
+    else
+        echo "map \$http_origin \$cors_origin { default ''; $(each "\"%s\" \$http_origin;" $CORS_ORIGINS) }"
+    fi
+    if [ "${CORS_ORIGINS:-*}" = '*' ]; then vary=; else vary=Origin; fi
+    echo "map '' \$cors_vary { default '$vary'; }"
+    echo "map '' \$upstream_head_bytes { default $UPSTREAM_HEAD_BYTES; }"
+    echo "proxy_buffer_size $UPSTREAM_HEAD_BYTES;"
+    echo "proxy_buffers 8 $UPSTREAM_HEAD_BYTES;"
+    if [ -n "$SERVER_NAME" ]; then
+        echo "server { $(listens default_server '') include nginx/server/unknown-names.conf; }"
+    fi
+} >"$out/http.conf"
+
+# shellcheck disable=SC2086
+{
+    echo "# Written by start.sh from the environment."
     if [ -n "$SERVER_NAME" ]; then
         listens '' reuseport
         # Its own name on Docker's networks too: what the probe of docker/prometheus.yml asks for.
@@ -115,33 +166,12 @@ listens() { # parameters, further ones of QUIC's, which only one server may give
         echo 'server_name _;'
     fi
     echo 'http2 on;'
-    if [ "$RATE_BURST" = 0 ]; then echo "limit_req zone=rate;"; else echo "limit_req zone=rate burst=$RATE_BURST nodelay;"; fi
+    echo "limit_req zone=rate$burst;"
     echo "limit_req_dry_run $dry_run;"
     echo "limit_conn connections $CONNECTION_LIMIT;"
     echo "limit_conn_dry_run $dry_run;"
-    echo "client_max_body_size $MAX_REQUEST_SIZE_BYTES;"
+    each 'location %s { include nginx/location/pass.conf; include nginx/location/proxy-cached.conf; }' $CACHED_PATHS
 } >"$out/server.conf"
-
-if [ -n "$SERVER_NAME" ]; then
-    {
-        echo 'server {'
-        listens default_server ''
-        echo 'http2 on;'
-        echo 'ssl_reject_handshake on;'
-        echo 'include nginx/problem-pages.conf;'
-        echo 'include nginx/response-headers.conf;'
-        echo 'location / { return 421; }'
-        echo '}'
-    } >"$out/unknown-names.conf"
-else
-    : >"$out/unknown-names.conf"
-fi
-
-echo "proxy_read_timeout ${UPSTREAM_TIMEOUT}s; proxy_send_timeout ${UPSTREAM_TIMEOUT}s;" >"$out/proxy-timeouts.conf"
-
-for path in $CACHED_PATHS; do
-    echo "location $path { include nginx/pass.conf; include nginx/proxy-cached.conf; }"
-done >"$out/cached-paths.conf"
 
 sh "$here/pin.sh" --no-reload
 
@@ -159,4 +189,4 @@ watch_certificate() {
 }
 watch_certificate &
 
-exec nginx -c /etc/sightglass/nginx.conf -g 'daemon off;'
+exec nginx -c /etc/sightglass/nginx.conf -g "daemon off; worker_processes $NGINX_WORKERS;"

@@ -101,7 +101,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "reqps",
                 Query(f"sum(rate(rate_limit_exceeded_total{{{JOB}}}[$__rate_interval]))", "rejected"),
                 colours={"rejected": WARN},
-                w=6,
+                w=8,
             ),
             lines(
                 "Gateway errors",
@@ -116,7 +116,15 @@ def build(objectives: Objectives) -> Dashboard:
                     for status in ("502", "503", "504")
                 ),
                 colours=STATUS_COLOURS,
-                w=6,
+                w=8,
+            ),
+            lines(
+                "Answers the API did not give",
+                "Per second, by what came of a request's last attempt; docs/edge.md explains each reason.",
+                "reqps",
+                Query(f"sum by (reason) (rate(edge_upstream_failures_total{{{JOB}}}[$__rate_interval]))", "{{reason}}"),
+                stacked=True,
+                w=8,
             ),
             lines(
                 "Response cache",
@@ -125,14 +133,14 @@ def build(objectives: Objectives) -> Dashboard:
                 Query(f"sum by (cache) (rate(edge_cache_requests_total{{{JOB}}}[$__rate_interval]))", "{{cache}}"),
                 stacked=True,
                 colours={"hit": GOOD, "revalidated": GOOD, "miss": CALM, "/stale|updating|expired/": WARN},
-                w=6,
+                w=12,
             ),
             lines(
                 "Connections",
                 "Client connections by what they do.",
                 "short",
                 Query(f"sum by (state) (edge_connections{{{JOB}}})", "{{state}}"),
-                w=6,
+                w=12,
             ),
         ),
     )

@@ -7,7 +7,7 @@ from monitoring.panels import BAD, CALM, GOOD, WARN, Query, Row, board, choice, 
 from monitoring.promql import grown
 from monitoring.slo import Objectives
 
-WORKER = 'job=~"$job",instance=~"$instance"'
+JOBS = 'job=~"$job",instance=~"$instance"'
 NOBODY = "None there"
 ENDS = {
     "accepted": CALM,
@@ -17,7 +17,7 @@ ENDS = {
     "dead": BAD,
     "cancelled": "purple",
 }
-DEAD = f'jobs_total{{{WORKER},status="dead"}}'
+DEAD = f'jobs_total{{{JOBS},status="dead"}}'
 
 
 def build(_objectives: Objectives) -> Dashboard:
@@ -27,9 +27,9 @@ def build(_objectives: Objectives) -> Dashboard:
         (
             number(
                 "Waiting",
-                "Jobs that wait for a worker.",
+                "Jobs that wait for a job process.",
                 "short",
-                f"max(job_queue_depth{{{WORKER}}})",
+                f"max(job_queue_depth{{{JOBS}}})",
                 steps=((None, CALM),),
                 empty=NOBODY,
                 w=6,
@@ -38,14 +38,14 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Oldest",
                 "How long the oldest waiting job has waited.",
                 "s",
-                f"max(job_queue_age_seconds{{{WORKER}}})",
+                f"max(job_queue_age_seconds{{{JOBS}}})",
                 steps=((None, GOOD), (JOB_AGE / 2, WARN), (JOB_AGE, BAD)),
                 empty=NOBODY,
                 w=6,
             ),
             number(
-                "Workers",
-                "Worker processes that answer.",
+                "Processes",
+                "Job processes that answer.",
                 "short",
                 # Gone from DNS they have no series: that is bad where there is work for them.
                 'sum(up{job=~"$job"}) or 0 * (sum(increase(jobs_total{status="accepted"}[$__range])) > 0)',
@@ -69,7 +69,7 @@ def build(_objectives: Objectives) -> Dashboard:
         (
             lines(
                 "Jobs by what became of them",
-                "Changes of status per minute, accepted by the API and ended by workers.",
+                "Changes of status per minute, accepted by the API and ended by job processes.",
                 "short",
                 Query("sum by (status) (rate(jobs_total[$__rate_interval])) * 60", "{{status}}"),
                 colours=ENDS,
@@ -77,33 +77,34 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Duration",
-                "From a worker's taking a job to its end, by attempt.",
+                "From the start of an attempt at a job to its end.",
                 "s",
-                *quantiles("job_duration_seconds", WORKER),
+                *quantiles("job_duration_seconds", JOBS),
                 interval="5m",
                 empty="No job",
             ),
             lines(
                 "Queue",
-                "Jobs that wait for a worker.",
+                "Jobs that wait for a job process.",
                 "short",
-                Query(f"max(job_queue_depth{{{WORKER}}})", "waiting"),
+                Query(f"max(job_queue_depth{{{JOBS}}})", "waiting"),
                 empty=NOBODY,
             ),
             lines(
-                "CPU by worker",
-                "CPU seconds per second; a worker does one job at a time on one core.",
+                "CPU by process",
+                "CPU seconds per second; a process does one job at a time on one core.",
                 "short",
                 Query(
-                    f"sum by (instance) (rate(process_cpu_seconds_total{{{WORKER}}}[$__rate_interval]))", "{{instance}}"
+                    f"sum by (instance) (rate(process_cpu_seconds_total{{{JOBS}}}[$__rate_interval]))",
+                    "{{instance}}",
                 ),
                 empty=NOBODY,
             ),
             lines(
-                "Memory by worker",
+                "Memory by process",
                 "Resident memory.",
                 "bytes",
-                Query(f"max by (instance) (process_resident_memory_bytes{{{WORKER}}})", "{{instance}}"),
+                Query(f"max by (instance) (process_resident_memory_bytes{{{JOBS}}})", "{{instance}}"),
                 empty=NOBODY,
             ),
             rows(

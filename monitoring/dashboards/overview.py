@@ -256,7 +256,7 @@ def build(objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Memory of the API",
-                "Resident memory of all workers, by instance.",
+                "Resident memory of all gunicorn workers, by instance.",
                 "bytes",
                 Query('sum by (instance) (process_resident_memory_bytes{job="api"})', "{{instance}}"),
                 w=12,

@@ -1,4 +1,4 @@
-"""The processes of the API and of the workers, and the host below them."""
+"""The processes of the API and of the jobs, their container, and the host below them."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -13,12 +13,12 @@ PROCESS = "{{job}} {{instance}} {{worker}}"
 def build(_objectives: Objectives) -> Dashboard:
     """Return the dashboard."""
     workers = Row(
-        "Workers",
+        "gunicorn workers",
         (
             states(
                 "Answering",
-                "Whether each worker process answers the metrics gatherer; a hung one does not.",
-                Query(f"max by (job, instance, worker) (worker_up{{{OURS}}})", PROCESS),
+                "Whether each gunicorn worker answers the scrape; a hung one does not.",
+                Query(f"max by (job, instance, worker) (sightglass_worker_up{{{OURS}}})", PROCESS),
                 names={"0": "hung", "1": "up"},
                 w=8,
             ),
@@ -44,7 +44,7 @@ def build(_objectives: Objectives) -> Dashboard:
         (
             lines(
                 "CPU",
-                "CPU seconds per second; 1 is one core, the most a Python worker's event loop can use.",
+                "CPU seconds per second; 1 is one core, the most a Python process can use as a rule.",
                 "short",
                 Query(
                     f"sum by (job, instance, worker) (rate(process_cpu_seconds_total{{{OURS}}}[$__rate_interval]))",
@@ -53,7 +53,7 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Resident memory",
-                "Of each worker process.",
+                "Of each process.",
                 "bytes",
                 Query(f"max by (job, instance, worker) (process_resident_memory_bytes{{{OURS}}})", PROCESS),
             ),
@@ -66,7 +66,7 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Garbage collections",
-                "Per second, by generation, over all workers.",
+                "Per second, by generation, over all processes.",
                 "ops",
                 Query(
                     f"sum by (generation) (rate(python_gc_collections_total{{{OURS}}}[$__rate_interval]))",
@@ -87,7 +87,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Per second, because standard output took no more.",
                 "short",
                 Query(
-                    f"sum by (job, instance) (rate(log_lines_dropped_total{{{OURS}}}[$__rate_interval]))",
+                    f"sum by (job, instance) (rate(sightglass_log_lines_dropped_total{{{OURS}}}[$__rate_interval]))",
                     "{{job}} {{instance}}",
                 ),
             ),
@@ -98,14 +98,14 @@ def build(_objectives: Objectives) -> Dashboard:
         (
             lines(
                 "Container memory",
-                "Working set against the container's limit; at the limit the kernel kills a worker.",
+                "Working set against the container's limit; at the limit the kernel kills a process.",
                 "bytes",
                 Query(
-                    f"max by (job, instance) (container_memory_working_set_bytes{{{OURS}}})",
+                    f"max by (job, instance) (sightglass_container_memory_working_set_bytes{{{OURS}}})",
                     "{{instance}} used",
                 ),
                 Query(
-                    f"max by (job, instance) (container_spec_memory_limit_bytes{{{OURS}}})",
+                    f"max by (job, instance) (sightglass_container_spec_memory_limit_bytes{{{OURS}}})",
                     "{{instance}} limit",
                 ),
                 w=6,
@@ -148,8 +148,8 @@ def build(_objectives: Objectives) -> Dashboard:
     )
     return board(
         "workers",
-        "Workers and runtime",
-        "The processes of the API and of the workers, and the host below them.",
+        "Processes and host",
+        "The processes of the API and of the jobs, their container, and the host below them.",
         (workers, runtime, container),
         (
             choice("job", "Job", "label_values(python_gc_collections_total, job)"),

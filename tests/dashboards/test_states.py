@@ -118,7 +118,7 @@ def test_a_fresh_install_has_no_alarming_colour(drawn: Drawn, title: str, says: 
     assert colour(drawn("idle"), "overview", title) == NEUTRAL
 
 
-@pytest.mark.parametrize("title", ["Waiting", "Oldest", "Workers"])
+@pytest.mark.parametrize("title", ["Waiting", "Oldest", "Processes"])
 def test_no_process_for_jobs_is_nothing_bad_where_none_is_wanted(drawn: Drawn, title: str) -> None:
     assert drawn("no-jobs").panel("jobs", title)["text"] == [title, "None there"]
     assert colour(drawn("no-jobs"), "jobs", title) == NEUTRAL

@@ -15,9 +15,9 @@ from monitoring.slo import BUCKETS, Objectives, load
 LENGTH = 2400
 BROKEN = 1500
 API = ("172.20.0.5:9464", "172.20.0.6:9464")
-JOBS = "worker"
+JOBS = "jobs"
 """The Prometheus job of the processes that work on jobs."""
-WORKER_UP = "worker_up"
+WORKER_UP = "sightglass_worker_up"
 
 Value = Callable[[float], float]
 Labels = dict[str, Any]
@@ -208,6 +208,8 @@ def _edge(world: World, traffic: tuple[Traffic, ...], limited: float | Value = 0
             "edge_cache_requests_total", 0.05 if cache == "hit" and len(traffic) > 1 else 0, cache=cache, **nginx
         )
     world.counter("rate_limit_exceeded_total", limited, **nginx)
+    for reason in ("unavailable", "timeout", "reset"):
+        world.counter("edge_upstream_failures_total", 0, reason=reason, **nginx)
     for state, n in {"active": 7, "reading": 0, "writing": 2, "waiting": 5}.items():
         world.gauge("edge_connections", n, state=state, **nginx)
     world.gauge("edge_reloads_total", 1, **nginx)
@@ -276,9 +278,9 @@ def _process(world: World, stop: float = LENGTH, started: int = 0, **at: Any) ->
 
 
 def _container(world: World, stop: float = LENGTH, **at: Any) -> None:
-    world.gauge("container_memory_working_set_bytes", 280e6, stop=stop, **at)
-    world.gauge("container_spec_memory_limit_bytes", 1073741824, stop=stop, **at)
-    world.counter("log_lines_dropped_total", 0, stop=stop, **at)
+    world.gauge("sightglass_container_memory_working_set_bytes", 280e6, stop=stop, **at)
+    world.gauge("sightglass_container_spec_memory_limit_bytes", 1073741824, stop=stop, **at)
+    world.counter("sightglass_log_lines_dropped_total", 0, stop=stop, **at)
 
 
 def _model(world: World, rate: float, stop: float = LENGTH, **at: Any) -> None:

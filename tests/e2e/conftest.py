@@ -11,8 +11,9 @@ from tests.stack import Stack, running_stack, say
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack started by `make up` from a clone made under a strict umask; what it printed is in `up.out`."""
     stack = Stack(tmp_path_factory.mktemp("up"), profiles=["monitoring"])
-    for path in (stack.directory / "api", *(stack.directory / "api").rglob("*")):
-        path.chmod(0o700 if path.is_dir() else 0o600)
+    for code in (stack.directory / "api", stack.directory / "sightglass"):
+        for path in (code, *code.rglob("*")):
+            path.chmod(0o700 if path.is_dir() else 0o600)
     say(f"{stack.project}: make up")
     try:
         result = stack.run("make", "up")
@@ -25,9 +26,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Stack]:
-    """The service with two workers and Valkey beside it, without monitoring; the edge's limits are out of the way."""
+    """The service with two job processes and Valkey, without monitoring; the edge's limits are out of the way."""
     with running_stack(
         profiles=["valkey"], RATE_LIMIT="100000", RATE_BURST="100000", CONNECTION_LIMIT="1000",
-        WORKER_REPLICAS="2",
+        JOBS_REPLICAS="2",
     ) as running:  # fmt: skip
         yield running

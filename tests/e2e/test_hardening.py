@@ -4,9 +4,9 @@ import pytest
 
 from tests.stack import Stack, docker
 
-SERVICES = ["nginx", "api", "worker", "prometheus", "alertmanager", "node-exporter", "blackbox-exporter"]
+SERVICES = ["nginx", "api", "jobs", "prometheus", "alertmanager", "node-exporter", "blackbox-exporter"]
 PUBLIC = {"nginx"}
-INTERNAL_PORTS_ONLY = {"api", "worker", "node-exporter", "blackbox-exporter"}
+INTERNAL_PORTS_ONLY = {"api", "jobs", "node-exporter", "blackbox-exporter"}
 
 
 def test_the_list_is_complete(stack: Stack) -> None:
@@ -45,7 +45,7 @@ def test_only_the_edge_is_on_every_interface(stack: Stack) -> None:
             assert set(bindings) == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("service", ["api", "worker", "node-exporter", "blackbox-exporter"])
+@pytest.mark.parametrize("service", ["api", "jobs", "node-exporter", "blackbox-exporter"])
 def test_what_needs_no_way_out_has_none(stack: Stack, service: str) -> None:
     for container in stack.inspect(service):
         for network in container["NetworkSettings"]["Networks"]:

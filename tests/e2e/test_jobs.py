@@ -1,4 +1,4 @@
-"""Jobs through the edge: done by the workers, counted exactly, and kept whatever is killed."""
+"""Jobs through the edge: done by the job processes, counted exactly, and kept whatever is killed."""
 
 import random
 import time
@@ -18,12 +18,12 @@ VALKEY = "redis://valkey:6379/0"
 pytestmark = pytest.mark.timeout(600)  # the first to use a stack also waits for its start
 
 
-def test_a_job_is_done_by_the_worker_and_counted(stack: Stack) -> None:
+def test_a_job_is_done_by_the_service_jobs_and_counted(stack: Stack) -> None:
     accepted, succeeded = (
         'sum(jobs_total{job="api",status="accepted"})',
-        'sum(jobs_total{job="worker",status="succeeded"})',
+        'sum(jobs_total{job="jobs",status="succeeded"})',
     )
-    failed = 'sum(jobs_total{job="worker",status="failed"})'
+    failed = 'sum(jobs_total{job="jobs",status="failed"})'
     stack.wait_for_scrape()
     before = {expression: stack.value(expression) or 0.0 for expression in (accepted, succeeded, failed)}
     with stack.client() as client:
@@ -46,13 +46,13 @@ def test_a_job_is_done_by_the_worker_and_counted(stack: Stack) -> None:
     stack.wait_for_value(accepted, before[accepted] + 5)
     stack.wait_for_value(succeeded, before[succeeded] + 4)
     stack.wait_for_value(failed, before[failed] + 1)
-    assert stack.value('min(model_ready{job="worker"})') == 1
-    stack.wait_for_value('max(job_queue_depth{job="worker"})', 0)
-    assert stack.value('max(job_queue_age_seconds{job="worker"})') == 0
+    assert stack.value('min(model_ready{job="jobs"})') == 1
+    stack.wait_for_value('max(job_queue_depth{job="jobs"})', 0)
+    assert stack.value('max(job_queue_age_seconds{job="jobs"})') == 0
 
 
 def test_jobs_that_wait_show_as_depth_and_age(stack: Stack) -> None:
-    depth, age = 'max(job_queue_depth{job="worker"})', 'max(job_queue_age_seconds{job="worker"})'
+    depth, age = 'max(job_queue_depth{job="jobs"})', 'max(job_queue_age_seconds{job="jobs"})'
     with stack.client() as client:
 
         def create(content: bytes) -> str:
@@ -60,7 +60,7 @@ def test_jobs_that_wait_show_as_depth_and_age(stack: Stack) -> None:
             assert answer.status_code == 202, answer.text
             return answer.headers["location"]
 
-        # Minutes of work for the only worker.
+        # Minutes of work for the only job process.
         long = create(b"Call 020 7946 0958. " * 200_000)
         eventually(lambda: client.get(long).json()["status"] == "running", lambda: "not taken")
         waiting = [create(b"x") for _ in range(2)]
@@ -78,7 +78,7 @@ def test_jobs_that_wait_show_as_depth_and_age(stack: Stack) -> None:
 def test_no_accepted_job_is_lost_or_done_twice_whatever_is_killed(service: Stack, queue: str) -> None:
     service.set(QUEUE_URL=queue)
     chosen = random.Random(SEED)
-    victims = ["api", "nginx", "worker", "worker", *(["valkey"] if queue else [])] * 2
+    victims = ["api", "nginx", "jobs", "jobs", *(["valkey"] if queue else [])] * 2
     chosen.shuffle(victims)
     documents = {
         number: f"{number} anna@example.com " + "and so on " * chosen.randrange(9000) for number in range(DOCUMENTS)

@@ -4,7 +4,7 @@ import httpx
 
 from tests.stack import Stack, eventually
 
-JOBS = {"api", "worker", "nginx", "prometheus", "alertmanager", "node", "blackbox", "probe"}
+JOBS = {"api", "jobs", "nginx", "prometheus", "alertmanager", "node", "blackbox", "probe"}
 
 
 def test_every_target_is_up(stack: Stack) -> None:
@@ -27,4 +27,4 @@ def test_the_configuration_passes_promtool(stack: Stack) -> None:
 
 
 def test_both_workers_are_seen(stack: Stack) -> None:
-    eventually(lambda: stack.value("sum(worker_up)") == 2, lambda: str(stack.query("worker_up")))
+    eventually(lambda: stack.value("sum(sightglass_worker_up)") == 2, lambda: str(stack.query("sightglass_worker_up")))

@@ -52,7 +52,7 @@ class Served:
 
     def wait_for_workers(self) -> None:
         """Wait until Prometheus has every worker as up, none of an earlier container."""
-        up = f'count(worker_up{{job="api"}} == 1 and process_start_time_seconds > {self.since - 1})'
+        up = f'count(sightglass_worker_up{{job="api"}} == 1 and process_start_time_seconds > {self.since - 1})'
         self.wait_for(up, self.workers)
 
     def wait_for(self, query: str, expected: float) -> None:
@@ -164,12 +164,12 @@ def test_a_stopped_worker_is_told_and_neither_blocks_nor_empties_a_scrape(served
     stopped = served.pids()[0]
     served.kill("STOP", stopped)
     try:
-        served.wait_for('count(worker_up{job="api"} == 0)', 1)
+        served.wait_for('count(sightglass_worker_up{job="api"} == 0)', 1)
         assert served.stack.value(f"sum({ITEMS})") == sent
-        assert served.stack.value('sum(worker_up{job="api"})') == 1
+        assert served.stack.value('sum(sightglass_worker_up{job="api"})') == 1
     finally:
         served.kill("CONT", stopped)
-    served.wait_for('sum(worker_up{job="api"})', 2)
+    served.wait_for('sum(sightglass_worker_up{job="api"})', 2)
     assert served.pids().count(stopped) == 1
     window = f"{time.time() - start:.0f}s"
     assert served.stack.value(f'min_over_time(up{{job="api"}}[{window}])') == 1

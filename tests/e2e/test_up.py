@@ -1,6 +1,10 @@
 """The commands of the README on a copy of the tree: up, up again, down, up by the ordinary tool; nothing is lost."""
 
+import os
 import shutil
+import signal
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -78,6 +82,200 @@ def test_the_api_runs_without_monitoring(made: Stack) -> None:
     made.compose("up", "--detach", "--wait")
 
 
+# Every variable that names something of the host, the service that is given it, and where.
+GIVEN = [
+    ("APP_DIR", "api", "/srv/app"),
+    ("MODELS_DIR", "api", "/models"),
+    ("ALERT_SECRETS_DIR", "alertmanager", "/run/secrets"),
+    ("API_KEYS_FILE", "api", "/run/secrets/api_keys"),
+    ("TLS_CERT", "setup", "/given/TLS_CERT"),
+    ("TLS_KEY", "setup", "/given/TLS_KEY"),
+]
+READ_BY_SETUP = [name for name, _, _ in GIVEN if name != "ALERT_SECRETS_DIR"]
+
+
+def is_directory(name: str) -> bool:
+    return name.endswith("_DIR")
+
+
+def run(stack: Stack, service: str, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    entrypoint = ["--entrypoint", command[0]] if command else []
+    options = ["--rm", "--no-deps", "-T", *entrypoint]
+    return stack.run("docker", "compose", "run", *options, service, *command[1:], **environment)
+
+
+@pytest.mark.parametrize(("name", "service", "target"), GIVEN)
+@pytest.mark.parametrize("how", ["given", "./given", "../{tree}/given", "{directory}/given"])
+def test_a_path_of_the_host_is_mounted_however_it_is_written(
+    made: Stack, name: str, service: str, target: str, how: str
+) -> None:
+    given = made.directory / "given"
+    value = how.format(directory=made.directory, tree=made.directory.name)
+    if is_directory(name):
+        given.mkdir()
+        (given / "inside").write_text("the host's")
+    else:
+        given.write_text("the host's")
+    try:
+        shown = run(made, service, "cat", f"{target}/inside" if is_directory(name) else target, **{name: value})
+        assert shown.stdout == "the host's", shown.stderr
+    finally:
+        shutil.rmtree(given) if given.is_dir() else given.unlink()
+
+
+@pytest.mark.parametrize(("name", "service", "target"), GIVEN)
+@pytest.mark.parametrize("value", ["missing", "./missing", "{directory}/missing"])
+def test_a_path_that_is_not_there_is_refused_and_not_made(
+    made: Stack, name: str, service: str, target: str, value: str
+) -> None:
+    given = value.format(directory=made.directory)
+    result = run(made, service, "true", **{name: given})
+    assert result.returncode != 0
+    assert f"bind source path does not exist: {made.directory}/missing" in result.stderr
+    assert not (made.directory / "missing").exists()
+
+
+@pytest.mark.parametrize("name", READ_BY_SETUP)
+@pytest.mark.parametrize("fault", ["kind", "mode"])
+def test_a_path_of_the_wrong_kind_or_mode_is_refused_in_one_line(made: Stack, name: str, fault: str) -> None:
+    given = made.directory / "given"
+    if is_directory(name) == (fault == "mode"):
+        given.mkdir()
+    else:
+        given.write_text("the host's")
+    given.chmod(0o700 if fault == "mode" else 0o755)
+    try:
+        result = run(made, "setup", **{name: "given"})
+        assert result.returncode == 2, result.stderr
+        kind = "directory" if is_directory(name) else "file"
+        assert said(result) == [f"{name}=given: not allowed; expected a {kind} that user 10001 may read"]
+    finally:
+        shutil.rmtree(given) if given.is_dir() else given.unlink()
+
+
+def said(result: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return what was written to stderr but Compose's own progress."""
+    return [line for line in result.stderr.splitlines() if line and not line.startswith((" Container", " Network"))]
+
+
+def test_a_file_of_variables_that_is_named_must_be_there(made: Stack) -> None:
+    named = made.directory / "named.env"
+    usual = made.directory / "app.env"
+    named.write_text("MINE=by name\n")
+    usual.write_text("MINE=by its usual name\n")
+    try:
+        assert run(made, "api", "printenv", "MINE").stdout == "by its usual name\n"
+        assert run(made, "api", "printenv", "MINE", APP_ENV_FILE="named.env").stdout == "by name\n"
+        missing = run(made, "api", "printenv", "MINE", APP_ENV_FILE="missing.env")
+        assert missing.returncode != 0
+        assert f"env file {made.directory}/missing.env not found" in missing.stderr
+    finally:
+        named.unlink()
+        usual.unlink()
+    assert run(made, "api", "true").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "setting", ["APP_DIR=myapp", "MODELS_DIR=README.md", "TLS_KEY=missing", "API_START_PERIOD=2m", "WORKER_REPLICAS=2"]
+)
+def test_make_up_refuses_in_one_line_and_changes_nothing(made: Stack, setting: str) -> None:
+    before = containers(made)
+    name, _, value = setting.partition("=")
+    result = made.run("make", "up", **{name: value})
+    assert result.returncode != 0
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("make: ***")]
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith(f"{setting}: not allowed; expected ")
+    assert containers(made) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["docker", "compose", "--profile", "monitoring", "up", "--detach"],
+        ["python3", "scripts/deploy.py", "--scale-only", "--replicas", "1"],
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_the_old_name_of_jobs_replicas_is_refused_in_one_line(made: Stack, command: list[str]) -> None:
+    before = containers(made)
+    result = made.run(*command, WORKER_REPLICAS="2")
+    assert result.returncode != 0
+    (line,) = result.stderr.splitlines()
+    assert "WORKER_REPLICAS=2 not allowed; expected JOBS_REPLICAS, its new name" in line
+    assert containers(made) == before
+
+
+FORMER = """services:
+  worker: {image: "IMAGE", command: [sleep, infinity], init: true, network_mode: none, deploy: {replicas: 2}}
+"""
+
+
+@pytest.mark.parametrize(
+    "command", [["make", "up"], ["docker", "compose", "--profile", "monitoring", "up", "--detach"]]
+)
+def test_what_still_runs_under_a_former_name_is_ended_and_nothing_else(made: Stack, command: list[str]) -> None:
+    before = containers(made)
+    former = made.directory / "former.yml"
+    former.write_text(FORMER.replace("IMAGE", made.settings["API_IMAGE"]))
+    started = made.run("docker", "compose", "--file", "former.yml", "up", "--detach")
+    assert started.returncode == 0, started.stderr
+    assert len(made.inspect("worker")) == 2
+    result = made.run(*command)
+    assert result.returncode == 0, result.stderr
+    assert containers(made) == before
+
+
+SLOW = """from pathlib import Path
+
+from fastapi import FastAPI
+from sightglass import health
+
+health.add_check("model", lambda: Path("/srv/app/go").exists() or "the model takes its time")
+app = FastAPI()
+"""
+
+
+def test_an_api_that_takes_its_time_is_waited_for_and_up_says_so(made: Stack) -> None:
+    code = made.directory / "slow"
+    code.mkdir()
+    (code / "slow.py").write_text(SLOW)
+    settings = {"APP": "slow:app", "APP_DIR": "slow", "JOBS_REPLICAS": "0"}
+    try:
+        # Not ready within its start period and three health checks: given up, and said why.
+        result = made.run("make", "up", API_START_PERIOD="1", **settings)
+        assert result.returncode != 0
+        assert "waiting for api (" in result.stdout
+        assert "the model takes its time" in result.stdout
+        assert "API_START_PERIOD=1: not enough for the API" in result.stderr
+        (given_up,) = (container["Id"] for container in made.inspect("api"))
+        # With a long one it may fail as many.
+        with (made.directory / "slow.out").open("w+") as out:
+            environment = os.environ | settings | {"API_START_PERIOD": "86400"}
+            up = subprocess.Popen(
+                ["make", "up"], cwd=made.directory, env=environment, stdout=out, stderr=out, start_new_session=True
+            )
+
+            def failed_checks() -> int:
+                try:
+                    health = {c["Id"]: c["State"]["Health"] for c in made.inspect("api") if c["Id"] != given_up}
+                except RuntimeError:  # one was replaced between being named and being looked at
+                    return 0
+                assert "unhealthy" not in {one["Status"] for one in health.values()}
+                return sum(check["ExitCode"] != 0 for one in health.values() for check in one["Log"])
+
+            try:
+                eventually(lambda: failed_checks() >= 4, lambda: (made.directory / "slow.out").read_text())
+                (code / "go").touch()
+                assert up.wait(120) == 0, (made.directory / "slow.out").read_text()
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(up.pid, signal.SIGKILL)
+    finally:
+        shutil.rmtree(code)
+        assert made.run("make", "up").returncode == 0
+
+
 WRONG = [
     ("api", "WEB_CONCURRENCY", "many", "a whole number from 1 to 64; unset, what the CPU quota allows"),
     ("api", "LOG_FORMAT", "xml", "json or text"),
@@ -103,7 +301,7 @@ def test_a_wrong_setting_stops_the_start_with_one_line(
 
 @pytest.mark.parametrize("app", ["nowhere:app", "api.main:nothing", "api.settings:Path.cwd"])
 def test_an_app_that_is_not_there_stops_the_start_with_one_line(made: Stack, app: str) -> None:
-    result = made.run("docker", "compose", "run", "--rm", "--no-deps", "-T", "-e", f"APP={app}", "api")
+    result = made.run("docker", "compose", "run", "--rm", "--no-deps", "-T", "-e", f"SIGHTGLASS_APP={app}", "api")
     assert result.returncode != 0
     lines = [line for line in (result.stdout + result.stderr).splitlines() if f"APP={app}" in line]
     assert len(lines) == 1, result.stdout + result.stderr
@@ -124,9 +322,9 @@ def test_a_deploy_builds_what_up_would(made: Stack) -> None:
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "as copied"]):
         assert made.run(*git, *command).returncode == 0
-    worker = made.inspect("worker")[0]["Id"]
+    jobs = made.inspect("jobs")[0]["Id"]
     assert made.run("make", "deploy").returncode == 0
-    assert made.inspect("worker")[0]["Id"] != worker
+    assert made.inspect("jobs")[0]["Id"] != jobs
     with made.client() as client:
         assert client.get("/health").json()["version"] == made.run(*git, "describe", "--always").stdout.strip()
     before = containers(made)

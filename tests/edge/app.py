@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -48,7 +49,7 @@ async def status(code: int) -> Response:
 async def readily(request: Request) -> Response:
     """503 from a replica whose environment says so; arrivals are counted by method; /made tells."""
     made[request.method] += 1
-    return PlainTextResponse("the app's own", status_code=503 if "UNREADY" in os.environ else 200)
+    return PlainTextResponse("the app's own", status_code=503 if "SIGHTGLASS_UNREADY" in os.environ else 200)
 
 
 @app.get("/problem")
@@ -113,6 +114,45 @@ async def socket(connection: WebSocket) -> None:
 @app.get("/text/{size}")
 async def text(size: int) -> JSONResponse:
     return JSONResponse("x" * size)
+
+
+@app.get("/head/{size}")
+async def head(size: int) -> Response:
+    return PlainTextResponse("ok", headers={"X-Large": "x" * size})
+
+
+@app.get("/cookies/{count}")
+async def cookies(count: int) -> Response:
+    answer = PlainTextResponse("ok")
+    for number in range(count):
+        answer.set_cookie(f"c{number}", "v" * 3500)
+    return answer
+
+
+@app.post("/die/{when}")
+async def die(when: str) -> Response:
+    """Have the worker killed, before the answer's head or after it."""
+    if when == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"begun"
+        await asyncio.sleep(0)  # what was sent is the kernel's now
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return StreamingResponse(chunks(), headers={"Content-Length": "9000"})
+
+
+@app.get("/long/{size}")
+async def long(size: int) -> StreamingResponse:
+    """As many bytes, slowly enough for the client to leave in between."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(size // 9000):
+            yield b"x" * 9000
+            await asyncio.sleep(0.1)
+
+    return StreamingResponse(chunks(), headers={"Content-Length": str(size)})
 
 
 @app.get("/made")

@@ -11,6 +11,7 @@ import subprocess
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,19 @@ from tests.stack import ROOT as ROOT
 from tests.stack import docker as docker
 from tests.support.waiting import eventually as eventually
 
+NGINX = "nginx.app"  # what the API knows it by
+
 
 class Network:
     """A private Docker network with what runs in it."""
 
-    def __init__(self, nginx_image: str, api_image: str) -> None:
+    def __init__(self, nginx_image: str, api_image: str, *, subnet: str | None = None) -> None:
         self.name = f"edge-test-{uuid.uuid4().hex[:8]}"
         self.nginx_image = nginx_image
         self.api_image = api_image
         self.containers: list[str] = []
         self._numbers = itertools.count()
-        docker("network", "create", self.name)
+        docker("network", "create", *(["--subnet", subnet] if subnet else []), self.name)
 
     def run(self, *arguments: str) -> str:
         """Start a container with the hardening of the Compose file; returns its name."""
@@ -45,20 +48,26 @@ class Network:
         docker("run", "--detach", "--name", name, "--network", self.name, *hardened, *arguments)
         return name
 
-    def start_api(self, alias: str = "api", **environment: str) -> str:
+    def start_api(self, alias: str = "api", ip: str | None = None, **environment: str) -> str:
         """Start a replica of tests/edge/app.py and wait until it is ready; returns its container's name."""
         variables = {
             "APP": "app:app",
             "WEB_CONCURRENCY": "1",
-            "FORWARDED_ALLOW_IPS": "172.16.0.0/12,192.168.0.0/16",
+            "FORWARDED_ALLOW_NAMES": NGINX,
         } | environment
         name = self.run(
-            "--network-alias", alias, "--tmpfs", "/tmp:uid=10001,gid=10001,mode=0700",
+            "--network-alias", alias, *(["--ip", ip] if ip else []), "--tmpfs", "/tmp:uid=10001,gid=10001,mode=0700",
             "--volume", f"{ROOT}/tests/edge/app.py:/srv/app/app.py:ro",
-            *(f"--env={key}={value}" for key, value in variables.items()), self.api_image,
+            *(f"--env=SIGHTGLASS_{key}={value}" for key, value in variables.items()), self.api_image,
         )  # fmt: skip
         eventually(lambda: ready(f"http://{self.address(name)}:8000/ready"), lambda: self.errors(name))
         return name
+
+    @property
+    def gateway(self) -> str:
+        """The host's address in this network."""
+        subnet = docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Subnet}}", self.name)
+        return str(ip_network(subnet)[1])
 
     def errors(self, container: str) -> str:
         """Return what a container wrote."""
@@ -117,6 +126,7 @@ class Edge:
             shutil.copy(bare, self.configuration / "bare.conf")
             command = ["/usr/sbin/nginx", "-c", "/etc/sightglass/bare.conf", "-g", "daemon off;"]
         self.container = network.run(
+            "--network-alias", NGINX,
             "--user", "101:101", "--tmpfs", "/tmp:uid=101,gid=101,mode=0700,size=256m", "--stop-signal", "SIGQUIT",
             "--volume", f"{self.configuration}:/etc/sightglass:ro", "--volume", f"{self.tls}:/run/tls:ro",
             *(f"--env={name}={value}" for name, value in environment.items()),
@@ -228,6 +238,12 @@ class Edge:
         """Return the access log; each line of stdout is JSON or the test fails."""
         result = subprocess.run(["docker", "logs", self.container], capture_output=True, check=True)
         return [json.loads(line) for line in result.stdout.decode().splitlines()]
+
+    def line(self, request_id: str) -> dict[str, Any]:
+        """Wait for a request's line of the access log; there is one."""
+        eventually(lambda: [line for line in self.log() if line["request_id"] == request_id], self.errors)
+        (line,) = (line for line in self.log() if line["request_id"] == request_id)
+        return line
 
     def errors(self) -> str:
         """Return the error log."""

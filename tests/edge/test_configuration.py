@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.observability.metrics import DURATION_BUCKETS
+from sightglass.metrics.requests import DURATION_BUCKETS
 from tests.edge.containers import ROOT, Edge, Network, docker
 
 EVERYTHING_SET = {
@@ -16,12 +16,18 @@ EVERYTHING_SET = {
     "RATE_LIMIT_EXEMPT": "192.0.2.1 2001:db8::/32",
     "RATE_LIMIT_DRY_RUN": "true",
     "CACHED_PATHS": "/cached /openapi.json",
+    "UNDERSCORES_IN_HEADERS": "false",
+    "CORS_ORIGINS": "https://ui.example.org http://[::1]:5173",
+    "UPSTREAM_HEAD_BYTES": "1048576",
     "HTTPS_PORT": "8443",
     "PUBLIC_PORT": "443",
     "HSTS_SECONDS": "0",
     "NGINX_WORKERS": "1",
     "HTTP3": "true",
 }
+
+# What a reader of the repository cannot open: all else that NGINX reads is in docker/.
+GENERATED = {"/tmp/nginx/http.conf", "/tmp/nginx/server.conf", "/tmp/nginx/upstream.conf"}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +45,9 @@ def test_nginx_and_the_security_linter_have_nothing_to_say(
     assert re.search(r"\[(warn|error|crit|alert|emerg)\]", tested.stderr + edge.errors()) is None, tested.stderr
     dump = tmp_path / "nginx.conf"
     dump.write_text(tested.stdout)
-    assert tested.stdout.count("# configuration file") > 15
+    read = re.findall(r"^# configuration file (\S+):$", tested.stdout, re.MULTILINE)
+    assert {name for name in read if not name.startswith("/etc/sightglass/")} == GENERATED
+    assert len(read) > 15
     version = re.search(r"nginx/([0-9.]+)", edge.errors())
     assert version is not None
     # `gzip off` may stand in an `if` of a location: so its documentation says, and test_proxying.py holds.
@@ -71,10 +79,22 @@ def test_nginx_and_the_security_linter_have_nothing_to_say(
         ("CACHED_PATHS", "/"),
         ("CACHED_PATHS", "/a{}"),
         ("UPSTREAM_TIMEOUT", "1m"),
+        ("UPSTREAM_HEAD_BYTES", "32k"),
+        ("UPSTREAM_HEAD_BYTES", "4095"),
         ("HSTS_SECONDS", "forever"),
         ("TLS_CHECK_SECONDS", "0"),
         ("NGINX_WORKERS", "auto"),
         ("HTTP3", "on"),
+        ("UNDERSCORES_IN_HEADERS", "on"),
+        ("CORS_ORIGINS", "* https://ui.example.org"),
+        ("CORS_ORIGINS", "ui.example.org"),
+        ("CORS_ORIGINS", "https://ui.example.org/"),
+        ("CORS_ORIGINS", "https://UI.example.org"),
+        ("CORS_ORIGINS", "https://*.example.org"),
+        ("CORS_ORIGINS", "https://ui.example.org:443"),
+        ("CORS_ORIGINS", "https://a.example,https://b.example"),
+        ("CORS_ORIGINS", 'https://a";return'),
+        ("CORS_ORIGINS", "null"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_with_one_line(network: Network, edge: Edge, name: str, value: str) -> None:
@@ -105,7 +125,7 @@ def test_without_a_certificate_the_start_says_so(network: Network) -> None:
 def test_a_bad_configuration_is_refused_and_the_old_one_serves_on(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge()
     workers = edge.workers()
-    file = edge.configuration / "nginx" / "gzip.conf"
+    file = edge.configuration / "nginx" / "http" / "gzip.conf"
     file.write_text(file.read_text() + "gzips on;\n")
     refused = edge.reload()
     assert refused.returncode != 0

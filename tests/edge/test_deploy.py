@@ -89,7 +89,7 @@ def test_nothing_fails_while_everything_is_replaced(small_stack: Stack) -> None:
         stack.env_file.write_text(settings)  # to the letter: an APP set to nothing is a change to Compose
 
         enter(load, "bad configuration")
-        gzip = stack.directory / "docker" / "nginx" / "gzip.conf"
+        gzip = stack.directory / "docker" / "nginx" / "http" / "gzip.conf"
         good = gzip.read_text()
         gzip.write_text(good + "gzips on;\n")
         refused = deploy(stack)

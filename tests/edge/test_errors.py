@@ -109,7 +109,7 @@ def test_no_replica_is_a_problem_that_says_when_to_retry(network: Network, start
 def test_no_address_at_all_is_one_too(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge(RATE_LIMIT="100000", RATE_BURST="100000")
     servers = "server nowhere:8000 resolve max_fails=0;"
-    assert edge.exec("sh", "-c", f"echo '{servers}' > /tmp/nginx/upstream-servers.conf").returncode == 0
+    assert edge.exec("sh", "-c", f"echo '{servers}' > /tmp/nginx/upstream.conf").returncode == 0
     assert edge.reload().returncode == 0
     with edge.client() as client:
         answer = client.get("/echo")

@@ -143,7 +143,7 @@ def test_the_udp_port_is_published_by_its_own_compose_file_only() -> None:
 
     tcp = [("443", "tcp", 8443), ("80", "tcp", 8080)]
     assert nginx("docker-compose.prod.yml") == (None, tcp)
-    assert nginx("docker-compose.prod.yml", "docker-compose.http3.yml") == (
+    assert nginx("docker-compose.prod.yml", "docker/nginx/http3.yml") == (
         "true",
         sorted([*tcp, ("443", "udp", 8443)]),
     )

@@ -1,12 +1,13 @@
 """Who asks, under which request id, in which trace: what the application is told, and what cannot be forged."""
 
+import itertools
 import re
 from collections.abc import Callable
 
 import httpx
 import pytest
 
-from tests.edge.containers import Edge, Network
+from tests.edge.containers import ROOT, Edge, Network
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
@@ -95,6 +96,61 @@ def test_forged_forwarding_headers_change_nothing(edge: Edge) -> None:
     assert told == honest
     assert told["headers"]["x-forwarded-for"] == [told["client"]]
     assert told["url"].startswith("https://")
+
+
+UNDERSCORES = ["api_key", "API_Key", "x_api_key", "_leading", "trailing_", "a__b", "x-user_id", "X_Forwarded", "_"]
+
+
+def test_a_name_with_underscores_passes(edge: Edge) -> None:
+    with edge.client() as client:
+        told = client.get("/echo", headers={name: f"of {name}" for name in UNDERSCORES}).json()["headers"]
+    for name in UNDERSCORES:
+        assert f"of {name}" in told[name.lower()]
+
+
+def test_unless_it_is_told_not_to(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge(UNDERSCORES_IN_HEADERS="false")
+    with edge.client() as client:
+        told = client.get("/echo", headers=dict.fromkeys(UNDERSCORES, "x")).json()["headers"]
+    assert not {name.lower() for name in UNDERSCORES} & set(told)
+
+
+def test_no_underscore_forges_what_only_a_proxy_knows(edge: Edge) -> None:
+    """CGI and WSGI (PEP 3333) call X_Forwarded-For what X-Forwarded-For is called: HTTP_X_FORWARDED_FOR."""
+
+    def by_cgi_name(headers: list[tuple[str, str]]) -> dict[str, list[str]]:
+        with edge.client(http2=len(headers) % 2 == 0) as client:
+            told = client.post("/echo", headers=headers, content=b"x").json()["headers"]
+        names: dict[str, list[str]] = {}
+        for name, values in told.items():
+            names.setdefault(name.upper().replace("-", "_"), []).extend(values)
+        del names["X_REQUEST_ID"]
+        return names
+
+    files = (ROOT / "docker/nginx/server").glob("*.conf")
+    known = {name for file in files for name in re.findall(r"^proxy_set_header (\S+)", file.read_text(), re.MULTILINE)}
+    known |= {"Content-Length", "Content-Type", "Transfer-Encoding", "X-Request-ID"}
+    forms = {
+        "".join(form)
+        for name in known
+        for form in itertools.product(*("-_" if letter in "-_" else letter for letter in name))
+        if "_" in form
+    }
+    assert len(forms) > 50
+    honest = by_cgi_name([])
+    assert by_cgi_name([(form, "forged") for form in sorted(forms)]) == honest
+    assert by_cgi_name([(form.upper(), "forged") for form in sorted(forms)[1:]]) == honest
+
+
+def test_nor_who_the_client_of_a_trusted_proxy_is(behind_proxy: Edge) -> None:
+    told = {"X-Forwarded-For": "203.0.113.30", "X-Forwarded-Proto": "http"}
+    for number, name in enumerate(["X_Forwarded_Proto", "X_Forwarded-Proto", "X-Forwarded_Proto"]):
+        headers = told | {name: "https", "X-Forwarded-For": f"203.0.113.{30 + number}"}
+        plain = httpx.get(f"http://127.0.0.1:{behind_proxy.http_port}/echo", headers=headers)
+        assert plain.status_code == 301
+    with behind_proxy.client() as client:
+        answer = client.get("/echo", headers={"X-Forwarded-For": "203.0.113.40", "X_Forwarded_For": "203.0.113.41"})
+    assert answer.json()["client"] == "203.0.113.40"
 
 
 def test_behind_a_trusted_proxy_its_client_is_the_client(behind_proxy: Edge) -> None:

@@ -70,7 +70,7 @@ def test_connections_of_one_client_are_limited(start_edge: Callable[..., Edge]) 
 )
 def test_a_client_that_stops_sending_is_let_go(start_edge: Callable[..., Edge], trickle: bytes) -> None:
     edge = start_edge()
-    limits = edge.configuration / "nginx" / "limits.conf"
+    limits = edge.configuration / "nginx" / "http" / "limits.conf"
     text = limits.read_text()
     assert "client_header_timeout 15s;" in text
     assert "client_body_timeout 30s;" in text

@@ -15,20 +15,14 @@ from tests.edge.containers import Edge, eventually
 SECRET = "s3cr3t"
 FIELDS = {
     "timestamp", "level", "logger", "message", "method", "route", "path", "status", "duration", "request_size",
-    "response_size", "request_id", "trace_id", "client", "upstream_status", "upstream_duration", "cache", "protocol",
-    "tls",
+    "response_size", "request_id", "trace_id", "client", "upstream_status", "upstream_duration", "upstream_failure",
+    "cache", "protocol", "tls",
 }  # fmt: skip
 
 
 @pytest.fixture
 def logged(start_edge: Callable[..., Edge]) -> Edge:
     return start_edge(RATE_LIMIT="1000", RATE_BURST="1000")
-
-
-def line_of(edge: Edge, request_id: str) -> dict[str, object]:
-    eventually(lambda: [line for line in edge.log() if line["request_id"] == request_id])
-    (line,) = (line for line in edge.log() if line["request_id"] == request_id)
-    return line
 
 
 def test_a_request_is_one_line_with_the_apis_names(logged: Edge) -> None:
@@ -38,7 +32,7 @@ def test_a_request_is_one_line_with_the_apis_names(logged: Edge) -> None:
             f"/api/v1/jobs/17?token={SECRET}",
             headers={"X-Request-ID": "one", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"},
         )
-    line = line_of(logged, "one")
+    line = logged.line("one")
     assert set(line) == FIELDS
     assert datetime.fromisoformat(str(line["timestamp"])).tzinfo is not None
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(line["timestamp"]))
@@ -57,8 +51,8 @@ def test_an_error_of_the_server_is_logged_as_one(logged: Edge) -> None:
     with logged.client() as client:
         client.get("/status/500", headers={"X-Request-ID": "failed"})
         client.get("/status/404", headers={"X-Request-ID": "missing"})
-    assert line_of(logged, "failed")["level"] == "ERROR"
-    assert line_of(logged, "missing")["level"] == "INFO"
+    assert logged.line("failed")["level"] == "ERROR"
+    assert logged.line("missing")["level"] == "INFO"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +78,7 @@ def test_addresses_lose_their_host(start_edge: Callable[..., Edge], address: str
     identity = address.replace(":", "-")
     with behind[0].client() as client:
         client.get("/echo", headers={"X-Forwarded-For": address, "X-Request-ID": identity})
-    assert line_of(behind[0], identity)["client"] == expected
+    assert behind[0].line(identity)["client"] == expected
 
 
 @pytest.fixture(scope="module")
@@ -129,5 +123,5 @@ def test_nothing_a_client_sends_breaks_or_enters_the_log(logged: Edge) -> None:
 
 def test_redirects_and_refusals_are_logged(logged: Edge) -> None:
     httpx.get(f"http://127.0.0.1:{logged.http_port}/somewhere?{SECRET}", headers={"X-Request-ID": "redirected"})
-    line = line_of(logged, "redirected")
+    line = logged.line("redirected")
     assert (line["status"], line["path"], line["tls"], line["upstream_status"]) == (301, "/somewhere", "", None)

@@ -144,7 +144,7 @@ def test_everything_is_there_before_the_first_request(start_edge: Callable[..., 
     families = {family.name: family for family in text_string_to_metric_families(start_edge().exposition())}
     assert set(families) == {
         "edge_http_requests", "edge_http_request_duration_seconds", "edge_cache_requests", "rate_limit_exceeded",
-        "edge_connections", "edge_reloads", "edge_metrics_dropped",
+        "edge_upstream_failures", "edge_connections", "edge_reloads", "edge_metrics_dropped",
     }  # fmt: skip
     assert all(family.documentation for family in families.values())
     zeros = {sample.name: sample.value for sample in families["rate_limit_exceeded"].samples}
@@ -180,9 +180,9 @@ def test_open_connections_are_shown(start_edge: Callable[..., Edge]) -> None:
 
 def test_a_full_zone_is_said_and_stops_nothing(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge(RATE_LIMIT="100000", RATE_BURST="100000")
-    routes = edge.configuration / "nginx" / "routes.conf"
+    routes = edge.configuration / "nginx" / "http" / "routes.conf"
     routes.write_text(routes.read_text().replace('default "other"', "default $uri"))  # the mistake that fills it
-    zone = edge.configuration / "nginx" / "metrics.conf"
+    zone = edge.configuration / "nginx" / "http" / "metrics.conf"
     zone.write_text(zone.read_text().replace("metrics:1m", "small:32k"))
     code = edge.configuration / "nginx" / "metrics.js"
     code.write_text(code.read_text().replace("ngx.shared.metrics", "ngx.shared.small"))

@@ -248,7 +248,7 @@ def test_a_replica_that_refuses_is_passed_over_even_for_posts(network: Network, 
 def test_a_pin_comes_off_without_waiting_for_dns(network: Network, start_edge: Callable[..., Edge], api: str) -> None:
     edge = start_edge(RATE_LIMIT="1000", RATE_BURST="1000")
     edge.pin(f"{network.address(api)}:8000")
-    upstream = edge.configuration / "nginx" / "upstream.conf"
+    upstream = edge.configuration / "nginx" / "http" / "upstream.conf"
     upstream.write_text(upstream.read_text().replace("resolver 127.0.0.11 ", "resolver 192.0.2.1 "))  # nobody's
     edge.pin()
     with edge.client() as client:
@@ -257,7 +257,7 @@ def test_a_pin_comes_off_without_waiting_for_dns(network: Network, start_edge: C
 
 def test_a_pin_that_is_refused_does_not_come_with_a_later_reload(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge()
-    gzip_conf = edge.configuration / "nginx" / "gzip.conf"
+    gzip_conf = edge.configuration / "nginx" / "http" / "gzip.conf"
     good = gzip_conf.read_text()
     gzip_conf.write_text("gzips on;")
     assert edge.exec("sh", "/etc/sightglass/nginx/pin.sh", "127.0.0.1:1").returncode == 1

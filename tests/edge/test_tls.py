@@ -109,6 +109,18 @@ def test_the_redirect_keeps_path_and_query_and_names_the_public_port(
         assert client.get("/echo").json()["url"] == "https://localhost:8443/echo"
 
 
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("GET", 301), ("HEAD", 301), ("POST", 308), ("PUT", 308), ("PATCH", 308), ("DELETE", 308), ("OPTIONS", 308),
+     ("BREW", 308)],
+)  # fmt: skip
+def test_a_redirected_request_keeps_its_method(edge: Edge, method: str, status: int) -> None:
+    """RFC 9110, 15.4.9: after 308 a POST is still one; after 301 browsers and curl make it a GET."""
+    url = f"http://127.0.0.1:{edge.http_port}/a?b=c"
+    answer = httpx.request(method, url, headers={"Host": "api.example.org"}, content=b"body" if status == 308 else None)
+    assert (answer.status_code, answer.headers["location"]) == (status, "https://api.example.org/a?b=c")
+
+
 def test_only_the_named_hosts_are_served_where_a_name_is_set(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge(SERVER_NAME="localhost api.example.org")
     with edge.client() as client:

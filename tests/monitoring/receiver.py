@@ -1,6 +1,7 @@
 """Receives notifications as a container of the stack: webhooks on port 8080, mail on port 2525.
 
-Prints one JSON line each: the path or ``mail``, and the body. Standard library only: it runs in the API's image.
+Prints a JSON line each: the path or ``mail``, and the body; and before a mail, its ``recipients``. Standard library
+only: it runs in the API's image.
 """
 
 import http.server
@@ -32,13 +33,17 @@ class Mail(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         self.answer("220 ready")
+        recipients: list[str] = []
         while line := self.rfile.readline().decode().strip():
             command = line.partition(" ")[0].upper()
+            if command == "RCPT":
+                recipients.append(line.partition("<")[2].partition(">")[0])
             if command == "DATA":
                 self.answer("354 go on")
                 lines = []
                 while (text := self.rfile.readline().decode().rstrip("\r\n")) != ".":
                     lines.append(text)
+                say("recipients", recipients)
                 say("mail", "\n".join(lines))
             self.answer("221 bye" if command == "QUIT" else "250 fine")
             if command == "QUIT":

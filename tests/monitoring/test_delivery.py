@@ -2,11 +2,14 @@
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from monitoring.live import Prometheus
 from tests.stack import ROOT, Stack, eventually
@@ -94,9 +97,90 @@ def test_the_webhooks_address_may_be_a_secret_too(tmp_path: Path) -> None:
     assert receivers(tmp_path)["operators"] == {"webhook_configs": [{"url_file": str(tmp_path / "hook")}]}
 
 
+MAILBOXES = [
+    "night@example.org",
+    "Ops <b@example.org>",
+    '"Ops, the night shift" <b@example.org>',
+    "o'brien@example.org",
+    "Grüße an alle <team+alerts@mail.example.org>",
+    "Ops Team <root@localhost>",
+]
+
+
+@pytest.mark.parametrize("to", [*MAILBOXES, ", ".join(MAILBOXES), "a@example.org,b@example.org", " a@b.c , d@e.f "])
+def test_mail_goes_to_lists_as_alertmanager_takes_them(tmp_path: Path, to: str) -> None:
+    result = start(tmp_path, **everything(tmp_path) | {"ALERT_EMAIL_TO": to, "ALERT_EMAIL_FROM": MAILBOXES[1]})
+    assert (result.returncode, result.stderr) == (0, "")
+    mail = receivers(tmp_path)["operators"]["email_configs"][0]
+    assert (mail["to"], mail["from"]) == (to, MAILBOXES[1])
+
+
+@given(
+    st.lists(st.tuples(st.text("abc .,'\u00fc", max_size=9), st.text("abc+-_'", min_size=1, max_size=9)), min_size=1)
+)
+@settings(deadline=None, max_examples=50)
+def test_any_list_that_follows_the_rfc_is_taken_as_it_is(people: list[tuple[str, str]]) -> None:
+    to = ", ".join(f'"{name}" <{local}@example.org>' if name else f"{local}@example.org" for name, local in people)
+    with tempfile.TemporaryDirectory() as path:
+        directory = Path(path)
+        result = start(directory, **everything(directory) | {"ALERT_EMAIL_TO": to})
+        assert (result.returncode, result.stderr) == (0, "")
+        assert receivers(directory)["operators"]["email_configs"][0]["to"] == to
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("ALERT_GROUP_WAIT", "0s"),
+        ("ALERT_GROUP_INTERVAL", "1h30m"),
+        ("ALERT_REPEAT_INTERVAL", "2d"),
+        ("ALERT_EMAIL_SMARTHOST", "[2001:db8::25]:587"),
+        ("ALERT_EMAIL_SMARTHOST", "mail_relay:65535"),
+        ("ALERT_WEBHOOK_URL", "http://user:pass@hooks_relay:8080/a%20b?c#d"),
+        ("ALERT_WEBHOOK_URL", "https://[::1]:8443"),
+    ],
+)
+def test_what_alertmanager_takes_is_passed_on(tmp_path: Path, name: str, value: str) -> None:
+    result = start(tmp_path, **everything(tmp_path) | {name: value})
+    assert (result.returncode, result.stderr) == (0, "")
+    assert value in (tmp_path / "alertmanager.yml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALERT_WEBHOOK_URL", "http://"),
+        ("ALERT_WEBHOOK_URL", "http://host:port/"),
+        ("ALERT_WEBHOOK_URL", "http://host:99999/"),
+        ("ALERT_WEBHOOK_URL", "https://host/%zz"),
+        ("ALERT_WEBHOOK_URL", "https://host/{{ x }}"),
+        ("ALERT_HEARTBEAT_URL", "https://?x"),
+        ("ALERT_SLACK_WEBHOOK_FILE", "/tmp"),
+        ("ALERT_EMAIL_TO", "a@b.c d@e.f"),
+        ("ALERT_EMAIL_TO", "a@b.c; d@e.f"),
+        ("ALERT_EMAIL_TO", "a@b.c,"),
+        ("ALERT_EMAIL_TO", "a@b.c,,d@e.f"),
+        ("ALERT_EMAIL_TO", "Ops <b@example.org"),
+        ("ALERT_EMAIL_TO", "Ops b@example.org"),
+        ("ALERT_EMAIL_TO", "Ops, all <b@example.org>, <>"),
+        ("ALERT_EMAIL_TO", '"Ops <b@example.org>'),
+        ("ALERT_EMAIL_TO", "a..b@example.org"),
+        ("ALERT_EMAIL_TO", "{{ x }}@example.org"),
+        ("ALERT_EMAIL_TO", "@example.org"),
+        ("ALERT_EMAIL_TO", ","),
+        ("ALERT_EMAIL_FROM", "a@b.c, d@e.f"),
+        ("ALERT_EMAIL_SMARTHOST", "mail.example.org:0"),
+        ("ALERT_EMAIL_SMARTHOST", "mail.example.org:70000"),
+        ("ALERT_EMAIL_SMARTHOST", ":25"),
+        ("ALERT_EMAIL_SMARTHOST", "::1:25"),
+        ("ALERT_GROUP_INTERVAL", "0s"),
+        ("ALERT_GROUP_INTERVAL", "0h0m"),
+        ("ALERT_REPEAT_INTERVAL", "0d"),
+        ("ALERT_GROUP_WAIT", "s"),
+        ("ALERT_GROUP_WAIT", "-5s"),
+        ("ALERT_GROUP_WAIT", "1m1h"),
+        ("ALERT_GROUP_INTERVAL", "1.5h"),
+        ("ALERT_REPEAT_INTERVAL", "999999999999h"),
         ("ALERT_WEBHOOK_URL", "hooks.example.org"),
         ("ALERT_WEBHOOK_URL", "https://a' b"),
         ("ALERT_WEBHOOK_URL", "https://a\n      - url: https://b"),
@@ -105,7 +189,7 @@ def test_the_webhooks_address_may_be_a_secret_too(tmp_path: Path) -> None:
         ("ALERT_HEARTBEAT_URL", "ftp://a"),
         ("ALERT_EMAIL_TO", "nobody"),
         ("ALERT_EMAIL_TO", "a@b.c\nd@e.f"),
-        ("ALERT_EMAIL_FROM", "'@x"),
+        ("ALERT_EMAIL_FROM", "'x"),
         ("ALERT_EMAIL_SMARTHOST", "mail.example.org"),
         ("ALERT_EMAIL_USERNAME", "a 'b"),
         ("ALERT_EMAIL_PASSWORD_FILE", "/dev/null"),
@@ -139,10 +223,10 @@ def test_half_a_receiver_is_refused(tmp_path: Path, given: str, missing: str) ->
 
 
 def test_alertmanager_accepts_what_is_rendered(stack: Stack, tmp_path: Path) -> None:
-    settings = {
+    values = {
         name: value if not value.startswith("/") else "/etc/hostname" for name, value in everything(tmp_path).items()
     }
-    assignments = [argument for pair in settings.items() for argument in ("--env", "=".join(pair))]
+    assignments = [argument for pair in values.items() for argument in ("--env", "=".join(pair))]
     script = (
         "sh /etc/sightglass/alertmanager/start.sh --version && amtool check-config /tmp/alertmanager/alertmanager.yml"
     )

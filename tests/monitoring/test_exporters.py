@@ -1,4 +1,4 @@
-"""What the exporters of docker-compose.prod.yml leave out of what they are asked for."""
+"""What the exporters of docker/exporters/compose.yml leave out of what they are asked for."""
 
 import re
 
@@ -7,7 +7,7 @@ import yaml
 
 from tests.stack import ROOT
 
-COMMAND = yaml.safe_load((ROOT / "docker-compose.prod.yml").read_text())["services"]["node-exporter"]["command"]
+COMMAND = yaml.safe_load((ROOT / "docker/exporters/compose.yml").read_text())["services"]["node-exporter"]["command"]
 (EXCLUDED,) = (
     argument.partition("=")[2].replace("$$", "$")  # as Compose passes it on
     for argument in COMMAND

@@ -19,8 +19,8 @@ DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT /
 EMPTY_WHEN_HEALTHY = {("overview", "Firing alerts", "A")}  # and seen full in test_waking.py
 EMPTY_WHEN_HEALTHY_ANNOTATIONS = {"Alerts"}
 
-# Series of one API instance with two workers after the traffic below, of the edge and a worker: what a scrape may cost.
-SERIES = {"api": 1000, "nginx": 300, "worker": 150}
+# Series of an API instance with two workers after the traffic below, of the edge, a job process: what a scrape costs.
+SERIES = {"api": 1000, "nginx": 300, "jobs": 150}
 
 
 def drive(stack: Stack) -> None:

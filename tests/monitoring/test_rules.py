@@ -136,7 +136,7 @@ def test_the_runbook_has_no_section_without_an_alert() -> None:
 
 def test_the_jobs_missed_are_the_jobs_scraped() -> None:
     scraped = yaml.safe_load((ROOT / "docker/prometheus.yml").read_text())["scrape_configs"]
-    assert set(EXPECTED_JOBS) | {"api", "grafana", "worker"} == {job["job_name"] for job in scraped}
+    assert set(EXPECTED_JOBS) | {"api", "grafana", "jobs"} == {job["job_name"] for job in scraped}
 
 
 def test_what_is_inhibited_and_routed_are_alerts_there_are() -> None:

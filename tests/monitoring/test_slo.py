@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from api.observability.metrics import DURATION_BUCKETS
 from monitoring import slo
 from monitoring.__main__ import main
 from monitoring.generate import files
 from monitoring.rules import SCRAPE_INTERVAL
+from sightglass.metrics.requests import DURATION_BUCKETS
 from tests.stack import ROOT
 
 DOCUMENT = tomllib.loads((ROOT / "monitoring/slo.toml").read_text())

@@ -15,6 +15,8 @@ from tests.stack import ROOT, Stack, eventually
 
 Notification = dict[str, Any]
 
+LIST = 'night@example.org, Ops <ops@example.org>, "Day shift, all of it" <day@example.org>'
+
 
 class Receiver:
     """The container that gets the notifications."""
@@ -47,7 +49,7 @@ def receiver(stack: Stack) -> Iterator[Receiver]:
             f"ALERT_WEBHOOK_URL=http://{name}:8080/operators\n"
             f"ALERT_HEARTBEAT_URL=http://{name}:8080/heartbeat\n"
             "ALERT_SLACK_WEBHOOK_FILE=/run/secrets/slack\nALERT_SECRETS_DIR=./secrets\n"
-            f"ALERT_EMAIL_TO=night@example.org\nALERT_EMAIL_FROM=sightglass@example.org\n"
+            f"ALERT_EMAIL_TO='{LIST}'\nALERT_EMAIL_FROM='Sightglass <sightglass@example.org>'\n"
             f"ALERT_EMAIL_SMARTHOST={name}:2525\nALERT_EMAIL_REQUIRE_TLS=false\n"
             "ALERT_GROUP_WAIT=1s\nALERT_GROUP_INTERVAL=2s\n"
             "DOCS_URL=https://docs.example.org\nGRAFANA_URL=https://grafana.example.org\n"
@@ -125,6 +127,7 @@ def test_a_page_says_what_where_and_what_to_do(outage: list[Notification]) -> No
 @pytest.mark.usefixtures("outage")
 def test_it_comes_to_the_chat_and_by_mail_too(receiver: Receiver) -> None:
     eventually(lambda: bool(receiver.received("/slack") and receiver.received("mail")), lambda: "not everywhere")
+    assert receiver.received("recipients")[0] == ["night@example.org", "ops@example.org", "day@example.org"]
     (message,) = (m["attachments"][0] for m in receiver.received("/slack") if "APIDown" in m["attachments"][0]["title"])
     assert message["title"] == "[FIRING 1] APIDown (production)"
     assert "No instance of the API answers" in message["text"]
@@ -157,7 +160,7 @@ def test_the_consequences_of_an_outage_are_inhibited(stack: Stack) -> None:
             ({"alertname": "EdgeGatewayErrors", "severity": "ticket"}, True),
             ({"alertname": "ErrorBudgetBurn", "slo": "latency", "severity": "page", "window": "1h"}, True),
             ({"alertname": "ModelNotReady", "job": "api", "severity": "ticket"}, True),
-            ({"alertname": "ModelNotReady", "job": "worker", "severity": "ticket"}, False),
+            ({"alertname": "ModelNotReady", "job": "jobs", "severity": "ticket"}, False),
             ({"alertname": "WorkerHung", "severity": "ticket"}, True),
             ({"alertname": "TargetDown", "job": "api", "severity": "ticket"}, True),
             ({"alertname": "TargetDown", "job": "node", "severity": "ticket"}, False),

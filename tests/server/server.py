@@ -4,59 +4,64 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import httpx
+from websockets.sync.client import ClientConnection, connect
 
-ROOT = Path(__file__).resolve().parents[2]
-T = TypeVar("T")
-SECONDS = 30.0  # until anything awaited must have happened; nothing here takes so long
+from sightglass.environment import PREFIX
+from sightglass.server.__main__ import APPLICATION
+from tests.stack import ROOT as ROOT
+from tests.stack import free_ports
+from tests.support.waiting import awaited
 
-
-def wait_until(condition: Callable[[], T]) -> T:
-    """Ask until the answer is true, and return it."""
-    deadline = time.monotonic() + SECONDS
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-    return found
+SECONDS = 30.0  # until an answer must have come; nothing here takes so long
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def prefixed(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return settings as a container's environment has them; OpenTelemetry's and Python's have names of their own."""
+    return {
+        name if name.startswith(("OTEL_", "PYTHON", "GUNICORN_CMD")) else PREFIX + name: value
+        for name, value in settings.items()
+    }
 
 
 class Server:
-    """Start it with settings as keywords; its lines are those of stdout so far."""
+    """Start it with settings as keywords, and variables of the application's; its lines are those of stdout so far."""
 
     def __init__(
-        self, directory: Path, *options: str, path: Path | None = None, stdout: int | None = None, **settings: str
+        self,
+        directory: Path,
+        *options: str,
+        path: Path | None = None,
+        stdout: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        **settings: str,
     ) -> None:
-        self.port = free_port()
+        self.port, self.metrics_port = free_ports(2)
         self._stdout = directory / "stdout"
         self._stderr = directory / "stderr"
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join(map(str, [path or ROOT / "tests", ROOT / "tests" / "server", ROOT])),
-            "APP": "sample_app.main:app",
-            "WEB_CONCURRENCY": "1",
-            "PORT": str(self.port),
-            "METRICS_PORT": str(free_port()),
-        } | settings
+        variables = (
+            {
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": os.pathsep.join(map(str, [path or ROOT / "tests", ROOT / "tests" / "server", ROOT])),
+                "SIGHTGLASS_APP": "sample_app.main:app",
+                "SIGHTGLASS_WEB_CONCURRENCY": "1",
+                "SIGHTGLASS_PORT": str(self.port),
+                "SIGHTGLASS_METRICS_PORT": str(self.metrics_port),
+            }
+            | dict(environment or {})
+            | prefixed(settings)
+        )
         with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "python:loopback_conf", *options, "api.asgi:app"],
-                env=environment,
+                [sys.executable, "-m", "gunicorn", "-c", "python:loopback_conf", *options, APPLICATION],
+                env=variables,
                 cwd=directory,
                 stdout=out if stdout is None else stdout,
                 stderr=err,
@@ -65,7 +70,7 @@ class Server:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=SECONDS)
 
     def __enter__(self) -> Self:
-        wait_until(self._answers)
+        awaited(self._answers)
         return self
 
     def __exit__(
@@ -95,6 +100,9 @@ class Server:
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.client.get(path, **options)
+
+    def socket(self, path: str) -> ClientConnection:
+        return connect(f"ws://127.0.0.1:{self.port}{path}")
 
     def stop(self) -> int:
         """Send SIGTERM and return the exit status."""

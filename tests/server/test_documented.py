@@ -35,7 +35,7 @@ def test_the_documented_fields_are_those_of_a_line(tmp_path: Path) -> None:
 
 def test_the_documented_metrics_are_those_of_a_scrape(tmp_path: Path) -> None:
     documented = {name: frozenset(row[1]) for row in table("Metrics") for name in row[0]}
-    with Server(tmp_path) as server:
+    with Server(tmp_path, TRACING_ENABLED="true", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9") as server:
         server.get("/api/v1/items/1")
         text = httpx.get(
             server.client.base_url.join("/metrics"), headers={"accept": "application/openmetrics-text"}

@@ -13,15 +13,14 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.server.server import Server, wait_until
+from tests.server.server import Server
+from tests.support.waiting import awaited
 
 SECRET = "private4711"
-NATIVE = ("-k", "api.workers.AsgiWorker")
 
 
-@pytest.mark.parametrize("options", [(), NATIVE], ids=["uvicorn", "native"])
-def test_every_line_has_the_same_head_and_each_request_exactly_one(tmp_path: Path, options: tuple[str, ...]) -> None:
-    with Server(tmp_path, *options, WEB_CONCURRENCY="2", GUNICORN_TIMEOUT="10") as server:
+def test_every_line_has_the_same_head_and_each_request_exactly_one(tmp_path: Path) -> None:
+    with Server(tmp_path, WEB_CONCURRENCY="2", GUNICORN_TIMEOUT="10") as server:
         for number in range(40):
             assert server.get(f"/api/v1/items/{number}", headers={"connection": "close"}).status_code == 200
         server.get("/health")
@@ -53,7 +52,7 @@ def test_client_has_one_hash_in_every_worker(tmp_path: Path) -> None:
             thread.join()
             return {line["worker"] for line in server.access_lines()} == {"0", "1"}
 
-        wait_until(both_have_served)
+        awaited(both_have_served)
         assert len({line["client"] for line in server.access_lines()}) == 1
 
 
@@ -90,17 +89,16 @@ async def app(scope, receive, send):
 """
 
 
-@pytest.mark.parametrize("options", [(), NATIVE], ids=["uvicorn", "native"])
-def test_client_that_leaves_with_all_announced_bytes_was_answered(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_client_that_leaves_with_all_announced_bytes_was_answered(tmp_path: Path) -> None:
     (tmp_path / "early.py").write_text(LEAVES_EARLY)
-    with Server(tmp_path, *options, path=tmp_path, APP="early:app", GUNICORN_TIMEOUT="10") as server:
+    with Server(tmp_path, path=tmp_path, APP="early:app", GUNICORN_TIMEOUT="10") as server:
         for path in ("/whole", "/half"):
             with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
                 client.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
                 answer = b""
                 while b"1234567890" not in answer:
                     answer += client.recv(65536)
-        wait_until(lambda: len(server.access_lines()) == 2)
+        awaited(lambda: len(server.access_lines()) == 2)
         lines = {line["path"]: (line["status"], line["outcome"]) for line in server.access_lines()}
         assert lines == {"/whole": (200, "ok"), "/half": (499, "disconnected")}
 
@@ -133,13 +131,9 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("log_format", "options"), [("json", ()), ("text", ()), ("json", NATIVE)], ids=["json", "text", "native"]
-)
-def test_nothing_a_client_sends_breaks_a_line_or_shows_in_one(
-    tmp_path: Path, log_format: str, options: tuple[str, ...]
-) -> None:
-    with Server(tmp_path, *options, LOG_FORMAT=log_format, LOG_LEVEL="DEBUG", GUNICORN_TIMEOUT="10") as server:
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_nothing_a_client_sends_breaks_a_line_or_shows_in_one(tmp_path: Path, log_format: str) -> None:
+    with Server(tmp_path, LOG_FORMAT=log_format, LOG_LEVEL="DEBUG", GUNICORN_TIMEOUT="10") as server:
         for request in HOSTILE:
             _raw(server, request)
         with connect(f"ws://127.0.0.1:{server.port}/ws/open?text={SECRET}") as socket_:
@@ -181,7 +175,7 @@ def test_blocked_stdout_stops_no_request_and_the_loss_is_said(tmp_path: Path) ->
 
         thread = threading.Thread(target=read)
         thread.start()
-        wait_until(lambda: any("dropped" in line for line in received))
+        awaited(lambda: any("dropped" in line for line in received))
         assert server.stop() == 0
         thread.join(30)
     of_the_app = [line for line in received if line["logger"] == "sample_app.trouble"]
@@ -201,3 +195,25 @@ def test_stop_is_bounded_although_stdout_stays_blocked(tmp_path: Path) -> None:
             assert server.process.wait(30) == 0
     finally:
         os.close(reader)
+
+
+BLOCKS = """
+import time
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        time.sleep(600)
+"""
+
+
+def test_worker_that_hangs_says_in_which_request_and_where(tmp_path: Path) -> None:
+    (tmp_path / "blocks.py").write_text(BLOCKS)
+    with Server(tmp_path, path=tmp_path, APP="blocks:app", GUNICORN_TIMEOUT="5") as server:
+        with pytest.raises(httpx.RemoteProtocolError):
+            server.get("/", headers={"x-request-id": "mine-1"})
+        (line,) = awaited(lambda: [line for line in server.lines() if line.get("request_id") == "mine-1"])
+        assert (line["level"], line["logger"]) == ("CRITICAL", "gunicorn.error")
+        assert any("blocks.py" in frame and "in app" in frame for frame in line["stack_info"])
+        assert server.get("/ready").status_code == 200
+        assert len([message for message in server.messages() if message.startswith("WORKER TIMEOUT")]) == 1

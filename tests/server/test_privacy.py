@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from tests.server.server import ROOT, Server, wait_until
+from tests.server.server import ROOT, Server, prefixed
+from tests.support.waiting import awaited
 
 MARKER = "Marker4711"
 BODIES = {
@@ -75,25 +76,25 @@ def test_markers_are_nowhere(tmp_path: Path) -> None:
             )
         errors.append(server.client.get(f"/api/v1/jobs?limit={MARKER}"))
         jobs = listed(server)
-        worker_log = tmp_path / "worker"
-        with worker_log.open("wb") as out:
-            worker = subprocess.Popen(
+        job_log = tmp_path / "jobs"
+        with job_log.open("wb") as out:
+            job_process = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.failing_app"],
-                env={**os.environ, **settings},
+                env={**os.environ, **prefixed(settings)},
                 cwd=ROOT,
                 stdout=out,
                 stderr=out,
             )
         try:
-            wait_until(
+            awaited(
                 lambda: (
                     not {"queued", "running"}
                     & {job["status"] for job in server.client.get("/api/v1/jobs").json()["jobs"]}
                 )
             )
         finally:
-            worker.terminate()
-            worker.wait(30)
+            job_process.terminate()
+            job_process.wait(30)
         done = listed(server)
         metrics = server.get("/metrics").text
         assert server.stop() == 0
@@ -101,7 +102,7 @@ def test_markers_are_nowhere(tmp_path: Path) -> None:
         outputs = {
             "stdout": server.stdout(),
             "stderr": server.stderr(),
-            "worker": worker_log.read_text(),
+            "job process": job_log.read_text(),
             "metrics": metrics,
             "jobs": str(done),
             "records": "".join(path.read_text() for path in runs.rglob("record.json")),
@@ -113,6 +114,6 @@ def test_markers_are_nowhere(tmp_path: Path) -> None:
     assert {error.status_code for error in errors} >= {404, 415, 422, 500}
     requests = {error.headers["x-request-id"] for error in errors if error.status_code == 500}
     assert {line["request_id"] for line in failures} == requests  # which request it was is said
-    assert "job " in outputs["worker"]
-    assert "job left as it was: OSError" in outputs["worker"]
+    assert "job " in outputs["job process"]
+    assert "job left as it was: OSError" in outputs["job process"]
     assert [name for name, text in outputs.items() if MARKER in text] == []

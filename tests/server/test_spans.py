@@ -5,18 +5,16 @@ from pathlib import Path
 import pytest
 
 from tests.server.server import Server
-from tests.support.otlp_receiver import OtlpReceiver
+from tests.support.otlp_receiver import OtlpReceiver, values
 
 LATER = "600000"  # milliseconds: only the end of a worker sends what it has
 
 
-@pytest.mark.parametrize("options", [(), ("-k", "api.workers.AsgiWorker")], ids=["uvicorn", "native"])
-def test_every_span_arrives_although_the_worker_ends_first(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_every_span_arrives_although_the_worker_ends_first(tmp_path: Path) -> None:
     with (
         OtlpReceiver() as receiver,
         Server(
             tmp_path,
-            *options,
             GUNICORN_TIMEOUT="10",
             TRACING_ENABLED="true",
             OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
@@ -32,6 +30,66 @@ def test_every_span_arrives_although_the_worker_ends_first(tmp_path: Path, optio
         assert sorted((line["trace_id"], line["span_id"]) for line in lines) == sorted(
             (span.trace_id.hex(), span.span_id.hex()) for span in receiver.spans
         )
+
+
+OWN_PROVIDER = """
+from fastapi import FastAPI
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+provider = TracerProvider()
+provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+trace.set_tracer_provider(provider)
+app = FastAPI()
+FastAPIInstrumentor.instrument_app(app)
+"""
+INSTRUMENTED_GLOBALLY = """
+import fastapi
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+
+FastAPIInstrumentor().instrument()
+app = fastapi.FastAPI()
+"""
+NATIVE = """
+from fastapi import FastAPI
+
+app = FastAPI(telemetry={"auto_configure": True, "metrics": False, "logs": False})
+"""
+ROUTE = """
+@app.get("/items/{item}")
+async def read(item: int) -> int:
+    return item
+"""
+
+
+@pytest.mark.parametrize("source", [OWN_PROVIDER, INSTRUMENTED_GLOBALLY, NATIVE])
+def test_an_app_that_traces_itself_gets_one_span_a_request(tmp_path: Path, source: str) -> None:
+    (tmp_path / "tracing_itself.py").write_text(source + ROUTE)
+    with (
+        OtlpReceiver() as receiver,
+        Server(
+            tmp_path,
+            path=tmp_path,
+            APP="tracing_itself:app",
+            TRACING_ENABLED="true",
+            OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+            OTEL_BSP_SCHEDULE_DELAY="10",
+            OTEL_PYTHON_FASTAPI_EXCLUDED_URLS="items/9",
+        ) as server,
+    ):
+        for number in (*range(5), 9):
+            assert server.get(f"/items/{number}").status_code == 200
+        assert server.stop() == 0
+        assert [line["level"] for line in server.lines() if line["level"] not in ("DEBUG", "INFO")] == []
+        ids = {line["span_id"] for line in server.access_lines(route="/items/{item}") if "span_id" in line}
+    assert receiver.scopes == ["opentelemetry.instrumentation.fastapi"] * 5
+    assert ids == {span.span_id.hex() for span in receiver.spans}
+    for span in receiver.spans:
+        assert span.name == "GET /items/{item}"
+        assert values(span.attributes)["http.request.method"] == "GET"
 
 
 def test_silent_collector_holds_up_neither_requests_nor_the_end(tmp_path: Path) -> None:

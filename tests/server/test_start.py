@@ -8,7 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server.server import ROOT, Server, wait_until
+from sightglass.environment import read_settings
+from sightglass.server.settings import ServerSettings
+from tests.server.server import ROOT, Server, prefixed
+from tests.support.waiting import awaited
 
 SHOP = """
 from fastapi import FastAPI
@@ -54,7 +57,7 @@ def test_debug_level_shows_where_the_app_broke(tmp_path: Path) -> None:
     assert (
         error == f"APP=breaks:app: importing it raised ZeroDivisionError: division by zero ({tmp_path}/breaks.py:1)\n"
     )
-    (line,) = [line for line in server.lines() if line["logger"] == "api.asgi"]
+    (line,) = [line for line in server.lines() if line["logger"] == "sightglass.server.application"]
     assert line["exception"]["stack"][-1] == f"{tmp_path}/breaks.py:1 in <module>"
 
 
@@ -64,9 +67,8 @@ def test_wrong_setting_ends_the_start_in_one_line(tmp_path: Path) -> None:
     assert server.stdout() == ""
 
 
-@pytest.mark.parametrize("options", [(), ("-k", "api.workers.AsgiWorker")], ids=["uvicorn", "native"])
-def test_tracing_that_cannot_start_ends_the_start(tmp_path: Path, options: tuple[str, ...]) -> None:
-    server = Server(tmp_path, *options, WEB_CONCURRENCY="2", TRACING_ENABLED="true", OTEL_SPAN_EVENT_COUNT_LIMIT="many")
+def test_tracing_that_cannot_start_ends_the_start(tmp_path: Path) -> None:
+    server = Server(tmp_path, WEB_CONCURRENCY="2", TRACING_ENABLED="true", OTEL_SPAN_EVENT_COUNT_LIMIT="many")
     assert _end(server) == (3, "")
     assert any("did not start: ValueError: OTEL_SPAN_EVENT_COUNT_LIMIT must be" in said for said in server.messages())
     assert "sample app started" not in server.messages()
@@ -85,8 +87,12 @@ def test_app_that_exits_while_it_starts_ends_the_start(tmp_path: Path) -> None:
 
 
 def test_an_empty_setting_counts_as_unset() -> None:
-    environment = {"PATH": os.environ["PATH"], "APP": "tests.sample_app.main:app", "WEB_CONCURRENCY": ""}
-    command = [sys.executable, "-m", "api.serve", "--check-config"]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "SIGHTGLASS_APP": "tests.sample_app.main:app",
+        "SIGHTGLASS_WEB_CONCURRENCY": "",
+    }
+    command = [sys.executable, "-m", "sightglass.server", "--check-config"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
 
@@ -94,6 +100,7 @@ def test_an_empty_setting_counts_as_unset() -> None:
 @pytest.mark.parametrize("options", [(), ("-k", "asgi")], ids=["uvicorn", "plain-native"])
 def test_app_in_a_package_named_as_ours_is_served(tmp_path: Path, options: tuple[str, ...]) -> None:
     (tmp_path / "api").mkdir()
+    (tmp_path / "api" / "__init__.py").touch()
     (tmp_path / "api" / "shop.py").write_text(SHOP)
     with Server(tmp_path, *options, path=tmp_path, APP="api.shop:app", GUNICORN_TIMEOUT="10") as server:
         answer = server.get("/shop")
@@ -119,6 +126,18 @@ def test_forwarded_address_counts_from_a_trusted_proxy_only(tmp_path: Path) -> N
     assert distrusting == same
 
 
+@pytest.mark.parametrize(
+    ("names", "believed"), [("localhost", True), ("nowhere.invalid,localhost", True), ("nowhere.invalid", False)]
+)
+def test_forwarded_address_counts_from_a_proxy_by_its_name(tmp_path: Path, names: str, believed: bool) -> None:
+    with Server(tmp_path, FORWARDED_ALLOW_IPS="192.0.2.1", FORWARDED_ALLOW_NAMES=names) as server:
+        server.get("/", headers={"x-forwarded-for": "198.51.100.9"})
+        server.get("/")
+        assert server.stop() == 0
+        forwarded, direct = (line["client"] for line in server.access_lines(route="/"))
+    assert (forwarded != direct) == believed
+
+
 def test_development_takes_changed_code_up(tmp_path: Path) -> None:
     code = tmp_path / "shop.py"
     code.write_text(SHOP)
@@ -131,7 +150,7 @@ def test_development_takes_changed_code_up(tmp_path: Path) -> None:
                 code.write_text(SHOP.replace("open", "closed for today"))
             return said == "closed for today"
 
-        wait_until(closed)
+        awaited(closed)
         server.client.close()
         assert server.stop() == 0
 
@@ -141,3 +160,32 @@ def _says(server: Server) -> object:
         return server.get("/shop", headers={"connection": "close"}).json()
     except httpx.TransportError:  # between the two workers
         return None
+
+
+def test_the_applications_own_variables_are_its_own(tmp_path: Path) -> None:
+    (tmp_path / "theirs.py").write_text(
+        "import os\nfrom fastapi import FastAPI\napp = FastAPI()\n"
+        "@app.get('/environment')\ndef environment() -> dict[str, str]: return dict(os.environ)\n"
+    )
+    theirs = {
+        "ENVIRONMENT": "local", "LOG_LEVEL": "everything", "APP_NAME": "My App", "APP": "not ours", "PORT": "9000",
+        "QUEUE_URL": "amqp://broker", "RUNS_DIR": "", "METRICS_PORT": "none",
+        "TRACING_ENABLED": "maybe",
+    }  # fmt: skip
+    with Server(tmp_path, path=tmp_path, APP="theirs:app", environment=theirs) as server:
+        seen = server.get("/environment").json()
+    assert {name: seen.get(name) for name in theirs} == theirs
+
+
+def test_what_gunicorn_would_take_for_its_own_stops_nobody() -> None:
+    theirs = {"PATH": os.environ["PATH"], "WEB_CONCURRENCY": "auto", "FORWARDED_ALLOW_IPS": "nobody"}
+    environment = theirs | prefixed({"APP": "tests.sample_app.main:app"})
+    command = [sys.executable, "-m", "sightglass.server", "--check-config"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("prefix", ["", "SIGHTGLASS_"])
+def test_a_platforms_port_counts_where_ours_is_unset(prefix: str) -> None:
+    assert read_settings(ServerSettings, {f"{prefix}PORT": "9000"}).port == 9000
+    assert read_settings(ServerSettings, {"PORT": "9000", "SIGHTGLASS_PORT": "8000"}).port == 8000

@@ -1,6 +1,6 @@
-"""The shipped service with a model that puts the text it fails on into its error; as a script, its worker.
+"""The shipped service with a model that puts the text it fails on into its error; as a script, its job process.
 
-The worker's disk fails with the model, once, on a text that says so.
+The job process's disk fails with the model, once, on a text that says so.
 """
 
 import errno
@@ -8,11 +8,11 @@ import os
 from threading import Event
 
 from api.main import create_app
-from api.observability.logging import configure_logging
 from api.privacy.findings import Finding
 from api.privacy.jobs import store
-from api.privacy.worker import work
+from api.privacy.jobs.process import work
 from api.settings import load_settings
+from sightglass.logs.setup import configure_logging
 from tests.support.service import StubModel, words
 
 

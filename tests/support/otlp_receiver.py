@@ -85,6 +85,17 @@ class OtlpReceiver:
         return [span for request in self.requests for span in spans_of(request)]
 
     @property
+    def scopes(self) -> list[str]:
+        """The names of what made the spans, one for each."""
+        return [
+            scope_spans.scope.name
+            for request in self.requests
+            for resource_spans in request.resource_spans
+            for scope_spans in resource_spans.scope_spans
+            for _ in scope_spans.spans
+        ]
+
+    @property
     def resource(self) -> dict[str, object]:
         return values(self.requests[0].resource_spans[0].resource.attributes)
 

@@ -8,8 +8,8 @@ from typing import Any
 from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
 
-from api.main import create_app, load_model
-from api.privacy.findings import Finding, Model
+from api.main import create_app
+from api.privacy.findings import Finding, Model, load_model
 from api.settings import Settings
 from tests.support.waiting import eventually as eventually
 

@@ -2,6 +2,9 @@
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 DEADLINE = 90.0  # seconds; reached only where the test fails
 
@@ -26,3 +29,23 @@ def eventually(
             raise AssertionError(f"after {deadline:.0f} s: {message()}")
         time.sleep(pause)
         pause = min(2 * pause, longest_pause)
+
+
+def awaited(probe: Callable[[], T], wanted: Callable[[T], object] = bool) -> T:
+    """Probe until it shows what is wanted, and return that; a connection that fails is not it yet."""
+    found: list[T | OSError] = []
+
+    def shown() -> object:
+        found.clear()
+        try:
+            value = probe()
+        except OSError as error:
+            found.append(error)
+            return False
+        found.append(value)
+        return wanted(value)
+
+    eventually(shown, lambda: f"still {found}", longest_pause=0.05)
+    (value,) = found
+    assert not isinstance(value, OSError)
+    return value

@@ -8,17 +8,21 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import ASGIApp, Message, Scope
 
-from api.observability.context import RequestContext
-from api.observability.exposition import expose
-from api.observability.middleware import Middleware
-from api.observability.routes import RouteTemplates
-from api.observability.worker import Worker
+from sightglass.asgi.health import Health
+from sightglass.asgi.middleware import Middleware
+from sightglass.context import RequestContext
+from sightglass.logs.access import AccessLog
+from sightglass.metrics.exposition import expose
+from sightglass.metrics.process import ProcessMetrics
+from sightglass.record import Record
+from sightglass.routes import RouteTemplates
 
 
-class Healthy:
+class Healthy(Health):
     """Always well, until told to shut down."""
 
     def __init__(self) -> None:
+        super().__init__("1")
         self.shutting_down = False
 
     async def liveness(self) -> tuple[int, dict[str, Any]]:
@@ -31,13 +35,16 @@ class Healthy:
         self.shutting_down = True
 
 
-class Lines:
+class Lines(AccessLog):
     """An access log that keeps its entries."""
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
 
-    def write(self, **entry: Any) -> None:
+    def write(self, record: Record) -> None:
+        entry = record._asdict()
+        if not entry.pop("answered"):
+            entry["status"] = None
         self.entries.append(entry)
 
 
@@ -45,16 +52,16 @@ class Observed:
     """A middleware around an app, with what it told."""
 
     def __init__(self, app: ASGIApp, registry: CollectorRegistry | None = None) -> None:
-        self.worker = Worker(registry or CollectorRegistry())
+        self.process = ProcessMetrics(registry or CollectorRegistry())
         self.health = Healthy()
         self.log = Lines()
         self.app = Middleware(
-            app, worker=self.worker, health=self.health, route_of=RouteTemplates(app).find, access_log=self.log
+            app, process=self.process, health=self.health, route_of=RouteTemplates(app).find, access_log=self.log
         )
 
     def samples(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
         """Every sample by name and sorted labels, as a scraper reads them."""
-        text = expose(self.worker.families()).body.decode()
+        text = expose(self.process.families()).body.decode()
         families = text_string_to_metric_families(text)
         return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
 

@@ -1,21 +1,21 @@
 """The request's line."""
 
 import json
-import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from api.observability.access_log import AccessLog, client_hash
-from api.observability.context import RequestContext
-from api.observability.log_format import Fields, set_worker
-from api.observability.log_writer import LogWriter
-from api.settings import Settings
+from sightglass.context import RequestContext
+from sightglass.environment import PREFIX, read_settings
+from sightglass.logs.access import AccessLog, client_hash
+from sightglass.logs.lines import Fields, set_worker
+from sightglass.logs.writer import LogWriter
+from sightglass.record import Record
+from sightglass.settings import Settings
 
 REQUEST: dict[str, Any] = {
     "method": "GET",
@@ -34,23 +34,24 @@ FIELDS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def level() -> Iterator[None]:
-    logger = logging.getLogger("api.access")
-    logger.setLevel(logging.INFO)
-    yield
-    logger.setLevel(logging.NOTSET)
+def settings_of(**variables: str) -> Settings:
+    return read_settings(Settings, {PREFIX + name: value for name, value in variables.items()})
 
 
 class Written:
-    def __init__(self, path: Path, log_format: str = "json") -> None:
+    def __init__(self, path: Path, log_format: str = "json", log_level: str = "INFO") -> None:
         self._path = path
         self._writer = LogWriter(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
-        self._log = AccessLog(Settings.model_validate({"log_format": log_format}), self._writer)
+        self._log = AccessLog(settings_of(LOG_FORMAT=log_format, LOG_LEVEL=log_level), self._writer)
         self.context = RequestContext("request-1")
 
     def text(self, **changes: Any) -> str:
-        self._log.write(**(REQUEST | changes), context=self.context)
+        values = REQUEST | changes
+        answered = values["status"] is not None
+        record = Record(
+            **values | {"status": values["status"] or 499}, answered=answered, context=self.context, ended=1.0
+        )
+        self._log.write(record)
         assert self._writer.flush(10)
         return self._path.read_text()
 
@@ -109,15 +110,13 @@ def test_client_is_the_same_hash_for_one_address_and_never_the_address(written: 
 
 
 @pytest.mark.parametrize("route", ["/health", "/ready", "/metrics"])
-def test_probes_are_written_at_debug_only(written: Written, route: str) -> None:
-    assert written.text(route=route, path=route) == ""
-    logging.getLogger("api.access").setLevel(logging.DEBUG)
-    assert written.line(route=route, path=route)["level"] == "DEBUG"
+def test_probes_are_written_at_debug_only(tmp_path: Path, route: str) -> None:
+    assert Written(tmp_path / "log").text(route=route, path=route) == ""
+    assert Written(tmp_path / "log", log_level="DEBUG").line(route=route, path=route)["level"] == "DEBUG"
 
 
-def test_level_above_info_silences_the_access_log(written: Written) -> None:
-    logging.getLogger("api.access").setLevel(logging.WARNING)
-    assert written.text() == ""
+def test_level_above_info_silences_the_access_log(tmp_path: Path) -> None:
+    assert Written(tmp_path / "log", log_level="WARNING").text() == ""
 
 
 def test_text_is_one_short_line(tmp_path: Path) -> None:
@@ -132,7 +131,6 @@ def test_huge_path_is_cut(written: Written) -> None:
     assert len(written.line(path="/" + "a" * 100_000)["path"]) == 1024
 
 
-@settings(deadline=None)
 @given(
     path=st.text(st.characters(categories=None)),
     method=st.text(st.characters(categories=None)),

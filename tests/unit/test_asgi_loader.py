@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api import app_loader
-from api.app_loader import AppLoadError, load_app
-from api.halt import halt
+from sightglass.server import loading
+from sightglass.server.halt import halt
+from sightglass.server.loading import AppLoadError, load_app
 
 GOOD = """
 class Holder:
@@ -92,12 +92,12 @@ def test_error_inside_the_users_code_is_placed_there(path: str, place: str) -> N
     assert str(caught.value).endswith(place)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.text(st.characters(categories=None)))
 def test_message_of_the_users_error_cannot_break_the_line(text: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         raise ValueError(text)
-    assert app_loader._reason(caught.value, "good").isprintable()
+    assert loading._reason(caught.value, "good").isprintable()
 
 
 def test_the_server_is_stopped_and_told_why_once_for_all_workers(

@@ -1,8 +1,6 @@
 from pathlib import Path
 
-import pytest
-
-from api.observability.container import ContainerMemory
+from sightglass.metrics.container import ContainerMemory
 
 
 def read(cgroup: Path) -> dict[str, float]:
@@ -15,26 +13,16 @@ def write(directory: Path, **files: str) -> None:
         (directory / name.replace("__", ".")).write_text(text)
 
 
-def test_version_2(tmp_path: Path) -> None:
+def test_use_and_limit(tmp_path: Path) -> None:
     write(tmp_path, memory__max="1000\n", memory__current="700\n", memory__stat="anon 500\ninactive_file 150\n")
     assert read(tmp_path) == {
-        "container_memory_working_set_bytes": 550,
-        "container_spec_memory_limit_bytes": 1000,
+        "sightglass_container_memory_working_set_bytes": 550,
+        "sightglass_container_spec_memory_limit_bytes": 1000,
     }
 
 
-def test_version_1(tmp_path: Path) -> None:
-    stat = "inactive_file 1\ntotal_inactive_file 200\n"
-    write(tmp_path / "memory", memory__limit_in_bytes="1000\n", memory__usage_in_bytes="700\n", memory__stat=stat)
-    assert read(tmp_path) == {
-        "container_memory_working_set_bytes": 500,
-        "container_spec_memory_limit_bytes": 1000,
-    }
-
-
-@pytest.mark.parametrize("limit", ["max", str(1 << 63)])
-def test_no_limit_is_absent(tmp_path: Path, limit: str) -> None:
-    write(tmp_path, memory__max=f"{limit}\n", memory__current="700\n", memory__stat="inactive_file 0\n")
+def test_no_limit_is_absent(tmp_path: Path) -> None:
+    write(tmp_path, memory__max="max\n", memory__current="700\n", memory__stat="inactive_file 0\n")
     assert read(tmp_path) == {}
 
 

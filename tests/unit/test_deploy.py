@@ -80,7 +80,7 @@ def test_a_deploy_takes_every_step(machine: Machine) -> None:
     steps: list[str] = []
     machine.on = steps.append
     assert deploy.main() == 0
-    assert steps == [*BEFORE, *AFTER, "up"]
+    assert steps == [*BEFORE, *AFTER, "up", "up"]  # the job processes, then none under their former name
     assert (machine.running, machine.stopped, machine.pinned) == (["new"], [], None)
 
 

@@ -1,26 +1,35 @@
 """`.env.template`, the Compose files and what reads the variables tell one story."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import yaml
 
 from api.settings import Settings
+from sightglass.environment import PREFIX
+from sightglass.server.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEMPLATE = dict(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=(.*)$", (ROOT / ".env.template").read_text(), re.MULTILINE))
 PRODUCTION = (ROOT / "docker-compose.prod.yml").read_text()
+INCLUDED = [ROOT / path for path in yaml.safe_load(PRODUCTION)["include"]]
+FORMER = ROOT / "docker/upgrade.yml"  # reads names that are no longer ours
+COMPOSE_FILES = [PRODUCTION, *(path.read_text() for path in INCLUDED if path != FORMER)]
 DEVELOPMENT = (ROOT / "docker-compose.dev.yml").read_text()
-SERVICES = yaml.safe_load(PRODUCTION)["services"]
+SERVICES = {name: s for text in COMPOSE_FILES for name, s in yaml.safe_load(text).get("services", {}).items()}
 
 # Where each default is defined: in the Compose file, in the settings, or in NGINX's start script.
 INTERPOLATED: dict[str, set[str]] = {}
-for name, default in re.findall(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*)|:\+[^}]*)?\}", PRODUCTION + DEVELOPMENT):
+for name, default in re.findall(
+    r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*)|:\+[^}]*)?\}", "".join(COMPOSE_FILES) + DEVELOPMENT
+):
     INTERPOLATED.setdefault(name, set()).add(default)
 PASSED_ON = {n for s in SERVICES.values() for n, value in s.get("environment", {}).items() if value is None}
+FIELDS = {field.name.upper(): field for kind in (ServerSettings, Settings) for field in fields(kind)}
 SETTINGS = {
-    name.upper(): str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
-    for name, field in Settings.model_fields.items()
+    name: str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+    for name, field in FIELDS.items()
     if field.default is not None
 }
 START = (ROOT / "docker/nginx/start.sh").read_text()
@@ -28,12 +37,27 @@ EDGE = dict(re.findall(r"^([A-Z_]+)=\$\{\1:-(.*)\}$", START, re.MULTILINE))
 
 FOR_COMPOSE_ITSELF = {"COMPOSE_FILE"}
 BUILD_ARGUMENTS = {"PYTHON_IMAGE"}  # the others are set by make up, or the shell's own
-SET_BY_THE_IMAGE = {"APP_VERSION", "APP_REVISION", "PORT", "METRICS_PORT", "FORWARDED_ALLOW_IPS"}
-# The Compose file has a volume's name or an empty file for "not given", a version that only it should name, or another
-# default while developing.
-SHOWN_EMPTY = {"ALERT_SECRETS_DIR", "API_KEYS_FILE", "APP_DIR", "MODELS_DIR", "LOG_FORMAT", "TLS_CERT", "TLS_KEY"} | {
-    n for n in TEMPLATE if n.endswith("_IMAGE")
+SET_BY_THE_IMAGE = {
+    "APP_FALLBACK_DIR",
+    "APP_VERSION",
+    "APP_REVISION",
+    "PORT",
+    "METRICS_PORT",
+    "FORWARDED_ALLOW_IPS",
+    "FORWARDED_ALLOW_NAMES",
 }
+# The Compose file has an empty file or directory for "not given", a version that only it should name, or another
+# default while developing.
+SHOWN_EMPTY = {
+    "ALERT_SECRETS_DIR",
+    "API_KEYS_FILE",
+    "APP_DIR",
+    "APP_ENV_FILE",
+    "MODELS_DIR",
+    "LOG_FORMAT",
+    "TLS_CERT",
+    "TLS_KEY",
+} | {n for n in TEMPLATE if n.endswith("_IMAGE")}
 
 
 def test_the_template_names_what_the_compose_file_reads() -> None:
@@ -51,13 +75,13 @@ def test_the_edge_and_the_api_take_the_same_values() -> None:
     both = {name: {"ge": int(least), "le": int(most)} for name, least, most in ranges if name in SETTINGS}
     assert set(both) == set(SETTINGS) & set(EDGE)
     for name, limits in both.items():
-        metadata = Settings.model_fields[name.lower()].metadata
-        assert {"ge": metadata[0].ge, "le": metadata[1].le} == limits
+        metadata = FIELDS[name].metadata
+        assert {"ge": metadata["least"], "le": metadata["most"]} == limits
 
 
 def test_containers_hold_the_processes_and_threads_that_may_be_asked_for() -> None:
     limits = {name: service["deploy"]["resources"]["limits"]["pids"] for name, service in SERVICES.items()}
-    workers = Settings.model_fields["web_concurrency"].metadata[1].le
+    workers = FIELDS["WEB_CONCURRENCY"].metadata["most"]
     # anyio runs plain functions of the application in up to 40 threads; a few more are ours and the libraries'.
     assert limits["api"] >= workers * (40 + 15)
     most = re.search(r'^number NGINX_WORKERS "\$NGINX_WORKERS" 1 (\d+)$', START, re.MULTILINE)
@@ -66,5 +90,21 @@ def test_containers_hold_the_processes_and_threads_that_may_be_asked_for() -> No
 
 
 def test_every_setting_reaches_the_api_and_the_edge() -> None:
-    assert {name.upper() for name in Settings.model_fields} - SET_BY_THE_IMAGE <= set(SERVICES["api"]["environment"])
+    assert set(FIELDS) - SET_BY_THE_IMAGE <= {name.removeprefix(PREFIX) for name in SERVICES["api"]["environment"]}
     assert set(EDGE) <= set(SERVICES["nginx"]["environment"])
+
+
+def test_the_compose_files_stay_readable() -> None:
+    for text in (PRODUCTION, DEVELOPMENT):
+        assert len(text.splitlines()) < 330
+    profiles = {p for s in yaml.safe_load(PRODUCTION)["services"].values() for p in s.get("profiles", [])}
+    assert profiles == {"monitoring", "${GRAFANA_PROFILE:-monitoring}"}  # any other is a file of its own
+
+
+def test_every_service_of_every_file_is_hardened() -> None:
+    files = [ROOT / "docker-compose.prod.yml", *(path for path in INCLUDED if path != FORMER), FORMER]
+    for path in files:
+        for name, service in yaml.safe_load(path.read_text()).get("services", {}).items():
+            extends = service["extends"]
+            assert (path.parent / extends["file"]).resolve() == ROOT / "docker" / "hardened.yml", name
+            assert extends["service"] == "hardened"

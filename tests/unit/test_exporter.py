@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.observability import exporter
-from api.observability.slots import SlotDirectory
+from sightglass.metrics import exporter
+from sightglass.metrics.slots import SlotDirectory
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from api.observability.exposition import expose
-from api.observability.families import Family
-from api.observability.worker import Worker
+from sightglass.metrics.exposition import expose
+from sightglass.metrics.families import Family
+from sightglass.metrics.process import ProcessMetrics
+from tests.support.records import finished
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -109,10 +110,10 @@ def workers() -> list[Family]:
         Summary("size", "Size.", registry=registry).observe(3)
         Info("build", "Build.", registry=registry).info({"version": "1"})
         Enum("state", "State.", states=["on", "off"], registry=registry).state("off")
-        worker = Worker(registry)
+        worker = ProcessMetrics(registry)
         worker.slot, worker.metrics.worker = slot, str(slot)
         worker.metrics.describe(version="1", revision="r", environment="e")
-        worker.metrics.observe("GET", "/items/{item}", 200, 0.02, 0, 3000, "0af7651916cd43dd8448eb211c80319c")
+        worker.metrics.observe(finished("GET", "/items/{item}", 200, 0.02, 0, 3000, "0af7651916cd43dd8448eb211c80319c"))
         families += worker.families()
     return families
 
@@ -162,12 +163,12 @@ def test_versions_of_an_app_that_disagree_leave_the_text_valid() -> None:
 def test_half_of_a_surrogate_pair_spares_the_rest() -> None:
     registry = CollectorRegistry()
     Counter("jobs", "Jobs.", ["status"], registry=registry).labels("\ud800").inc()
-    text = expose(Worker(registry).families()).body.decode()
+    text = expose(ProcessMetrics(registry).families()).body.decode()
     assert 'jobs_total{status="?",worker="0"} 1.0\n' in text
 
 
 def test_names_outside_the_classic_set_are_escaped() -> None:
     registry = CollectorRegistry()
     Counter("my.jobs", "Jobs.", ["the.label"], registry=registry).labels("ü").inc()
-    text = expose(Worker(registry).families()).body.decode()
+    text = expose(ProcessMetrics(registry).families()).body.decode()
     assert 'my_jobs_total{the_label="ü",worker="0"} 1.0\n' in text

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from gunicorn.config import Config
 
-from api import cpu_quota
-from api.settings import SettingsError, load_settings
-from api.workers import seconds_to_finish
+from sightglass.environment import PREFIX, SettingsError
+from sightglass.server import cpu_quota
+from sightglass.server.settings import load_settings
+from sightglass.server.worker_class import seconds_to_finish
+
+pytestmark = pytest.mark.usefixtures("loggers")  # the configuration configures them
 
 
 @pytest.fixture(autouse=True)
@@ -22,9 +25,9 @@ def fresh_settings() -> Iterator[None]:
 
 def configuration(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Any]:
     for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(PREFIX + name, value)
     load_settings.cache_clear()
-    return runpy.run_module("api.gunicorn_conf")
+    return runpy.run_module("sightglass.server.gunicorn_conf")
 
 
 def test_gunicorn_takes_every_value(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +35,7 @@ def test_gunicorn_takes_every_value(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in configuration(monkeypatch).items():
         if name in config.settings:
             config.set(name, value)
-    assert config.worker_class_str == "api.workers.UvicornWorker"
+    assert config.worker_class_str == "sightglass.server.worker_class.UvicornWorker"
     assert config.address == [("0.0.0.0", 8000)]
     assert config.forwarded_allow_ips == ["127.0.0.1", "::1"]
     assert config.keepalive == 75
@@ -58,7 +61,7 @@ def test_drain_ends_before_docker_kills(monkeypatch: pytest.MonkeyPatch, timeout
 
 
 def test_workers_follow_web_concurrency_else_the_environment_else_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.cpu_quota.usable_cpus", lambda: 5)
+    monkeypatch.setattr("sightglass.server.cpu_quota.usable_cpus", lambda: 5)
     monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
     assert configuration(monkeypatch)["workers"] == 5
     assert configuration(monkeypatch, ENVIRONMENT="development")["workers"] == 1
@@ -84,6 +87,11 @@ def test_recycling_is_off_unless_asked_for_and_then_spread(monkeypatch: pytest.M
         ("FORWARDED_ALLOW_IPS", "proxy"),
         ("FORWARDED_ALLOW_IPS", "10.0.0.1/8"),
         ("FORWARDED_ALLOW_IPS", "*,10.0.0.1"),
+        ("FORWARDED_ALLOW_NAMES", "nginx app"),
+        ("FORWARDED_ALLOW_NAMES", "nginx,"),
+        ("FORWARDED_ALLOW_NAMES", "*"),
+        ("FORWARDED_ALLOW_NAMES", "http://nginx"),
+        ("FORWARDED_ALLOW_NAMES", "10.0.0.0/8"),
         ("GUNICORN_MAX_REQUESTS", "many"),
         ("OTEL_TRACES_SAMPLER", "sometimes"),
         ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
@@ -104,7 +112,7 @@ def test_recycling_is_off_unless_asked_for_and_then_spread(monkeypatch: pytest.M
     ],
 )
 def test_wrong_value_is_refused_with_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    monkeypatch.setenv(name, value)
+    monkeypatch.setenv(PREFIX + name, value)
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert str(caught.value).startswith(f"{name}={value}: not allowed; expected ")
@@ -113,7 +121,7 @@ def test_wrong_value_is_refused_with_one_line(monkeypatch: pytest.MonkeyPatch, n
 
 @pytest.mark.parametrize("value", ["*", "10.0.0.0/8", "10.0.0.1, fd00::/8"])
 def test_proxies_may_be_addresses_networks_or_all(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", value)
+    monkeypatch.setenv(PREFIX + "FORWARDED_ALLOW_IPS", value)
     assert load_settings().forwarded_allow_ips == value.replace(" ", "")
 
 
@@ -133,14 +141,10 @@ def _write(root: Path, files: dict[str, str]) -> None:
         ("0::/host/only\n", {"cpu.max": "50000 100000\n"}, 0.5),
         ("0::/../x\n", {"cpu.max": "50000 100000\n"}, 0.5),
         ("0::/\n", {}, None),
-        ("1:cpu,cpuacct:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
-        ("1:cpu:/\n0::/\n", {"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3.0),
-        ("1:cpu:/d/x\n", {"cpu/d/x/cpu.cfs_quota_us": "50000", "cpu/d/x/cpu.cfs_period_us": "100000"}, 0.5),
-        ("4:memory:/x\n2:cpuacct:/\n", {}, None),
         ("", {}, None),
     ],
 )
-def test_quota_of_either_cgroup_version(
+def test_quota_is_the_lowest_up_to_the_root(
     tmp_path: Path, membership: str, files: dict[str, str], quota: float | None
 ) -> None:
     _write(tmp_path, {f"cgroup/{name}": text for name, text in files.items()} | {"membership": membership})

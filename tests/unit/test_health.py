@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.observability.health import Check, Health
+from sightglass.asgi.health import Check, Health
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from api.observability import Health, instrument
 from api.settings import Settings
+from sightglass import Health, instrument
 
 SETTINGS = Settings(app_version="1.2.3", app_revision="abc", environment="staging")
 

@@ -18,19 +18,19 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from api.observability.context import RequestContext, current_request
 from api.privacy.documents import EXAMPLES
 from api.privacy.findings import Finding
 from api.privacy.jobs import intake
 from api.privacy.jobs import runner as running
 from api.privacy.jobs import store as storing
+from api.privacy.jobs.process import SWEEP_INTERVAL, pause_after
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import Runner, sweep
 from api.privacy.jobs.store import DRAFT_AGE, JobStore, Record, Status, now
-from api.privacy.worker import SWEEP_INTERVAL, pause_after
-from api.problem import MEDIA_TYPE
 from api.settings import Settings
+from sightglass.context import RequestContext, current_request
+from sightglass.problem import MEDIA_TYPE
 from tests.support.service import StubModel, eventually, metric, serving, words
 
 MARKER = "Marker4711"
@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class Jobs:
-    """A service and, when a test says so, a worker at its jobs."""
+    """A service and, when a test says so, a runner at its jobs."""
 
     def __init__(self, client: TestClient, settings: Settings) -> None:
         self.client = client
@@ -277,10 +277,10 @@ def test_a_failing_model_is_tried_again_later_and_then_given_up(jobs: Jobs, capl
 
 
 class Killed(BaseException):
-    """Ends a worker in the middle of a job, as a kill does: no handler of ours sees it."""
+    """Ends a job process in the middle of a job, as a kill does: no handler of ours sees it."""
 
 
-def test_a_job_that_ends_every_worker_is_given_up_and_one_that_ends_some_is_not(
+def test_a_job_that_ends_every_process_is_given_up_and_one_that_ends_some_is_not(
     jobs: Jobs, caplog: pytest.LogCaptureFixture
 ) -> None:
     def die(_: str) -> list[Finding]:
@@ -296,7 +296,7 @@ def test_a_job_that_ends_every_worker_is_given_up_and_one_that_ends_some_is_not(
     done, given_up = (jobs.client.get(f"{PATH}/{job_id}").json() for job_id in (lucky, poison))
     assert (done["status"], done["attempts"], done["interruptions"]) == ("succeeded", 1, running.INTERRUPTIONS - 1)
     assert (given_up["status"], given_up["interruptions"]) == ("dead", running.INTERRUPTIONS)
-    assert said(caplog, "job dead") == [(poison, "The job ended its worker too often")]
+    assert said(caplog, "job dead") == [(poison, "The job ended its process too often")]
 
 
 def said(caplog: pytest.LogCaptureFixture, message: str) -> list[tuple[str, str | None]]:
@@ -362,7 +362,7 @@ def test_a_disk_that_takes_no_record_raises_nothing_and_loses_nothing(
     assert jobs.client.get(f"{PATH}/{job_id}").json()["status"] == "succeeded"
 
 
-def test_a_worker_that_stops_gives_its_job_back(jobs: Jobs) -> None:
+def test_a_job_process_that_stops_gives_its_job_back(jobs: Jobs) -> None:
     def stop(_: str) -> list[Finding]:
         jobs.stopping.set()
         return []
@@ -456,7 +456,7 @@ def test_a_redis_that_is_gone_loses_no_job(tmp_path: Path, caplog: pytest.LogCap
     assert "the queue is not reachable: ConnectionError" in caplog.text
 
 
-def test_what_the_service_puts_into_the_queue_a_worker_understands(jobs: Jobs) -> None:
+def test_what_the_service_puts_into_the_queue_a_job_process_understands(jobs: Jobs) -> None:
     job_id = jobs.create().json()["id"]
     seen: list[str] = []
     queue = Queue(jobs.settings, seen.append)
@@ -557,48 +557,48 @@ def test_too_large_a_document_leaves_nothing(tmp_path: Path) -> None:
     assert not any((tmp_path / "jobs").iterdir())
 
 
-def test_a_worker_without_a_model_says_so_and_stays(jobs: Jobs, tmp_path: Path) -> None:
+def test_a_job_process_without_a_model_says_so_and_stays(jobs: Jobs, tmp_path: Path) -> None:
     code = (
-        "import logging; from threading import Event; from api.privacy.worker import work; "
+        "import logging; from threading import Event; from api.privacy.jobs.process import work; "
         "from api.settings import load_settings; logging.basicConfig(); work(load_settings(), Event())"
     )
-    environment = {**os.environ, "MODEL_PATH": "/nowhere", "RUNS_DIR": str(tmp_path)}
+    environment = {**os.environ, "SIGHTGLASS_MODEL_PATH": "/nowhere", "SIGHTGLASS_RUNS_DIR": str(tmp_path)}
     log = tmp_path / "log"
     with log.open("wb") as said:
-        worker = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=ROOT, stderr=said)
+        process = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=ROOT, stderr=said)
     try:
         eventually(lambda: "MODEL_PATH=/nowhere: no such directory" in log.read_text())
-        assert worker.poll() is None
+        assert process.poll() is None
     finally:
-        worker.terminate()
-        assert worker.wait(30) == 0
+        process.terminate()
+        assert process.wait(30) == 0
 
 
-def test_a_worker_clears_up_while_the_queue_is_gone(tmp_path: Path) -> None:
+def test_a_job_process_clears_up_while_the_queue_is_gone(tmp_path: Path) -> None:
     left = tmp_path / "drafts" / "left"
     left.mkdir(parents=True)
     os.utime(left, (0, 0))
     with socket.socket() as nobody, (tmp_path / "log").open("wb") as said:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
-        environment = {**os.environ, "QUEUE_URL": f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"}
-        command = [sys.executable, "-m", "tests.support.stub_worker", str(tmp_path)]
-        worker = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=said)
+        environment = {**os.environ, "SIGHTGLASS_QUEUE_URL": f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"}
+        command = [sys.executable, "-m", "tests.support.stub_job_process", str(tmp_path)]
+        process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=said)
         try:
             eventually(lambda: not left.exists())
         finally:
-            worker.terminate()
-            assert worker.wait(30) == 0
+            process.terminate()
+            assert process.wait(30) == 0
 
 
-def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_path: Path) -> None:
-    """Every job ends succeeded, with the right result, though no worker lives for long; with the default attempts."""
+def test_job_processes_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_path: Path) -> None:
+    """Every job ends succeeded, with the right result, though no process lives for long; with the default attempts."""
     texts = [f"{n} " + "Zaphod lorem ipsum " * (200 * (n % 4) + 1) for n in range(16)]
     wheres = [jobs.create(text).headers["location"] for text in texts]
     log = tmp_path / "log"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def spawn() -> subprocess.Popen[bytes]:
-        command = [sys.executable, str(ROOT / "tests/support/stub_worker.py"), str(jobs.settings.runs_dir)]
+        command = [sys.executable, str(ROOT / "tests/support/stub_job_process.py"), str(jobs.settings.runs_dir)]
         with log.open("ab") as said:
             return subprocess.Popen(command, env=environment, stderr=said)
 
@@ -606,7 +606,7 @@ def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_
         return sum(record.status is not Status.SUCCEEDED for record in jobs.store.all())
 
     chance = random.Random(4711)
-    workers = [spawn() for _ in range(2)]
+    processes = [spawn() for _ in range(2)]
     kills = 0
     try:
         while unfinished() and kills < 12:
@@ -617,15 +617,15 @@ def test_workers_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_
             )
             time.sleep(chance.uniform(0, 0.1))
             victim = chance.randrange(2)
-            workers[victim].kill()
-            workers[victim].wait(30)
+            processes[victim].kill()
+            processes[victim].wait(30)
             kills += 1
-            workers[victim] = spawn()
+            processes[victim] = spawn()
         eventually(lambda: not unfinished(), deadline=60)
     finally:
-        for worker in workers:
-            worker.send_signal(signal.SIGTERM)
-        assert {worker.wait(30) for worker in workers} <= {0, -signal.SIGTERM}
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        assert {process.wait(30) for process in processes} <= {0, -signal.SIGTERM}
     assert kills >= 3
     assert any(record.interruptions for record in jobs.store.all())
     for text, where in zip(texts, wheres, strict=True):

@@ -9,8 +9,8 @@ from api.privacy.jobs.routes import PATH as JOBS
 from api.privacy.keys import ApiKeys
 from api.privacy.predict import PATH as PREDICT
 from api.privacy.process import PATH as PROCESS
-from api.problem import MEDIA_TYPE
-from api.settings import SettingsError
+from sightglass.environment import SettingsError
+from sightglass.problem import MEDIA_TYPE
 from tests.support.service import StubModel, serving
 
 ANNA, ANNA_NEW, BERT = "anna-key-0123456789", "anna-new-0123456789", "bert-key-0123456789"

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from api.observability.context import RequestContext, current_request
-from api.observability.log_format import (
+from sightglass.context import RequestContext, current_request
+from sightglass.logs.errors import ErrorLog, Unwritten
+from sightglass.logs.lines import (
     Fields,
     JsonFormatter,
     TextFormatter,
@@ -26,9 +27,11 @@ from api.observability.log_format import (
     text_encoder,
     timestamp,
 )
-from api.observability.log_writer import LogWriter
-from api.observability.logging import NoClientText, StdoutHandler, configure_logging, gunicorn_log_config
-from api.settings import Settings
+from sightglass.logs.setup import NoClientText, StdoutHandler, configure_logging, gunicorn_log_config
+from sightglass.logs.stack import protect_loggers
+from sightglass.logs.writer import LogWriter
+from sightglass.record import Record
+from sightglass.settings import Settings
 
 
 def stdout_handler(formatter: logging.Formatter, writer: LogWriter) -> StdoutHandler:
@@ -289,7 +292,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(st.characters(categories=None), min_size=1), json_values, max_size=4))
 def test_json_is_always_one_object_on_one_line(fields: dict[str, object]) -> None:
     line = encode_json(fields)
@@ -298,7 +300,6 @@ def test_json_is_always_one_object_on_one_line(fields: dict[str, object]) -> Non
     assert isinstance(json.loads(line.decode()), dict)
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(categories=None)), st.text(st.characters(categories=None)))
 def test_text_is_always_one_printable_line(message: str, value: str) -> None:
     head = {"timestamp": "t", "level": "INFO", "logger": "app"}
@@ -307,7 +308,6 @@ def test_text_is_always_one_printable_line(message: str, value: str) -> None:
     assert line[:-1].isprintable()
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(categories=None)), st.integers(8, 100))
 def test_clean_is_short_printable_ascii(text: str, limit: int) -> None:
     cleaned = clean(text, limit)
@@ -346,7 +346,7 @@ def test_text_shows_an_exception_below_the_line(log: Log) -> None:
 
 
 def _dropped() -> float:
-    return REGISTRY.get_sample_value("log_lines_dropped_total") or 0.0
+    return REGISTRY.get_sample_value("sightglass_log_lines_dropped_total") or 0.0
 
 
 def test_blocked_output_blocks_nobody_and_the_loss_is_counted_and_said() -> None:
@@ -447,27 +447,12 @@ def test_forked_processes_write_whole_lines_and_each_its_own() -> None:
     assert sorted(received) == sorted(expected)
 
 
-def test_configuration_covers_the_servers_and_leaves_their_access_logs_off() -> None:
+def test_configuration_leaves_the_servers_access_logs_off() -> None:
     config = gunicorn_log_config(Settings(log_level="WARNING"))
     assert config["root"] == {"handlers": ["stdout"], "level": "WARNING"}
-    for name in ("gunicorn.error", "uvicorn.error"):
-        assert config["loggers"][name] == {"handlers": ["stdout"], "level": "WARNING", "propagate": False}
     for name in ("gunicorn.access", "uvicorn.access"):
         assert config["loggers"][name]["handlers"] == []
         assert config["loggers"][name]["propagate"] is False
-
-
-@pytest.fixture
-def loggers() -> Iterator[None]:
-    """What configuring changes is put back, or later tests would write into pytest's own output."""
-    changed = [logging.getLogger(), *map(logging.getLogger, gunicorn_log_config(Settings())["loggers"])]
-    before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in changed]
-    yield
-    for logger, handlers, level, propagate in before:
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
-        logger.propagate = propagate
-    logging.captureWarnings(capture=False)
 
 
 @pytest.mark.usefixtures("loggers")
@@ -492,3 +477,44 @@ def test_websocket_line_of_uvicorn_is_left_out() -> None:
     assert NoClientText().filter(record)
     record.levelno = logging.DEBUG
     assert not NoClientText().filter(record)
+
+
+@pytest.mark.usefixtures("loggers")
+def test_what_is_assigned_to_a_logger_of_the_stack_is_lost(log: Log) -> None:
+    logger = logging.getLogger("uvicorn.error")
+    protect_loggers(stdout_handler(JsonFormatter(), log.writer), logging.INFO)
+    logger.handlers.append(logging.StreamHandler())
+    logger.disabled, logger.propagate, logger.handlers, logger.filters = True, True, [], [lambda _: False]
+    logger.setLevel(logging.CRITICAL)
+    logger.info("once")
+    logger.debug("not at all")
+    assert log.line()["message"] == "once"
+
+
+@pytest.mark.usefixtures("loggers")
+def test_who_patches_logging_sees_the_lines_of_the_stack(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(logging.Logger, "callHandlers", lambda _, record: seen.append(record.getMessage()))
+    protect_loggers(stdout_handler(JsonFormatter(), log.writer), logging.INFO)
+    logging.getLogger("gunicorn.error").info("once")
+    assert (seen, log.line()["message"]) == (["once"], "once")
+
+
+@pytest.mark.usefixtures("loggers")
+def test_loggers_of_an_application_are_left_alone(log: Log) -> None:
+    theirs = [logging.getLogger(name) for name in ("sightglass_of_theirs", "uvicorn", "uvicorn.error.theirs")]
+    protect_loggers(stdout_handler(JsonFormatter(), log.writer), logging.INFO)
+    assert {type(logger) for logger in theirs} == {logging.Logger}
+
+
+def test_server_reports_what_no_error_log_was_told_of() -> None:
+    def report(error: BaseException | None) -> logging.LogRecord:
+        info = (type(error), error, None) if error else None
+        return logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, "failed", None, info)
+
+    told = KeyError("a")
+    record = Record("GET", "/a", "/a", 500, True, "error", 0.1, 0, 0, None, RequestContext("request-1"), 1.0)
+    ErrorLog(Settings(log_level="CRITICAL")).write(record, told)
+    assert not Unwritten().filter(report(told))
+    assert Unwritten().filter(report(KeyError("a")))
+    assert Unwritten().filter(report(None))

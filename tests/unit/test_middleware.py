@@ -15,7 +15,7 @@ from prometheus_client.core import Metric
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from api.observability.context import current_request
+from sightglass.context import current_request
 from tests.unit.observed import Client, Observed, ask, http, websocket
 
 
@@ -388,11 +388,11 @@ async def test_sampled_requests_leave_their_trace_as_an_exemplar(observed: Obser
 
     observed.app._inner = traced
     await ask(observed, http(path="/items/unsampled"))
-    assert "trace_id" not in str(observed.worker.families())
+    assert "trace_id" not in str(observed.process.families())
     await ask(observed, http(path="/items/sampled"))
     exemplars = [
         (key, text)
-        for family in observed.worker.families()
+        for family in observed.process.families()
         if family[0] == "http_request_duration_seconds"
         for key, _, text in family[4]
         if text
@@ -565,7 +565,7 @@ async def test_metrics_are_those_of_the_apps_registry_too() -> None:
     assert 'jobs_total{status="done",worker="0"} 3.0\n' in text
     assert "jobs_created" not in text
     assert text.count("# TYPE http_requests_total ") == 1
-    assert " 99" not in text
+    assert 'app_http_requests_total{worker="0"} 99.0\n' in text
 
 
 async def test_a_collector_that_fails_spares_the_others(caplog: pytest.LogCaptureFixture) -> None:
@@ -644,7 +644,7 @@ async def test_a_start_of_ours_that_fails_fails_the_start(monkeypatch: pytest.Mo
         raise ValueError("max_queue_size must be\na positive integer.")
 
     observed = Observed(app)
-    monkeypatch.setattr(observed.worker, "listen", fail)
+    monkeypatch.setattr(observed.process, "listen", fail)
     client = Client({"type": "lifespan.startup"})
     await observed.app({"type": "lifespan"}, client.receive, client.send)
     said = "the instrumentation did not start: ValueError: max_queue_size must be a positive integer."
@@ -658,11 +658,11 @@ async def test_the_loops_lag_is_absent_until_it_is_measured(observed: Observed) 
 
 
 async def test_a_blocked_loop_shows_its_current_lag(observed: Observed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.observability.metrics.monotonic", lambda: 107.5)
-    observed.worker.metrics.lag_measured(0.25)
-    observed.worker.metrics.lag_expected(101.0)
+    monkeypatch.setattr("sightglass.metrics.requests.monotonic", lambda: 107.5)
+    observed.process.metrics.lag_measured(0.25)
+    observed.process.metrics.lag_expected(101.0)
     assert observed.value("event_loop_lag_seconds") == 6.5
-    observed.worker.metrics.lag_expected(108.0)
+    observed.process.metrics.lag_expected(108.0)
     assert observed.value("event_loop_lag_seconds") == 0.25
 
 

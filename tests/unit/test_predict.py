@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from api.privacy import inference
 from api.privacy.findings import Finding, ModelError
 from api.privacy.predict import PATH
-from api.problem import MEDIA_TYPE
+from sightglass.problem import MEDIA_TYPE
 from tests.support.service import StubModel, eventually, metric, model_reason, serving, words
 
 MARKER = "Marker4711"

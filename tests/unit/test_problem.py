@@ -2,8 +2,9 @@ import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
-from api.observability.context import RequestContext, current_request
-from api.problem import MEDIA_TYPE, install_problem_handlers
+from api.problem import install_problem_handlers
+from sightglass.context import RequestContext, current_request
+from sightglass.problem import MEDIA_TYPE
 
 
 def app() -> FastAPI:

@@ -17,8 +17,9 @@ from api.privacy.documents import EXAMPLES
 from api.privacy.findings import Finding
 from api.privacy.formats.document import DocumentError
 from api.privacy.process import PATH
-from api.problem import MEDIA_TYPE, ProblemError
+from api.problem import ProblemError
 from api.settings import Settings
+from sightglass.problem import MEDIA_TYPE
 from tests.support.service import StubModel, eventually, metric, serving, words
 
 MARKER = "Marker4711"
@@ -88,10 +89,32 @@ def test_content_codings_are_undone(stub: TestClient, coding: str) -> None:
 
 
 def test_charsets_come_back_as_they_came(stub: TestClient) -> None:
-    for charset in ("iso-8859-1", "utf-16"):
+    for charset in ("iso-8859-1", "utf-16", "utf-32", "windows-1252"):
         headers = {"Content-Type": f"text/csv; charset={charset}"}
         answer = stub.post(PATH, content="né,Zaphod\n".encode(charset), headers=headers)
+        assert answer.headers["content-type"] == f"text/csv; charset={charset}"
         assert answer.content.decode(charset) == "né,[WORD]\n"
+    for charset in ("shift_jis", "gb18030", "euc-kr", "euc-jp", "big5"):
+        headers = {"Content-Type": f"text/plain; charset={charset.upper()}"}
+        answer = stub.post(PATH, content="中Zaphod文".encode(charset), headers=headers)
+        assert (answer.headers["content-type"], answer.text) == (f"text/plain; charset={charset}", "中[WORD]文")
+
+
+def test_xml_comes_back_in_utf_8_and_says_so(stub: TestClient) -> None:
+    for charset, text in [
+        ("Shift_JIS", "日本"),
+        ("GB2312", "中文"),
+        ("EUC-KR", "한글"),
+        ("Big5", "中文"),
+        ("UTF-32", "né"),
+    ]:
+        source = f'<?xml version="1.0" encoding="{charset}"?><p>{text} Zaphod</p>'.encode(charset)
+        answer = stub.post(PATH, content=source, headers={"Content-Type": "application/xml"})
+        assert answer.headers["content-type"] == "application/xml; charset=utf-8"
+        assert answer.content.decode() == f'<?xml version="1.0" encoding="utf-8"?>\n<p>{text} [WORD]</p>'
+    source = b'<?xml version="1.0" encoding="ISO-2022-KR"?><p/>'
+    answer = stub.post(PATH, content=source, headers={"Content-Type": "application/xml"})
+    assert (answer.status_code, answer.json()["detail"]) == (415, "The encoding ISO-2022-KR is not supported")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +184,7 @@ def test_a_failing_model_is_a_500_counted_and_says_nothing_of_the_text(
             for kind, example in EXAMPLES.items()
         ]
     assert {answer.status_code for answer in answers} == {500}
-    assert metric("model_errors_total") == errors + 4
+    assert metric("model_errors_total") == errors + len(EXAMPLES)
     assert MARKER not in "".join(a.text for a in answers) + caplog.text + "".join(capfd.readouterr())
 
 

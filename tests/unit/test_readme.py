@@ -1,12 +1,17 @@
 """What the documents point at is there."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+
+from scripts.preflight import MOVED, RENAMED
+from scripts.start import NO_LONGER_MOUNTED
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def anchors(document: Path) -> set[str]:
@@ -28,6 +33,23 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 def test_the_readme_shows_the_example_as_it_is() -> None:
     assert (ROOT / "examples" / "shop" / "Dockerfile").read_text() in (ROOT / "README.md").read_text()
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    (latest, *_) = re.findall(r"^## (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert latest == version
+    hardened = yaml.safe_load((ROOT / "docker" / "hardened.yml").read_text())["services"]["hardened"]
+    assert hardened["labels"] == {"sightglass.version": version}  # an upgrade replaces every container
+
+
+def test_every_name_that_is_refused_or_goes_is_in_the_changelog() -> None:
+    latest = (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1]
+    for old, new in (RENAMED | MOVED).items():
+        assert f"`{old}` | `{new}`" in latest
+    for volume, variable in NO_LONGER_MOUNTED.items():
+        assert f"`{volume}`" in latest
+        assert f"`{variable}`" in latest
 
 
 def test_every_alert_of_the_readme_exists() -> None:

@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from api.observability.routes import UNMATCHED
+from sightglass.routes import UNMATCHED
 from tests.unit.observed import Observed, ask, http, websocket
 
 

@@ -22,11 +22,12 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from api.observability.exposition import expose
-from api.observability.families import Family, Totals, continued
-from api.observability.gather import gather
-from api.observability.slots import SlotDirectory
-from api.observability.worker import Worker
+from sightglass.metrics.exposition import expose
+from sightglass.metrics.families import Family, Totals, continued
+from sightglass.metrics.gather import gather
+from sightglass.metrics.process import ProcessMetrics
+from sightglass.metrics.slots import SlotDirectory
+from tests.support.records import finished
 
 # The children do nothing that a thread of this process could hold a lock for.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -100,9 +101,9 @@ def test_a_path_too_long_for_sockets_is_refused() -> None:
         SlotDirectory(Path("/dev/shm") / ("x" * 100))
 
 
-def make_worker(slots: SlotDirectory | None = None) -> tuple[Worker, CollectorRegistry]:
+def make_worker(slots: SlotDirectory | None = None) -> tuple[ProcessMetrics, CollectorRegistry]:
     registry = CollectorRegistry()
-    worker = Worker(registry)
+    worker = ProcessMetrics(registry)
     if slots is not None:
         worker.join(slots)
     return worker, registry
@@ -116,7 +117,7 @@ def test_a_successor_continues_what_was_counted_and_only_that(slots: SlotDirecto
         Histogram("took_seconds", "Took.", buckets=(1, 2), registry=registry).observe(1.5)
         Summary("size_bytes", "Size.", registry=registry).observe(10)
         registry.register(_Absolute())
-        worker.metrics.observe("GET", "/x", 200, 0.02, 10, 20, None)
+        worker.metrics.observe(finished("GET", "/x", 200, 0.02, 10, 20, None))
         worker.keep()
 
     for _ in range(3):
@@ -144,8 +145,8 @@ def test_a_collectors_own_totals_are_not_added_up(slots: SlotDirectory) -> None:
     worker, registry = make_worker(slots)
     registry.register(_Absolute())
     worker.keep()
-    heir, registry = Worker(CollectorRegistry()), CollectorRegistry()
-    heir = Worker(registry)
+    heir, registry = ProcessMetrics(CollectorRegistry()), CollectorRegistry()
+    heir = ProcessMetrics(registry)
     registry.register(_Absolute())
     heir._inherited = slots.read_totals(worker.slot)
     assert value(heir.families(), 'rows_total{worker="0"}') == 1000
@@ -156,7 +157,7 @@ def test_what_a_scrape_has_seen_survives_a_kill(slots: SlotDirectory) -> None:
         worker, _ = make_worker(slots)
         worker.listen()
         for _ in range(4):
-            worker.metrics.observe("GET", "/x", 200, 0.02, 10, 20, None)
+            worker.metrics.observe(finished("GET", "/x", 200, 0.02, 10, 20, None))
 
     series = 'http_requests_total{method="GET",route="/x",status="200",worker="0"}'
     seen: list[float | None] = []
@@ -166,15 +167,15 @@ def test_what_a_scrape_has_seen_survives_a_kill(slots: SlotDirectory) -> None:
         child.kill()
         seen.append(value(gather(slots), series))
     assert seen == [4, 4, 8, 8, 12, 12]
-    assert value(gather(slots), 'worker_up{worker="0"}') is None
+    assert value(gather(slots), 'sightglass_worker_up{worker="0"}') is None
 
 
 def test_a_thousand_recycles_leave_one_series_and_three_files(slots: SlotDirectory) -> None:
     worker, _ = make_worker(slots)
     for _ in range(1000):
-        heir = Worker(CollectorRegistry())
+        heir = ProcessMetrics(CollectorRegistry())
         heir.directory, heir._inherited = slots, slots.read_totals(worker.slot)
-        heir.metrics.observe("GET", "/x", 200, 0.02, 10, 20, None)
+        heir.metrics.observe(finished("GET", "/x", 200, 0.02, 10, 20, None))
         heir.keep()
     families = gather(slots)
     assert value(families, 'http_requests_total{method="GET",route="/x",status="200",worker="0"}') == 1000
@@ -187,20 +188,20 @@ def test_a_stopped_worker_is_down_and_still_told_of(slots: SlotDirectory) -> Non
     def serve() -> None:
         worker, _ = make_worker(slots)
         worker.listen()
-        worker.metrics.observe("GET", "/x", 200, 0.02, 10, 20, None)
+        worker.metrics.observe(finished("GET", "/x", 200, 0.02, 10, 20, None))
 
     children = [Child(serve), Child(serve)]
     gather(slots)
     os.kill(children[0].pid, signal.SIGSTOP)
     os.waitpid(children[0].pid, os.WUNTRACED)  # the signal takes its time
     families = gather(slots)
-    assert value(families, 'worker_up{worker="0"}') == 0
-    assert value(families, 'worker_up{worker="1"}') == 1
+    assert value(families, 'sightglass_worker_up{worker="0"}') == 0
+    assert value(families, 'sightglass_worker_up{worker="1"}') == 1
     for worker in "01":
         assert value(families, f'http_requests_total{{method="GET",route="/x",status="200",worker="{worker}"}}') == 1
     assert value(families, 'http_requests_in_progress{worker="0"}') is None
     os.kill(children[0].pid, signal.SIGCONT)
-    assert value(gather(slots, deadline=10), 'worker_up{worker="0"}') == 1
+    assert value(gather(slots, deadline=10), 'sightglass_worker_up{worker="0"}') == 1
     for child in children:
         child.kill()
 
@@ -224,15 +225,15 @@ def test_a_full_queue_and_half_an_answer_count_as_down(slots: SlotDirectory) -> 
     thread.start()
     families = gather(slots, deadline=0.3)
     thread.join()
-    assert [value(families, f'worker_up{{worker="{slot}"}}') for slot in (0, 1)] == [0, 0]
+    assert [value(families, f'sightglass_worker_up{{worker="{slot}"}}') for slot in (0, 1)] == [0, 0]
     for end in (*listeners, *blockers):
         end.close()
 
 
-def _serving(slots: SlotDirectory) -> tuple[Worker, CollectorRegistry]:
+def _serving(slots: SlotDirectory) -> tuple[ProcessMetrics, CollectorRegistry]:
     """A worker in slot 0 that answers gatherers."""
     worker, registry = make_worker(slots)
-    worker.metrics.observe("GET", "/x", 200, 0.02, 10, 20, None)
+    worker.metrics.observe(finished("GET", "/x", 200, 0.02, 10, 20, None))
     worker.listen()
     return worker, registry
 
@@ -250,10 +251,10 @@ def test_any_kind_of_number_may_be_counted(slots: SlotDirectory, amount: Any) ->
     registry.register(_Reports(amount))
     for _ in range(2):
         families = gather(slots)
-        assert value(families, 'worker_up{worker="0"}') == 1
+        assert value(families, 'sightglass_worker_up{worker="0"}') == 1
         assert value(families, 'orders_open{shop="a",worker="0"}') == float(amount)
         assert f'orders_open{{shop="a",worker="0"}} {float(amount)}\n' in expose(families).body.decode()
-    heir = Worker(registry)
+    heir = ProcessMetrics(registry)
     heir._inherited = slots.read_totals(0)
     expected = 0.0 if isinstance(amount, Decimal) else 2 * float(amount)
     assert value(heir.families(), 'jobs_total{worker="0"}') == expected
@@ -282,7 +283,7 @@ def test_a_collector_that_reports_nonsense_is_left_out_alone(
     for _ in range(2):
         caplog.clear()
         families = gather(slots)
-        assert value(families, 'worker_up{worker="0"}') == 1
+        assert value(families, 'sightglass_worker_up{worker="0"}') == 1
         assert value(families, 'jobs_total{worker="0"}') == 3
         assert "orders_open" not in expose(families).body.decode()
         assert caplog.messages[0].startswith("collector _Reports failed: ")
@@ -294,11 +295,11 @@ def test_a_scrape_that_fails_in_a_worker_is_said_and_not_its_last(
     worker, _ = _serving(slots)
     with monkeypatch.context() as patch:
         patch.setattr(worker, "families", lambda: [object()])
-        assert value(gather(slots), 'worker_up{worker="0"}') == 0
+        assert value(gather(slots), 'sightglass_worker_up{worker="0"}') == 0
     assert [(r.levelno, r.getMessage()) for r in caplog.records] == [
         (logging.ERROR, "the metrics could not be told: ValueError")
     ]
-    assert value(gather(slots), 'worker_up{worker="0"}') == 1
+    assert value(gather(slots), 'sightglass_worker_up{worker="0"}') == 1
 
 
 def test_a_worker_without_descriptors_answers_when_it_has_some_again(
@@ -313,9 +314,9 @@ def test_a_worker_without_descriptors_answers_when_it_has_some_again(
         return accept(listener)
 
     monkeypatch.setattr(socket.socket, "accept", scarce)
-    monkeypatch.setattr("api.observability.worker._PAUSE", 0.0)
+    monkeypatch.setattr("sightglass.metrics.process._PAUSE", 0.0)
     _serving(slots)
-    assert value(gather(slots, deadline=10), 'worker_up{worker="0"}') == 1
+    assert value(gather(slots, deadline=10), 'sightglass_worker_up{worker="0"}') == 1
     assert failures == []
 
 
@@ -348,9 +349,21 @@ def test_what_a_worker_sends_cannot_end_a_scrape(slots: SlotDirectory, answer: A
     families = gather(slots, deadline=10)
     thread.join()
     listener.close()
-    assert value(families, 'worker_up{worker="0"}') == 0
+    assert value(families, 'sightglass_worker_up{worker="0"}') == 0
     assert value(families, "jobs_total") == 3
     assert expose(families).body
+
+
+def test_type_of_a_family_is_that_of_the_workers_there_are(slots: SlotDirectory) -> None:
+    slots.write_totals(0, {"depth": ("counter", "", "", {'depth_total{worker="0"}': 3})})
+    registry = CollectorRegistry()
+    Gauge("depth", "Depth.", registry=registry).set(5)
+    worker = ProcessMetrics(registry)
+    worker.directory, worker.slot = slots, 1
+    worker.listen()
+    text = expose(gather(slots, deadline=10)).body.decode()
+    assert 'depth{worker="1"} 5.0' in text
+    assert "depth_total" not in text
 
 
 @pytest.mark.parametrize("content", [b"", b"(\x02\0\0\0half", marshal.dumps(7), marshal.dumps({"f": 7})])
@@ -380,7 +393,7 @@ def test_collecting_while_requests_are_counted_loses_nothing() -> None:
     thread = threading.Thread(target=collect)
     thread.start()
     for number in range(20_000):
-        worker.metrics.observe("GET", f"/{number % 500}", 200 + number % 7, 0.02, 1, 1, None)
+        worker.metrics.observe(finished("GET", f"/{number % 500}", 200 + number % 7, 0.02, 1, 1, None))
     stop.set()
     thread.join()
     assert problems == []

@@ -2,29 +2,45 @@
 
 import asyncio
 import logging
+import os
 import re
+import subprocess
+import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
+import fastapi
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI, WebSocket
+from fastapi import APIRouter, BackgroundTasks, FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
 from prometheus_client import REGISTRY
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.observability.context import current_request
-from api.observability.health import Health
-from api.observability.middleware import Middleware
-from api.observability.routes import RouteTemplates
-from api.observability.tracing import Tracing
-from api.observability.worker import Worker
-from api.settings import Settings
+from sightglass.asgi.health import Health
+from sightglass.asgi.middleware import Middleware
+from sightglass.context import current_request
+from sightglass.environment import read_settings
+from sightglass.metrics.process import ProcessMetrics
+from sightglass.routes import RouteTemplates
+from sightglass.settings import Settings
+from sightglass.tracing.asgi import TracedApp
 from tests.support.otlp_receiver import OtlpReceiver, values
 
 SECRET = "private4711"
@@ -82,7 +98,7 @@ class Traced:
 
     provider: Any = None
 
-    def __init__(self, app: Middleware, tracing: Tracing) -> None:
+    def __init__(self, app: Middleware, tracing: TracedApp) -> None:
         self.app = app
         self.tracing = tracing
         self.client = httpx.AsyncClient(
@@ -108,7 +124,7 @@ def receiver() -> Any:
 
 @asynccontextmanager
 async def traced(
-    monkeypatch: pytest.MonkeyPatch, endpoint: str, app: FastAPI | None = None, **settings: Any
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, app: ASGIApp | None = None, **settings: Any
 ) -> AsyncIterator[Traced]:
     """Serve the app with tracing between start and shutdown; leaving sends the spans."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
@@ -118,11 +134,11 @@ async def traced(
         exporters.append(OTLPSpanExporter())
         return exporters[-1]
 
-    monkeypatch.setattr("api.observability.tracing.OTLPSpanExporter", exporter)
+    monkeypatch.setattr("sightglass.tracing.provider.OTLPSpanExporter", exporter)
     app = app or sample_app()
     route_of = RouteTemplates(app).find
-    tracing = Tracing(Settings.model_validate({"tracing_enabled": True} | settings), route_of)
-    middleware = Middleware(app, worker=Worker(), health=Health("1"), route_of=route_of, tracing=tracing)
+    tracing = TracedApp(app, replace(read_settings(Settings), tracing_enabled=True, **settings), route_of)
+    middleware = Middleware(app, process=ProcessMetrics(), health=Health("1"), route_of=route_of, tracing=tracing)
     tracing.start()
     Traced.provider = tracing.provider
     try:
@@ -205,14 +221,290 @@ async def test_probes_make_no_spans(monkeypatch: pytest.MonkeyPatch, receiver: O
     assert len(receiver.spans) == 1
 
 
-async def test_native_telemetry_of_fastapi_steps_aside(monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver) -> None:
-    async with traced(monkeypatch, receiver.endpoint) as served:
-        app = served.app.app
-        assert isinstance(app, FastAPI)
-        app._telemetry["tracer_provider"] = served.tracing.provider  # what a global provider amounts to
-        assert app._native_telemetry.enabled()
-        await served.get("/api/items/1")
-    assert [span.name for span in receiver.spans] == ["GET /api/items/{item_id}"]
+class Derived(FastAPI):
+    pass
+
+
+def _derived() -> FastAPI:
+    app = Derived()
+    app.mount("/", sample_app())
+    return app
+
+
+class Plugin(Starlette):
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__()
+        self.app = app
+
+
+def _with_a_plugin() -> FastAPI:
+    app = sample_app()
+    app.mount("/plugin", Plugin(app))
+    return app
+
+
+@pytest.mark.parametrize(
+    "app", [sample_app, lambda: GZipMiddleware(sample_app()), _derived, _with_a_plugin], ids=lambda make: make.__name__
+)
+async def test_the_fastapi_instrumentation_makes_the_spans_of_a_fastapi_app(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver, app: Callable[[], ASGIApp]
+) -> None:
+    async with traced(monkeypatch, receiver.endpoint, app()) as served:
+        assert (await served.get("/api/items/1")).status_code == 200
+        await served.get("/inner/users/3")
+        await served.get("/nowhere")
+    assert receiver.scopes == ["opentelemetry.instrumentation.fastapi"] * 3
+
+
+async def _raw(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"plain"})
+
+
+async def _hello(_: Request) -> PlainTextResponse:
+    return PlainTextResponse("hello")
+
+
+def _starlette() -> Starlette:
+    app = Starlette(routes=[Route("/hello/{name}", _hello)])
+    app.state.secret = SECRET
+    return app
+
+
+def _starlette_instrumented() -> Starlette:
+    app = _starlette()
+    app.add_middleware(OpenTelemetryMiddleware)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("app", "name"),
+    [
+        (lambda: _raw, "GET (unmatched)"),
+        (_starlette, "GET /hello/{name}"),
+        (_starlette_instrumented, "GET /hello/{name}"),
+        (lambda: GZipMiddleware(_starlette()), "GET /hello/{name}"),
+    ],
+)
+async def test_the_asgi_instrumentation_makes_the_spans_of_other_apps(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver, app: Callable[[], ASGIApp], name: str
+) -> None:
+    async with traced(monkeypatch, receiver.endpoint, app()) as served:
+        await served.get(f"/hello/ada?text={SECRET}", **{"user-agent": SECRET})
+    assert receiver.scopes == ["opentelemetry.instrumentation.asgi"]
+    assert [span.name for span in receiver.spans] == [name]
+    assert values(receiver.spans[0].attributes)["http.request.method"] == "GET"
+    assert SECRET not in receiver.text
+
+
+def _provider(endpoint: str) -> TracerProvider:
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")))
+    return provider
+
+
+def _instrument_app(provider: TracerProvider) -> ASGIApp:
+    app = sample_app()
+    FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
+    return app
+
+
+def _instrument_app_and_wrap(provider: TracerProvider) -> ASGIApp:
+    return GZipMiddleware(_instrument_app(provider))
+
+
+def _instrument_mounted(provider: TracerProvider) -> ASGIApp:
+    app = FastAPI()
+    app.mount("/api", Starlette(routes=[Mount("/", _instrument_app(provider))]))
+    FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
+    return app
+
+
+def _instrument_globally(provider: TracerProvider) -> ASGIApp:
+    FastAPIInstrumentor().instrument(tracer_provider=provider)
+    try:
+        app = fastapi.FastAPI()
+        assert type(app) is not FastAPI
+
+        @app.get("/api/items/{item_id}")
+        async def item(item_id: str) -> str:
+            return item_id
+
+        return app
+    finally:
+        fastapi.FastAPI = FastAPI  # type: ignore[misc]
+        FastAPIInstrumentor()._is_instrumented_by_opentelemetry = False
+
+
+def _add_middleware(provider: TracerProvider) -> ASGIApp:
+    app = sample_app()
+    app.add_middleware(OpenTelemetryMiddleware, tracer_provider=provider)
+    return app
+
+
+def _wrap(provider: TracerProvider) -> ASGIApp:
+    wrapped: ASGIApp = OpenTelemetryMiddleware(sample_app(), tracer_provider=provider)
+    return wrapped
+
+
+def _native(provider: TracerProvider) -> FastAPI:
+    app = FastAPI(telemetry={"tracer_provider": provider})
+
+    @app.get("/api/items/{item_id}")
+    async def item(item_id: str) -> str:
+        return item_id
+
+    assert app._native_telemetry.enabled()
+    return app
+
+
+def _native_and_mounted(provider: TracerProvider) -> ASGIApp:
+    app = _native(provider)
+    app.mount("/api", _native(provider))
+    return app
+
+
+def _native_and_instrument_app(provider: TracerProvider) -> ASGIApp:
+    app = _native(provider)
+    FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
+    return app
+
+
+@pytest.mark.parametrize("share", [1.0, 0.0])
+@pytest.mark.parametrize(
+    "instrumented",
+    [
+        _instrument_app,
+        _instrument_app_and_wrap,
+        _instrument_mounted,
+        _instrument_globally,
+        _add_middleware,
+        _wrap,
+        _native,
+        _native_and_mounted,
+        _native_and_instrument_app,
+    ],
+)
+async def test_an_app_that_traces_itself_gets_one_span_a_request(
+    monkeypatch: pytest.MonkeyPatch,
+    receiver: OtlpReceiver,
+    instrumented: Callable[[TracerProvider], ASGIApp],
+    share: float,
+) -> None:
+    provider = _provider(receiver.endpoint)
+    settings: dict[str, Any] = {"otel_traces_sampler": "traceidratio", "otel_traces_sampler_arg": share}
+    async with traced(monkeypatch, receiver.endpoint, instrumented(provider), **settings) as served:
+        for path in ("/api/items/1", "/api/api/items/1"):
+            await served.get(path)
+    provider.shutdown()
+    assert receiver.scopes == ["opentelemetry.instrumentation.fastapi"] * round(2 * share)
+    assert all(span.kind == Span.SPAN_KIND_SERVER for span in receiver.spans)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.0])
+async def test_spans_of_an_apps_own_provider_belong_to_the_request(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver, share: float
+) -> None:
+    provider = _provider(receiver.endpoint)
+    app = FastAPI()
+
+    @app.get("/")
+    async def root() -> None:
+        with provider.get_tracer("app").start_as_current_span("own"):
+            pass
+
+    settings: dict[str, Any] = {"otel_traces_sampler": "traceidratio", "otel_traces_sampler_arg": share}
+    async with traced(monkeypatch, receiver.endpoint, app, **settings) as served:
+        await served.get("/")
+    provider.shutdown()
+    spans = by_name(receiver)
+    assert sorted(spans) == ["GET /", "own"][: round(2 * share)]
+    if spans:
+        assert spans["own"].parent_span_id == spans["GET /"].span_id
+        assert spans["own"].trace_id == spans["GET /"].trace_id
+
+
+async def test_an_app_that_traces_itself_has_its_exceptions_once(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver
+) -> None:
+    app = _instrument_app(_provider(receiver.endpoint))
+    async with traced(monkeypatch, receiver.endpoint, app) as served:
+        await served.get(f"/fail?text={SECRET}")
+    server = by_name(receiver)["GET /fail"]
+    assert [values(event.attributes)["exception.type"] for event in server.events] == ["ValueError"]
+
+
+async def test_the_request_hook_of_an_app_that_traces_itself_gets_our_span(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver
+) -> None:
+    app = sample_app()
+
+    def hook(span: trace.Span, scope: dict[str, Any]) -> None:
+        span.set_attribute("tenant", dict(scope["headers"])[b"x-tenant"].decode())
+
+    FastAPIInstrumentor.instrument_app(app, server_request_hook=hook)
+    async with traced(monkeypatch, receiver.endpoint, app) as served:
+        await served.get("/api/items/1", **{"x-tenant": "blue"})
+        assert (await served.get("/api/items/1")).status_code == 200  # one that fails fails no request
+    assert [values(span.attributes).get("tenant") for span in receiver.spans] == ["blue", None]
+
+
+async def test_a_background_task_has_a_span_in_the_requests_trace(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver
+) -> None:
+    app = FastAPI()
+
+    def tidy_up() -> None:
+        pass
+
+    @app.get("/")
+    async def root(tasks: BackgroundTasks) -> None:
+        tasks.add_task(tidy_up)
+
+    async with traced(monkeypatch, receiver.endpoint, app) as served:
+        await served.get("/")
+    spans = by_name(receiver)
+    assert sorted(spans) == ["BackgroundTask tidy_up", "GET /"]
+    assert spans["BackgroundTask tidy_up"].parent_span_id == spans["GET /"].span_id
+    assert not hasattr(BackgroundTask, "_otel_original_call")  # as it was
+
+
+@pytest.mark.parametrize("path", ["/", "/late"])
+async def test_an_exception_that_nothing_answers_is_a_problem_traced_or_not(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver, path: str
+) -> None:
+    class Failing:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            raise ValueError(SECRET)
+
+    answers = []
+    for sampler in ("always_on", "always_off"):
+        app = Failing(sample_app())
+        async with traced(monkeypatch, receiver.endpoint, app, otel_traces_sampler=sampler) as served:
+            answer = await served.get(path)
+        answers.append((answer.status_code, answer.headers["content-type"], answer.json()["title"]))
+    assert answers == [(500, "application/problem+json", "Internal Server Error")] * 2
+    (span,) = receiver.spans
+    assert span.status.code == span.status.STATUS_CODE_ERROR
+    assert [values(event.attributes)["exception.type"] for event in span.events] == ["ValueError"]
+    assert SECRET not in receiver.text
+
+
+@pytest.mark.parametrize("tracing", ["false", "true"])
+def test_opentelemetrys_sdk_is_imported_only_to_trace(tracing: str) -> None:
+    code = """
+import sys
+from fastapi import FastAPI
+import sightglass
+sightglass.instrument(FastAPI())
+print("opentelemetry.sdk.trace" in sys.modules, "opentelemetry.instrumentation.asgi" in sys.modules)
+"""
+    environment = {"PATH": os.environ["PATH"], "SIGHTGLASS_TRACING_ENABLED": tracing}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == [tracing.title()] * 2
 
 
 async def test_callers_trace_is_continued(monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver) -> None:
@@ -281,6 +573,7 @@ async def test_failure_marks_the_span_and_keeps_the_message_out(
     async with traced(monkeypatch, receiver.endpoint) as served:
         await served.get(f"{path}?text={SECRET}")
     server = by_name(receiver)[f"GET {path}"]
+    assert "ValueError" in [values(event.attributes)["exception.type"] for event in server.events]
     assert server.status.code == server.status.STATUS_CODE_ERROR
     assert SECRET not in receiver.text
     events = [event for span in receiver.spans for event in span.events]
@@ -290,15 +583,6 @@ async def test_failure_marks_the_span_and_keeps_the_message_out(
         assert attributes["exception.type"] == "ValueError"
         assert "exception.message" not in attributes
         assert re.search(r'File ".*test_tracing\.py", line \d+, in ', str(attributes["exception.stacktrace"]))
-
-
-async def test_off_means_no_spans_and_no_wrapping(receiver: OtlpReceiver) -> None:
-    app = sample_app()
-    tracing = Tracing(Settings(), RouteTemplates(app).find)
-    tracing.start()
-    assert tracing.wrap(app) is app
-    assert tracing.provider is None
-    assert not receiver.asked.is_set()
 
 
 @pytest.mark.parametrize("variable", ["OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"])
@@ -338,7 +622,7 @@ async def test_standard_variables_shape_the_batches(
         chosen.update(options)
         return BatchSpanProcessor(exporter, **options)
 
-    monkeypatch.setattr("api.observability.tracing.BatchSpanProcessor", processor)
+    monkeypatch.setattr("sightglass.tracing.provider.BatchSpanProcessor", processor)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     async with traced(monkeypatch, receiver.endpoint) as served:
@@ -368,7 +652,7 @@ async def test_refusing_collector_costs_requests_nothing_and_is_counted(monkeypa
 async def test_silent_collector_stops_neither_requests_nor_the_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("api.observability.tracing.SHUTDOWN_SECONDS", 0.2)
+    monkeypatch.setattr("sightglass.tracing.provider.SHUTDOWN_SECONDS", 0.2)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "16")
@@ -383,6 +667,6 @@ async def test_silent_collector_stops_neither_requests_nor_the_end(
 
 
 async def test_unreachable_collector_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.observability.tracing.SHUTDOWN_SECONDS", 0.2)
+    monkeypatch.setattr("sightglass.tracing.provider.SHUTDOWN_SECONDS", 0.2)
     async with traced(monkeypatch, "http://127.0.0.1:9") as served:
         assert (await served.get("/api/items/1")).status_code == 200

@@ -7,8 +7,8 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 
-from api.observability.health import health
-from api.workers import _GracefulServer
+from sightglass.asgi.health import health
+from sightglass.server.worker_class import _GracefulServer
 
 
 class Arbitrated:

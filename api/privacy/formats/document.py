@@ -4,6 +4,7 @@ import codecs
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
+from api.privacy.formats.charset import CHARSETS
 from api.problem import ProblemError
 
 MAX_UNIT = 1024 * 1024
@@ -12,22 +13,27 @@ MAX_UNIT = 1024 * 1024
 MARK = "\ufeff"
 """The byte order mark, which Excel writes in front of a document and which is none of it."""
 
-CHARSETS = frozenset({"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252", "utf-16", "utf-16-le", "utf-16-be"})
-
 
 class DocumentError(ProblemError):
-    """422: the document is not what its media type says, or has what is refused; nothing of it is quoted."""
+    """422: the document is not what its media type says, or has what is refused; nothing of it is quoted.
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(422, detail)
+    415 for what is of no kind that is read, 413 for what is too large.
+    """
+
+    def __init__(self, detail: str, *, status: int = 422) -> None:
+        super().__init__(status, detail)
 
 
 class Segment(NamedTuple):
-    """A text in a document: what it says, how it stands there, and how another would stand in its place."""
+    """A text in a document: what it says, how it stands there, and how another would stand in its place.
+
+    A piece of running text either goes on with the piece before it or does not; any other text is a whole (None).
+    """
 
     text: str
     raw: str
     encode: Callable[[str], str]
+    goes_on: bool | None = None
 
 
 Token = str | Segment
@@ -66,13 +72,4 @@ class Decoder:
         try:
             return self._decoder.decode(data, last)
         except UnicodeError:
-            raise DocumentError(f"The document is not valid {self._charset}") from None
-
-
-def find_charset(name: str) -> str | None:
-    """Give Python's name of a charset, None when it is not one of `CHARSETS`."""
-    try:
-        found = codecs.lookup(name).name
-    except LookupError:
-        return None
-    return found if found in CHARSETS else None
+            raise DocumentError(f"The document is not valid {CHARSETS[self._charset]}") from None

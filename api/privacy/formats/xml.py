@@ -3,6 +3,15 @@
 A namespace is part of the names that use it: its declaration (`xmlns`, `xmlns:…`) is not searched either.
 
 Document type declarations are refused, and with them entities of every kind, external and exponential ones included.
+
+Text goes on over comments, instructions and the borders of CDATA, and over the tags of mixed content, where
+
+- it stands directly beside the element it goes on in or comes from: `<b>219</b>-09-9999`, `219-<b>09</b>-9999`;
+- one element ends and the next begins, and the element they are in has had text of its own: `my <x>219</x><y>-09…`;
+- or both are of the same name, `<t>219</t><t>-09…`, or of names in use for a part of a line (`INLINE`).
+
+Elements of different names in one that has no text of its own are the fields of a record, `<first>…</first><last>…`:
+each is a text by itself. So is what a line of white space parts.
 """
 
 from collections.abc import Iterator
@@ -10,24 +19,35 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
 from api.privacy.formats.document import MAX_UNIT, DocumentError, Segment, Token
+from api.privacy.formats.xml_charset import XmlDecoder
 
 MAX_DEPTH = 1000
 MAX_NAMES = 10_000
 """Different names of elements and attributes: the parser remembers each for the whole document."""
 
+INLINE = frozenset(
+    # HTML's (and so XHTML's, EPUB's and RSS's), DocBook's, TEI's, and the runs of Word and spans of OpenDocument
+    """a abbr acronym b bdi bdo big br cite code data del dfn em font i ins kbd mark nobr q rp rt ruby s samp small
+    span strike strong sub sup time tt u var wbr emphasis phrase literal hi r t""".split()  # noqa: SIM905
+)
+
 
 class XmlParser:
-    """Expat's events as tokens. `charset`, when the transport gives one, goes before the document's own."""
+    """Expat's events as tokens. `charset` is what the transport says of it; expat itself sees UTF-8 only."""
 
     def __init__(self, charset: str | None) -> None:
+        self._decode = XmlDecoder(charset)
         self._tokens: list[Token] = []
         self._text: list[str] = []
         self._text_size = 0
-        self._depth = 0
+        self._open: list[_Element] = [_Element()]
+        self._ended: list[str] = []  # names of the elements that ended since the last text, from the inner one
+        self._begun: list[str] = []  # and of those that began, from the outer one
+        self._running = False  # whether there is a text that could go on
         self._fed = 0
         self._seen = 0
         self._names: dict[str, str] = {}
-        parser = expat.ParserCreate(charset, intern=self._names)
+        parser = expat.ParserCreate("utf-8", intern=self._names)
         parser.buffer_text = True
         parser.ordered_attributes = True
         parser.XmlDeclHandler = self._declaration
@@ -41,20 +61,20 @@ class XmlParser:
 
     def feed(self, data: bytes) -> Iterator[Token]:
         """Give the tokens of which the end is known."""
-        self._fed += len(data)
-        yield from self._parse(data, last=False)
+        yield from self._parse(self._decode(data).encode(), last=False)
         # Expat keeps a tag or comment until it is whole, and says nothing of its size.
         if self._fed - self._seen > MAX_UNIT:
             raise DocumentError(f"A tag has more than {MAX_UNIT} bytes")
 
     def finish(self) -> Iterator[Token]:
         """Give the rest; the document must be complete."""
-        yield from self._parse(b"", last=True)
+        yield from self._parse(self._decode(b"", last=True).encode(), last=True)
 
     def _parse(self, data: bytes, *, last: bool) -> Iterator[Token]:
+        self._fed += len(data)
         try:
             self._parser.Parse(data, last)
-        except (expat.ExpatError, LookupError, ValueError):
+        except expat.ExpatError:
             raise DocumentError("The document is not well-formed XML") from None
         tokens, self._tokens = self._tokens, []
         yield from tokens
@@ -63,11 +83,35 @@ class XmlParser:
         """Take an event's tokens, after the text that went before it."""
         if self._text:
             text = "".join(self._text)
-            self._tokens.append(Segment(text, _escape(text), _escape))
+            self._tokens.append(Segment(text, _escape(text), _escape, self._place(text)))
             self._text.clear()
             self._text_size = 0
         self._tokens += tokens
         self._seen = self._parser.CurrentByteIndex
+
+    def _place(self, text: str) -> bool | None:
+        """Tell whether a text goes on with the one before it; None when nothing goes on over it."""
+        blank = text.isspace()
+        if blank and "\n" in text:
+            self._running = False
+            return None
+        goes_on = self._running and self._goes_on()
+        if not blank:
+            self._open[-1].mixed = True
+        if not (blank and goes_on):  # a blank is nothing that elements could stand beside
+            self._ended.clear()
+            self._begun.clear()
+        self._running = True
+        return goes_on
+
+    def _goes_on(self) -> bool:
+        ended, begun = self._ended, self._begun
+        return (
+            not (ended and begun)
+            or self._open[-1 - len(begun)].mixed
+            or (len(ended) == 1 and ended == begun)
+            or all(name.rpartition(":")[2].lower() in INLINE for name in ended + begun)
+        )
 
     def _declaration(self, version: str, _: str | None, standalone: int) -> None:
         alone = "" if standalone < 0 else f' standalone="{"yes" if standalone else "no"}"'
@@ -77,8 +121,7 @@ class XmlParser:
         raise DocumentError("Document type declarations are not allowed")
 
     def _start(self, name: str, attributes: list[str]) -> None:
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
+        if len(self._open) > MAX_DEPTH:
             raise DocumentError(f"Elements are nested more than {MAX_DEPTH} deep")
         if len(self._names) > MAX_NAMES:
             raise DocumentError(f"There are more than {MAX_NAMES} different names")
@@ -90,10 +133,16 @@ class XmlParser:
             else:
                 self._add(f" {attribute}=", Segment(value, quoted, quoteattr))
         self._add(">")
+        self._open.append(_Element())
+        self._begun.append(name)
 
     def _end(self, name: str) -> None:
-        self._depth -= 1
         self._add(f"</{name}>")
+        self._open.pop()
+        if self._begun:  # it has no text
+            self._begun.pop()
+        else:
+            self._ended.append(name)
 
     def _characters(self, text: str) -> None:
         self._text.append(text)
@@ -107,6 +156,15 @@ class XmlParser:
 
     def _instruction(self, target: str, text: str) -> None:
         self._add(f"<?{target} ", Segment(text, text, str), "?>")
+
+
+class _Element:
+    """An element that is open; `mixed` once it has had text of its own."""
+
+    __slots__ = ("mixed",)
+
+    def __init__(self) -> None:
+        self.mixed = False
 
 
 def _escape(text: str) -> str:

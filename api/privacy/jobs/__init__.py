@@ -1,1 +1,1 @@
-"""Documents redacted in the background, by worker processes of their own."""
+"""Documents redacted in the background, by processes of their own."""

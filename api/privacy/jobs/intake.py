@@ -13,11 +13,11 @@ from multipart import (  # type: ignore[import-untyped]
     MultipartError,
     MultipartSegment,
     PushMultipartParser,
-    parse_options_header,
 )
 
 from api.privacy.documents import Document, Search, document_of, read_document
 from api.privacy.formats.document import DocumentError
+from api.privacy.formats.media import TEXT, file_name, parse_header
 from api.privacy.jobs.store import DOCUMENT
 
 MULTIPART = "multipart/form-data"
@@ -98,13 +98,13 @@ class _One:
 
 
 class _Many:
-    """Every part is a document, whatever it is called: names of parts and files are not looked at."""
+    """Every part is a document, whatever it is called; a file's name counts where its type says little."""
 
     def __init__(self, request: Request, search: Search, draft: Callable[[], Path], files: ExitStack) -> None:
-        _, options = parse_options_header(request.headers["content-type"])
+        _, parameters = parse_header(request.headers["content-type"])
         try:
             self._parser = PushMultipartParser(
-                options.get("boundary", ""), max_segment_count=MAX_DOCUMENTS, header_charset="latin-1"
+                parameters.get("boundary", ""), max_segment_count=MAX_DOCUMENTS, header_charset="latin-1"
             )
         except MultipartError:
             raise DocumentError("The form's boundary is missing or not allowed") from None
@@ -121,9 +121,7 @@ class _Many:
             return
         for event in self._events(chunk):
             if isinstance(event, MultipartSegment):
-                content_type = event.header("Content-Type", "text/plain")
-                document = read_document(content_type, "identity", self._search)
-                self._incoming = _Incoming(self._draft(), document, self._files)
+                self._incoming = _Incoming(self._draft(), self._document(event), self._files)
             elif self._incoming and event is not None:
                 self._incoming.write(event)
             elif self._incoming:
@@ -136,6 +134,12 @@ class _Many:
         if not self._received:
             raise DocumentError("The form has no document")
         return self._received
+
+    def _document(self, part: MultipartSegment) -> Document:
+        """Read a part's headers. One without a type is text (RFC 7578, 4.4), unless its file has a name."""
+        disposition = part.header("Content-Disposition")
+        kind = "" if file_name(disposition) else TEXT
+        return read_document(part.header("Content-Type", kind), "identity", disposition, self._search)
 
     def _events(self, chunk: bytes) -> Iterator[MultipartSegment | bytearray | None]:
         try:

@@ -28,10 +28,10 @@ class JsonSerializer(Serializer):  # type: ignore[misc]
 
 
 class Queue:
-    """Tells workers which job to look at. Opened at first use, in the process that uses it."""
+    """Tells job processes which job to look at. Opened at first use, in the process that uses it."""
 
     def __init__(self, settings: Settings, run: Callable[[str], None] = lambda _: None) -> None:
-        """Take what a worker runs for each id; who only puts ids in needs none."""
+        """Take what a job process runs for each id; who only puts ids in needs none."""
         self._settings = settings
         self._run = run
 
@@ -56,9 +56,9 @@ class Queue:
         return self._opened[0]
 
     def put(self, job_id: str) -> None:
-        """Name a job. Raises what the back end raises when it is gone; a sweep of the workers will name it then."""
+        """Name a job. Raises what the back end raises when it is gone; a sweep will name it then."""
         self._opened[1](job_id)
 
     def waiting(self) -> set[str]:
-        """Give the ids that no worker has taken yet."""
+        """Give the ids that no job process has taken yet."""
         return {task.args[0] for task in self.huey.pending()}

@@ -15,7 +15,6 @@ from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 
-from api.observability.context import current_request
 from api.privacy.dependencies import OwnerOf, QueueOf, StoreOf
 from api.privacy.documents import CLIENT_CLOSED_REQUEST, EXAMPLES, SearchOf, content, output_charset
 from api.privacy.jobs.intake import MAX_DOCUMENTS, MULTIPART, Received, is_multipart, take_in
@@ -23,6 +22,7 @@ from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.store import RESULT, JobStore, Record, Status, now
 from api.privacy.metrics import JOBS
 from api.problem import ProblemError, error_responses
+from sightglass.context import current_request
 
 PATH = "/api/v1/jobs"
 
@@ -51,8 +51,8 @@ class Job(BaseModel):
     created: datetime
     started: datetime | None = Field(description="When the last attempt began.")
     finished: datetime | None
-    attempts: int = Field(ge=0, description="Those that ended with their worker are not among them.")
-    interruptions: int = Field(ge=0, description="Attempts that ended with their worker.")
+    attempts: int = Field(ge=0, description="Those that ended with their process are not among them.")
+    interruptions: int = Field(ge=0, description="Attempts that ended with their process.")
     media_type: str
     size: int = Field(ge=0, description="Bytes of the document as sent.")
     done: int = Field(ge=0, description="How many of them are redacted, noted every few seconds.")
@@ -126,7 +126,7 @@ def _record(job_id: str, received: Received, owner: str | None) -> Record:
 async def _accept(
     store: JobStore, queue: Queue, received: Sequence[Received], records: Sequence[Record]
 ) -> list[Record]:
-    """Make all of them jobs, or none, and name them to the workers; a job that already has an id is given instead.
+    """Make all of them jobs, or none, and and put them into the queue; a job that already has an id is given instead.
 
     Raises:
         OSError: there is no room.
@@ -148,7 +148,7 @@ async def _accept(
         try:
             await asyncio.to_thread(queue.put, record.id)
         except Exception as error:
-            # It is on disk: the workers' sweep names it as soon as the queue is there again.
+            # It is on disk: the job processes' sweep names it as soon as the queue is there again.
             logger.warning("the queue is not reachable: %s", type(error).__name__)
     return accepted
 

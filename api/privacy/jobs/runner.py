@@ -1,4 +1,4 @@
-"""What a worker does with a job, and the sweep that names forgotten ones again."""
+"""What a job process does with a job, and the sweep that names forgotten ones again."""
 
 import logging
 import os
@@ -14,16 +14,17 @@ from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Gauge, Histogram
 
-from api.observability.context import RequestContext, current_request
 from api.privacy.coding import Decompressor
 from api.privacy.findings import Finding, Model
 from api.privacy.formats.document import DocumentError
+from api.privacy.formats.redaction import make_redactor, redact_file
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.store import DOCUMENT, FINAL, RESULT, Claim, JobStore, Record, Status, now
 from api.privacy.metrics import JOBS, MODEL_ERRORS, PII_DETECTED, PREDICTIONS
-from api.privacy.redactor import Redactor, make_redactor, redact_file
+from api.privacy.redactor import Redactor
 from api.problem import ProblemError
 from api.settings import Settings
+from sightglass.context import RequestContext, current_request
 
 PROGRESS_INTERVAL = 2.0
 """Seconds between two notes of a job's progress."""
@@ -32,15 +33,15 @@ BACK_OFF = 2.0
 DISK_PAUSE = 10.0
 """Seconds before a job that the disk had no room for is looked at again."""
 INTERRUPTIONS = 20
-"""Attempts that may end with their worker: being killed is no fault of a job, but one that kills has to end."""
+"""Attempts that may end with their process: being killed is no fault of a job, but one that kills has to end."""
 
 JOB_DURATION = Histogram(
     "job_duration_seconds",
-    "From a worker's taking a job to its end, by attempt.",
+    "From the start of an attempt at a job to its end, by attempt.",
     buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400),
 )
-JOB_QUEUE_DEPTH = Gauge("job_queue_depth", "Jobs that wait for a worker.")
-JOB_QUEUE_AGE = Gauge("job_queue_age_seconds", "Age of the oldest job that waits for a worker, 0 when none does.")
+JOB_QUEUE_DEPTH = Gauge("job_queue_depth", "Jobs that wait for a job process.")
+JOB_QUEUE_AGE = Gauge("job_queue_age_seconds", "Age of the oldest job that waits for a job process, 0 when none does.")
 
 logger = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -51,7 +52,7 @@ class _CancelledError(Exception):
 
 
 class _StoppingError(Exception):
-    """The worker is asked to end: the job goes back, and the attempt does not count."""
+    """The process is asked to end: the job goes back, and the attempt does not count."""
 
 
 class Runner:
@@ -78,13 +79,13 @@ class Runner:
 
     def _attempt(self, claim: Claim) -> None:
         failed, interruptions = claim.record.attempts, claim.record.interruptions
-        if claim.record.status is Status.RUNNING:  # the last attempt ended with its worker
+        if claim.record.status is Status.RUNNING:  # the last attempt ended with its process
             failed, interruptions = failed - 1, interruptions + 1
         try:
             if claim.cancelled:
                 raise _CancelledError
             if interruptions == INTERRUPTIONS:
-                self._end(claim, Status.DEAD, "The job ended its worker too often", interruptions=interruptions)
+                self._end(claim, Status.DEAD, "The job ended its process too often", interruptions=interruptions)
                 return
             claim.save(status=Status.RUNNING, attempts=failed + 1, interruptions=interruptions, started=now(), done=0)
             self._redact(claim)
@@ -111,8 +112,9 @@ class Runner:
     def _redact(self, claim: Claim) -> None:
         record = claim.record
         if record.language not in self._model.languages:
-            raise DocumentError("The worker's model does not have the language")
-        redactor = make_redactor(record.media_type, record.charset, partial(self._find, record))
+            raise DocumentError("The job process's model does not have the language")
+        find = partial(self._find, record)
+        redactor = make_redactor(record.media_type, record.charset, find, record.delimiter)
         decompressor = Decompressor(record.coding, self._settings.max_request_size_bytes)
         part = claim.directory / f"{RESULT}.part"
         try:

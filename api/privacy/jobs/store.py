@@ -59,6 +59,7 @@ class Record(BaseModel):
     coding: str
     language: str
     min_confidence: float
+    delimiter: str | None = None
     owner: str | None
     digest: str
     batch: str | None = None
@@ -163,7 +164,7 @@ class JobStore:
             os.close(lock)
 
     def cancel(self, job_id: str) -> bool:
-        """Remove the job, now or, when a worker holds it, as soon as that sees it; True when it is gone."""
+        """Remove the job, now or, when a job process holds it, as soon as that sees it; True when it is gone."""
         with self.claim(job_id) as claim:
             if claim:
                 self.remove(claim)

@@ -1,0 +1,162 @@
+"""Presidio's pattern recognizers, run where they can match and within the window's CPU time."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import regex
+from presidio_analyzer import EntityRecognizer, LocalRecognizer, RecognizerResult
+from presidio_analyzer.nlp_engine import NlpArtifacts
+
+from api.privacy.recognizers.limit import Budget, SearchLimitError
+from api.privacy.recognizers.window import View, Window, whole
+
+
+class Recognizer(LocalRecognizer):
+    """A recognizer that sees a part of the window; without a `Window` it sees the whole text."""
+
+    name: str
+
+    def load(self) -> None:
+        """Do nothing: it is ready."""
+
+    def analyze(
+        self,
+        text: str,
+        entities: list[str],  # noqa: ARG002
+        nlp_artifacts: NlpArtifacts | None = None,
+    ) -> list[RecognizerResult]:
+        """Give what is found, with its place in the whole text."""
+        window = nlp_artifacts if isinstance(nlp_artifacts, Window) else None
+        view = self.view(window) if window else whole(text)
+        if not view.text:
+            return []
+        budget = window.budget if window else Budget()
+        results = [
+            self.result(view.source(start), view.source(end - 1) + 1, score)
+            for start, end, score in self.search(view.text, budget)
+        ]
+        budget.left()
+        return results
+
+    def view(self, window: Window) -> View:
+        """Give the part of the window outside of which there is nothing to find."""
+        return whole(window.text)
+
+    def search(self, text: str, budget: Budget) -> Iterator[tuple[int, int, float]]:
+        """Give start, end and score of what is in a text.
+
+        Raises:
+            SearchLimitError: it takes too long.
+
+        """
+        raise NotImplementedError
+
+    def result(self, start: int, end: int, score: float) -> RecognizerResult:
+        """Give a result as Presidio has it, less its explanation, which nobody reads."""
+        return RecognizerResult(
+            self.supported_entities[0],
+            start,
+            end,
+            score,
+            recognition_metadata={
+                RecognizerResult.RECOGNIZER_NAME_KEY: self.name,
+                RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id,
+            },
+        )
+
+
+class PatternSearch(Recognizer):
+    """A pattern recognizer of Presidio's whose matches all have a digit."""
+
+    def __init__(self, inner: Any, language: str) -> None:
+        """Run `inner`, a `PatternRecognizer`, whose attributes have no types."""
+        self._inner = inner
+        self._patterns = [
+            (regex.compile(pattern.regex, inner.global_regex_flags or 0), pattern.score) for pattern in inner.patterns
+        ]
+        super().__init__(
+            supported_entities=inner.supported_entities,
+            supported_language=language,
+            name=inner.name,
+            context=inner.context,
+        )
+
+    def view(self, window: Window) -> View:
+        """Give the words with digits and those around them."""
+        return window.digits
+
+    def search(self, text: str, budget: Budget) -> Iterator[tuple[int, int, float]]:
+        """Do as Presidio does, but for the time-out: it goes on as if nothing were there."""
+        for pattern, score in self._patterns:
+            for match in _matches(pattern, text, budget):
+                found = self._judge(match, score)
+                if found:
+                    yield found
+
+    def _judge(self, match: "regex.Match[str]", score: float) -> tuple[int, int, float] | None:
+        start, end = match.span()
+        value = match[0]
+        valid = self._inner.validate_result(value) if value else False
+        if valid is not None:
+            score = EntityRecognizer.MAX_SCORE if valid else EntityRecognizer.MIN_SCORE
+        if score <= EntityRecognizer.MIN_SCORE or self._inner.invalidate_result(value):
+            return None
+        return start, end, score
+
+
+class LetterSearch(PatternSearch):
+    """A pattern that letters alone can match."""
+
+    def view(self, window: Window) -> View:
+        """Give everything."""
+        return whole(window.text)
+
+
+class MacSearch(PatternSearch):
+    """Hardware addresses: a pattern that letters alone can match, but only with separators at certain places."""
+
+    def view(self, window: Window) -> View:
+        """Give everything, when there is a colon, hyphen or dot as an address has."""
+        return whole(window.text) if _MAC.search(window.text) else View("", [0], [0])
+
+
+class IbanSearch(PatternSearch):
+    """IBANs: the pattern goes on into the words that follow, so that shorter readings are tried too."""
+
+    def view(self, window: Window) -> View:
+        """Give everything, when there is a start."""
+        return whole(window.text) if _IBAN.search(window.text) else View("", [0], [0])
+
+    def search(self, text: str, budget: Budget) -> Iterator[tuple[int, int, float]]:
+        """Try the groups of the pattern from the last to the first."""
+        ((pattern, score),) = self._patterns
+        for match in _matches(pattern, text, budget):
+            for group in range(pattern.groups, 0, -1):
+                end = match.end(group)
+                valid = self._inner.validate_result(text[match.start() : end])
+                if valid is not False:
+                    yield match.start(), end, EntityRecognizer.MAX_SCORE if valid else score
+                    break
+
+
+def make_search(inner: Any, language: str) -> PatternSearch:
+    """Give a `PatternRecognizer` of Presidio's as it is run here."""
+    match inner.name:
+        case "IbanRecognizer":
+            return IbanSearch(inner, language)
+        case "MacAddressRecognizer":
+            return MacSearch(inner, language)
+        case "ItFiscalCodeRecognizer":
+            return LetterSearch(inner, language)
+    return PatternSearch(inner, language)
+
+
+def _matches(pattern: "regex.Pattern[str]", text: str, budget: Budget) -> Iterator["regex.Match[str]"]:
+    try:
+        yield from pattern.finditer(text, timeout=budget.left())
+    except TimeoutError:
+        raise SearchLimitError from None
+
+
+_MAC = regex.compile(r"[0-9A-Fa-f]{2}[:\-][0-9A-Fa-f]{2}[:\-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.")
+_IBAN = regex.compile(r"[A-Za-z]{2}[0-9]{2}")

@@ -1,0 +1,109 @@
+"""Looks at the settings before `make up` changes anything: one line for each that cannot do, and nothing is started.
+
+Only what the containers cannot say themselves: variables that have another name now, files and directories of this
+machine that are not there (who may read them, docker/setup.sh finds out), and how long to wait. Standard library only.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # run as a program, what is beside this file has no package
+
+from scripts import environment  # noqa: E402
+
+RENAMED = {"WORKER_REPLICAS": "JOBS_REPLICAS"}
+"""Since the last release; the Compose files refuse the old names too (docker/upgrade.yml)."""
+MOVED = {"docker-compose.http3.yml": "docker/nginx/http3.yml"}
+"""Compose files that COMPOSE_FILE may still call by their old name, for one release."""
+START_PERIOD, LONGEST_START_PERIOD = 60, 86400
+"""Seconds: the default of API_START_PERIOD, and the most."""
+
+
+def directory(path: Path) -> str | None:
+    """Say what is expected instead, if that is no directory."""
+    return None if path.is_dir() else "a directory of this machine"
+
+
+def file(path: Path) -> str | None:
+    """Say what is expected instead, if that is no file."""
+    return None if path.is_file() else "a file of this machine"
+
+
+def lent(path: Path) -> str | None:
+    """Say what is expected instead, if that is no file that image builds can read."""
+    inside = path.resolve().is_relative_to(ROOT) and path.is_file() and os.access(path, os.R_OK)
+    return None if inside else f"a file you may read, inside {ROOT}: Compose's builder reads no other"
+
+
+def context(path: Path) -> str | None:
+    """Say what is expected instead, if nothing can be built there; an address is Docker's to judge."""
+    return None if path.is_dir() or re.search(r"https?:/|ssh:/|git@|\.git(#|$)", str(path)) else directory(path)
+
+
+PATHS: Mapping[str, Callable[[Path], str | None]] = {
+    "APP_DIR": directory,
+    "MODELS_DIR": directory,
+    "ALERT_SECRETS_DIR": directory,
+    "APP_ENV_FILE": file,
+    "API_KEYS_FILE": file,
+    "TLS_CERT": file,
+    "TLS_KEY": file,
+    "CA_BUNDLE": lent,
+    "PIP_CONFIG_FILE": lent,
+    "API_CONTEXT": context,
+}
+
+
+def main() -> int:
+    """Look at everything.
+
+    Returns:
+        0; 1 when something cannot do, with a line for each on stderr.
+
+    """
+    given = settings()
+    for name in given.get("COMPOSE_FILE", "").split(given.get("COMPOSE_PATH_SEPARATOR", ":")):
+        if name in MOVED:
+            print(f"    COMPOSE_FILE: {name} is {MOVED[name]} now; the old name goes with the next release")
+    wrong = problems(given)
+    for line in wrong:
+        print(line, file=sys.stderr)
+    return int(bool(wrong))
+
+
+def settings() -> dict[str, str]:
+    """Read what is looked at, as Compose does."""
+    return environment.read("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "API_START_PERIOD", *RENAMED, *PATHS)
+
+
+def problems(given: Mapping[str, str]) -> list[str]:
+    """Return a line for each setting that cannot do: its name, its value and what is expected."""
+    lines = [refusal(old, given[old], f"{new}, its new name") for old, new in RENAMED.items() if given.get(old)]
+    for name, missing in PATHS.items():
+        value = given.get(name)
+        # As Compose resolves it: from where the Compose file is.
+        if value and (expected := missing(ROOT / Path(value).expanduser())):
+            lines.append(refusal(name, value, expected))
+    if start_period(given) is None:
+        allowed = f"whole seconds from 1 to {LONGEST_START_PERIOD}"
+        lines.append(refusal("API_START_PERIOD", given["API_START_PERIOD"], allowed))
+    return lines
+
+
+def start_period(given: Mapping[str, str]) -> int | None:
+    """Return the seconds the API has to become ready; none where what is set is no such number."""
+    value = given.get("API_START_PERIOD") or str(START_PERIOD)
+    return int(value) if re.fullmatch(r"[0-9]{1,5}", value) and 1 <= int(value) <= LONGEST_START_PERIOD else None
+
+
+def refusal(name: str, value: str, expected: str) -> str:
+    """Return the line that refuses a setting; a line it stays, whatever the value holds."""
+    return f"{name}={re.sub(r'[^ -~]', '?', value)[:200]}: not allowed; expected {expected}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

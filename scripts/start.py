@@ -1,0 +1,140 @@
+"""Starts the stack and waits until every service is healthy, saying meanwhile what it waits for, and why it failed.
+
+Standard library only.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # run as a program, what is beside this file has no package
+
+from scripts import preflight  # noqa: E402
+from scripts.preflight import refusal, start_period  # noqa: E402
+
+COMPOSE = ("docker", "compose", "--profile", "monitoring")
+PAUSE = 10.0
+"""Seconds between two lines of progress."""
+BESIDES = 240
+"""Seconds that everything may take besides the API's start period."""
+NO_LONGER_MOUNTED = {"app": "APP_DIR", "models": "MODELS_DIR", "alert_secrets": "ALERT_SECRETS_DIR"}
+"""Volumes of the last release, and what names the directory that is mounted in their place."""
+
+
+def main() -> int:
+    """Start everything.
+
+    Returns:
+        0; 1 when something did not start, with the reasons on stderr.
+
+    """
+    given = preflight.settings()
+    config = json.loads(output(*COMPOSE, "config", "--format", "json"))
+    left = left_behind(config, given)
+    if left:
+        print("\n".join(left), file=sys.stderr)
+        return 1
+    end_those_of_none(config)
+    timeout = str((start_period(given) or 0) + BESIDES)
+    with tempfile.TemporaryFile("w+") as said:
+        command = [*COMPOSE, "up", "--detach", "--quiet-pull", "--wait", "--wait-timeout", timeout]
+        starting = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said)
+        begun = time.monotonic()
+        while True:
+            try:
+                status = starting.wait(PAUSE)
+                break
+            except subprocess.TimeoutExpired:
+                print(f"    {time.monotonic() - begun:.0f} s: waiting for {waited_for() or 'Docker'}", flush=True)
+        if status != 0:
+            said.seek(0)
+            report(said.read(), given)
+    return int(status != 0)
+
+
+def left_behind(config: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:
+    """Return a line for each volume of the last release that holds files and is no longer mounted."""
+    lines = []
+    for volume, name in NO_LONGER_MOUNTED.items():
+        if given.get(name):
+            continue
+        labels = {"project": config["name"], "volume": volume}
+        filters = [f"--filter=label=com.docker.compose.{label}={value}" for label, value in labels.items()]
+        for full in output("docker", "volume", "ls", "--quiet", *filters).split():
+            image = config["services"]["api"]["image"]
+            look = ("--rm", "--network=none", "--user=0", "--cap-drop=ALL", f"--volume={full}:/old:ro")
+            if output("docker", "run", *look, "--entrypoint=ls", image, "-A", "/old"):
+                expected = (
+                    f"a directory of this machine with the files of the volume {full}, which is no longer mounted "
+                    f"(docker run --rm -v {full}:/old --user 0 {image} tar -C /old -c . | tar -xC DIRECTORY), "
+                    f"or that volume removed"
+                )
+                lines.append(refusal(name, "", expected))
+    return lines
+
+
+def end_those_of_none(config: Mapping[str, Any]) -> None:
+    """End what still runs of services that are to have no container: `up --wait` ends them too, but then fails."""
+    none = [name for name, service in config["services"].items() if service.get("deploy", {}).get("replicas") == 0]
+    if none and output(*COMPOSE, "ps", "--quiet", *none):
+        output(*COMPOSE, "up", "--detach", "--no-deps", "--no-build", *none)
+
+
+def waited_for() -> str:
+    """Name what is not healthy yet, and what its health check said last."""
+    parts = []
+    for container in containers():
+        state = container["State"]
+        if finished(state):
+            continue
+        checks = state.get("Health", {}).get("Log") or [{"Output": state["Status"]}]
+        last = (str(checks[-1]["Output"]).strip().splitlines() or [""])[-1]
+        parts.append(f"{service(container)} ({last[:160]})" if last else service(container))
+    return ", ".join(parts)
+
+
+def report(said: str, given: Mapping[str, str]) -> None:
+    """Say what did not start: Compose's last lines, and the end of the log of each service that is not well."""
+    print("\n".join(said.strip().splitlines()[-3:]), file=sys.stderr)
+    print("What did not start, and the end of its log:", file=sys.stderr)
+    unwell = [container for container in containers() if not finished(container["State"])]
+    for name in sorted({service(container) for container in unwell}):
+        print(output(*COMPOSE, "logs", "--no-color", "--tail", "3", name), file=sys.stderr, end="")
+    if any(service(c) == "api" and c["State"].get("Health", {}).get("Status") == "unhealthy" for c in unwell):
+        line = f"API_START_PERIOD={start_period(given)}: not enough for the API; more, if time is what it needs"
+        print(line, file=sys.stderr)
+
+
+def containers() -> list[dict[str, Any]]:
+    """Return what the engine knows of the project's containers."""
+    ids = output(*COMPOSE, "ps", "--all", "--quiet").split()
+    found: list[dict[str, Any]] = json.loads(output("docker", "inspect", *ids) or "[]") if ids else []
+    return found
+
+
+def finished(state: Mapping[str, Any]) -> bool:
+    """Say whether a container is as it should be: healthy, or ended without an error."""
+    if state["Status"] == "exited":
+        return bool(state["ExitCode"] == 0)
+    health = state.get("Health", {}).get("Status", "healthy")
+    return (state["Status"], health) == ("running", "healthy")
+
+
+def service(container: Mapping[str, Any]) -> str:
+    """Return the name of a container's service."""
+    return str(container["Config"]["Labels"]["com.docker.compose.service"])
+
+
+def output(*command: str) -> str:
+    """Return what a command prints; what it cannot say is left out."""
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())

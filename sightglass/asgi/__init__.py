@@ -1,0 +1,1 @@
+"""The layer around an application: what every request passes, and the endpoints every service has."""

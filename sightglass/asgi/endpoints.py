@@ -1,0 +1,103 @@
+"""The endpoints every instrumented app has: ``/health``, ``/ready``, ``/metrics`` and what API documentation loads."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sightglass.asgi.docs_assets import ROUTE, DocsAssets
+from sightglass.asgi.health import Health
+from sightglass.asgi.shadowed import Shadowed, find_shadowed
+from sightglass.metrics.exposition import expose
+from sightglass.metrics.families import Family
+from sightglass.metrics.gather import gather
+from sightglass.metrics.process import ProcessMetrics
+
+LIVENESS = "/health"
+READINESS = "/ready"
+METRICS = "/metrics"
+"""The one path whose requests are not counted: a scrape would change what it reads."""
+
+
+class Endpoints:
+    """ASGI apps by path.
+
+    Args:
+        process: the process whose metrics, and whose server's, are told.
+        health: answers ``/health`` and ``/ready``.
+        docs: the files of API documentation; None for none.
+
+    """
+
+    def __init__(self, process: ProcessMetrics, health: Health, docs: DocsAssets | None = None) -> None:
+        self._process = process
+        self._health = health
+        self._docs = docs
+        self._shadowed: dict[str, Shadowed] = {}
+        self._apps: dict[str, ASGIApp] = {
+            LIVENESS: self._liveness,
+            READINESS: self._readiness,
+            METRICS: self._metrics,
+        }
+
+    def find(self, scope: Scope) -> ASGIApp | None:
+        """Return the app that answers an HTTP request, None when it is not for one of these."""
+        path = scope["path"]
+        app = self._apps.get(path)
+        if app is None and self._docs is not None and self._docs.serves(path):
+            app = self._docs
+        return app if app is not None and scope["method"] in ("GET", "HEAD") else None
+
+    def route(self, scope: Scope) -> str:
+        """Return the template of what `find` found."""
+        path: str = scope["path"]
+        return path if path in self._apps else ROUTE
+
+    def look_behind(self, app: ASGIApp) -> None:
+        """Find the app's own routes at these paths: those about its health are asked, too, from now on."""
+        self._shadowed = find_shadowed(app, (LIVENESS, READINESS), (METRICS,))
+
+    async def _liveness(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        (status, body), reason = await asyncio.gather(self._health.liveness(), self._own_reason(scope))
+        if reason is not None:
+            status, body = 503, {**body, "status": "unhealthy", "reasons": [reason]}
+        await _answer_json(send, status, body)
+
+    async def _readiness(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        (status, body), reason = await asyncio.gather(self._health.readiness(), self._own_reason(scope))
+        if reason is not None:
+            status, body = 503, {"ready": False, "reasons": [*body.get("reasons", ()), reason]}
+        await _answer_json(send, status, body)
+
+    async def _own_reason(self, scope: Scope) -> str | None:
+        shadowed = self._shadowed.get(scope["path"])
+        reason = await shadowed.reason(scope) if shadowed is not None else None
+        return None if reason is None else f"application: {reason}"
+
+    async def _metrics(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        accept = b", ".join(value for name, value in scope["headers"] if name == b"accept")
+        encoding = b", ".join(value for name, value in scope["headers"] if name == b"accept-encoding")
+        # Gathering waits for the other processes, this one's own thread included.
+        response = await asyncio.to_thread(
+            lambda: expose(self._families(), accept.decode("latin-1"), encoding.decode("latin-1"))
+        )
+        headers = [(name.encode(), value.encode()) for name, value in response.headers]
+        await answer(send, 200, headers, response.body)
+
+    def _families(self) -> list[Family]:
+        directory = self._process.directory
+        return gather(directory) if directory is not None else self._process.families()
+
+
+async def answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    """Send a whole response."""
+    if all(name != b"content-length" for name, _ in headers):
+        headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _answer_json(send: Send, status: int, body: dict[str, Any]) -> None:
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    await answer(send, status, headers, orjson.dumps(body))

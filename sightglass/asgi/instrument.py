@@ -1,0 +1,68 @@
+"""An application made observable: the parts put together."""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Scope
+
+from sightglass.asgi.docs_assets import docs_assets
+from sightglass.asgi.health import Health
+from sightglass.asgi.health import health as default_health
+from sightglass.asgi.middleware import Middleware
+from sightglass.logs.access import AccessLog
+from sightglass.logs.errors import ErrorLog, Unwritten
+from sightglass.metrics.container import CONTAINER_MEMORY as CONTAINER_MEMORY
+from sightglass.metrics.process import this_process
+from sightglass.routes import RouteTemplates
+from sightglass.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from sightglass.tracing.asgi import TracedApp
+
+
+def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health | None = None) -> ASGIApp:
+    """Return the app with request ids, metrics, access log, tracing, ``/health``, ``/ready`` and ``/metrics``.
+
+    The app itself is not changed and stays reachable as the result's `app`. What is instrumented already is returned
+    as it is.
+
+    Args:
+        app: any ASGI app; FastAPI's and Starlette's routes name what is measured.
+        settings: from the environment when None.
+        health: the checks to answer with; `sightglass.health` when None.
+
+    Raises:
+        SettingsError: the environment was read and a value in it is not allowed.
+
+    """
+    if isinstance(app, Middleware):
+        return app
+    settings = settings or load_settings()
+    route_of = RouteTemplates(app).find
+    servers = logging.getLogger("uvicorn.error")
+    if not any(isinstance(one, Unwritten) for one in servers.filters):
+        servers.addFilter(Unwritten())
+    this_process.metrics.describe(
+        version=settings.app_version, revision=settings.app_revision, environment=settings.environment
+    )
+    docs = docs_assets()
+    if docs is not None:
+        docs.name_in_pages()
+    return Middleware(
+        app,
+        process=this_process,
+        health=health or default_health,
+        route_of=route_of,
+        access_log=AccessLog(settings),
+        error_log=ErrorLog(settings),
+        tracing=_traced(app, settings, route_of) if settings.tracing_enabled else None,
+        docs=docs,
+    )
+
+
+def _traced(app: ASGIApp, settings: Settings, route_of: Callable[[Scope], str]) -> "TracedApp":
+    # OpenTelemetry is an extra, and its import takes time and memory: only for those who trace.
+    from sightglass.tracing.asgi import TracedApp
+
+    return TracedApp(app, settings, route_of)

@@ -1,0 +1,172 @@
+"""The outermost ASGI layer of an instrumented app: ids, metrics, the access log, and our own endpoints."""
+
+import asyncio
+import contextlib
+import random
+import re
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sightglass.asgi.docs_assets import DocsAssets
+from sightglass.asgi.endpoints import METRICS, Endpoints, answer
+from sightglass.asgi.exchange import Connection, Exchange, Request
+from sightglass.asgi.health import Health
+from sightglass.asgi.lifespan import Lifespan
+from sightglass.context import RequestContext, current_request
+from sightglass.logs.access import AccessLog
+from sightglass.logs.errors import ErrorLog
+from sightglass.metrics.process import ProcessMetrics
+from sightglass.metrics.requests import LAG_PERIOD
+from sightglass.problem import MEDIA_TYPE, problem_body
+
+if TYPE_CHECKING:
+    from sightglass.tracing.asgi import TracedApp
+
+_MARK = "sightglass.request"  # in the scope of a request that is already observed
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
+_DRAIN_SECONDS = 2.0  # for requests that were cancelled at the end to be counted
+
+
+class Middleware:
+    """An ASGI app that serves another and observes it.
+
+    Args:
+        app: the app to serve; `app` stays reachable for those who look for it.
+        process: the process's part in the metrics.
+        health: answers ``/health`` and ``/ready``.
+        route_of: finds the template of the route from the scope of a finished request.
+        access_log: gets each request; None for no access log.
+        error_log: gets each exception; None leaves them to the server.
+        tracing: the app with tracing around it; None for no tracing.
+        docs: the files of API documentation; None for none.
+
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        process: ProcessMetrics,
+        health: Health,
+        route_of: Callable[[Scope], str],
+        access_log: AccessLog | None = None,
+        error_log: ErrorLog | None = None,
+        tracing: "TracedApp | None" = None,
+        docs: DocsAssets | None = None,
+    ) -> None:
+        self.app = app
+        self._inner: ASGIApp = tracing or app
+        self._process = process
+        self._metrics = process.metrics
+        self._health = health
+        self._access_log = access_log
+        self._error_log = error_log
+        self._tracing = tracing
+        self._route_of = route_of
+        self._endpoints = Endpoints(process, health, docs)
+        self._lifespan = Lifespan(self._inner, start=self._start, stopping=self._stopping, stopped=self._stopped)
+        self._lag_task: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif _MARK in scope or kind not in ("http", "websocket"):
+            await self._inner(scope, receive, send)
+        else:
+            context = RequestContext(_request_id(scope["headers"]))
+            scope[_MARK] = context
+            token = current_request.set(context)
+            if kind == "websocket":
+                await self._serve(self._inner, Connection(scope, receive, send, context, self._connection_finished))
+            elif (own := self._endpoints.find(scope)) is not None:
+                await self._serve_own(own, scope, receive, send, context)
+            else:
+                self._metrics.in_progress += 1
+                await self._serve(self._inner, Request(scope, receive, send, context, self._finished))
+            # Not after an exception: what the server has to say about it carries the ids of the request then.
+            current_request.reset(token)
+
+    async def _serve_own(
+        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, context: RequestContext
+    ) -> None:
+        if scope["path"] == METRICS:
+            await self._serve(app, Request(scope, receive, send, context, self._scrape_finished))
+        else:
+            self._metrics.in_progress += 1
+            await self._serve(app, Request(scope, receive, send, context, self._own_finished))
+
+    async def _serve(self, app: ASGIApp, exchange: Exchange) -> None:
+        try:
+            await app(exchange.scope, exchange.receive, exchange.send)
+        except BaseException as error:
+            exchange.failed(error)
+            if self._error_log is not None:
+                self._error_log.write(exchange.record(self._route_of(exchange.scope)), error)
+            if exchange.sent is None and isinstance(error, Exception) and isinstance(exchange, Request):
+                with contextlib.suppress(Exception):  # the app's error counts, not one of this answer
+                    await answer(exchange.send, 500, [(b"content-type", MEDIA_TYPE.encode())], problem_body(500))
+            raise
+        exchange.returned()
+
+    def _finished(self, request: Exchange) -> None:
+        self._metrics.in_progress -= 1
+        self._count(request, self._route_of(request.scope))
+
+    def _own_finished(self, request: Exchange) -> None:
+        self._metrics.in_progress -= 1
+        self._count(request, self._endpoints.route(request.scope))
+
+    def _scrape_finished(self, request: Exchange) -> None:
+        if self._access_log is not None:
+            self._access_log.write(request.record(METRICS))
+
+    def _connection_finished(self, connection: Exchange) -> None:
+        record = connection.record(self._route_of(connection.scope))
+        self._metrics.count_connection(record)
+        if self._access_log is not None:
+            self._access_log.write(record)
+
+    def _count(self, request: Exchange, route: str) -> None:
+        record = request.record(route)
+        self._metrics.observe(record)
+        if self._access_log is not None:
+            self._access_log.write(record)
+
+    async def _start(self) -> None:
+        self._process.listen()
+        self._endpoints.look_behind(self.app)
+        if self._tracing is not None:
+            self._tracing.start()
+        self._lag_task = asyncio.create_task(self._measure_lag())
+
+    async def _stopping(self) -> None:
+        self._health.set_shutting_down()
+
+    async def _stopped(self) -> None:
+        if self._lag_task is not None:
+            self._lag_task.cancel()
+        end = monotonic() + _DRAIN_SECONDS
+        while self._metrics.in_progress and monotonic() < end:  # noqa: ASYNC110 - the hot path signals nobody
+            await asyncio.sleep(0.01)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.shutdown)
+        self._process.keep()
+
+    async def _measure_lag(self) -> None:
+        while True:
+            due = monotonic() + LAG_PERIOD
+            self._metrics.lag_expected(due)
+            await asyncio.sleep(LAG_PERIOD)
+            self._metrics.lag_measured(monotonic() - due)
+
+
+def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID(value):
+            return value.decode("ascii")
+    return random.randbytes(16).hex()  # noqa: S311 - an id, no secret

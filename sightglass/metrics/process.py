@@ -1,0 +1,103 @@
+"""A worker's side of a scrape: it keeps its own registry, and answers whoever gathers with its families as data."""
+
+import contextlib
+import logging
+import marshal
+import socket
+import threading
+import time
+
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from sightglass.metrics.conflicts import Conflicts
+from sightglass.metrics.families import Family, Totals, continued, from_registry
+from sightglass.metrics.requests import RequestMetrics
+from sightglass.metrics.slots import SlotDirectory
+
+_SEND_TIMEOUT = 2.0  # seconds; longer than any gatherer waits
+_PAUSE = 1.0  # seconds
+
+logger = logging.getLogger(__name__)
+
+
+class ProcessMetrics:
+    """The process as one of a server's workers; slot 0 of its own when it serves alone."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.slot = 0
+        self.directory: SlotDirectory | None = None
+        self.metrics = RequestMetrics()
+        self._registry = registry
+        self._conflicts = Conflicts()
+        self._inherited: Totals = {}
+        self._lock = threading.Lock()
+        self._listening = False
+
+    def join(self, directory: SlotDirectory) -> None:
+        """Lease a slot and continue its totals; once, after the fork.
+
+        Raises:
+            OSError: the directory cannot be used, or has no free slot.
+
+        """
+        self.slot = directory.lease()
+        self.directory = directory
+        self.metrics.worker = str(self.slot)
+        self._inherited = directory.read_totals(self.slot)
+
+    def listen(self) -> None:
+        """Answer gatherers from a daemon thread for the rest of this process's life."""
+        if self.directory is None or self._listening:
+            return
+        self._listening = True
+        path = self.directory.socket(self.slot)
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(path))
+        listener.listen()
+        threading.Thread(target=self._answer, args=(listener,), name="metrics", daemon=True).start()
+
+    def families(self) -> list[Family]:
+        """Everything this worker has to tell, its predecessors' totals included.
+
+        What is told is kept first: a scrape never sees a value that a successor could fall behind.
+        """
+        worker = str(self.slot)
+        with self._lock:
+            counted, state = self.metrics.families()
+            for family, own in self._conflicts.settle(from_registry(self._registry, worker)):
+                (counted if own else state).append(family)
+            counted += self._conflicts.families(worker)
+            counted, totals = continued(counted, self._inherited)
+            if self.directory is not None:
+                self.directory.write_totals(self.slot, totals)
+        return counted + state
+
+    def keep(self) -> None:
+        """Hand on everything counted so far, without a scrape."""
+        if self.directory is not None:
+            # The directory is gone when the server was killed and another has started since.
+            with contextlib.suppress(OSError):
+                self.families()
+
+    def _answer(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # no descriptor is left, which may pass
+                time.sleep(_PAUSE)
+                continue
+            with connection:
+                try:
+                    data = marshal.dumps(self.families())
+                except Exception as error:  # the next scrape may find what this one did not
+                    logger.error("the metrics could not be told: %s", type(error).__name__)
+                    continue
+                with contextlib.suppress(OSError):  # a gatherer may give up at any time
+                    connection.settimeout(_SEND_TIMEOUT)
+                    connection.sendall(data)
+                    # A child forked meanwhile may hold this connection too: closing alone would not end it.
+                    connection.shutdown(socket.SHUT_RDWR)
+
+
+this_process = ProcessMetrics()

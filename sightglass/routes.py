@@ -1,0 +1,110 @@
+"""The template of the route that served a request: bounded, whatever paths clients send."""
+
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from itertools import count
+from typing import Any
+
+from starlette.routing import PARAM_REGEX, BaseRoute, Host, Mount, compile_path
+
+try:
+    from fastapi.routing import iter_route_contexts as iter_route_contexts
+except ImportError:  # no FastAPI, or one before 0.137, whose routes have their routers' prefixes in them
+
+    def iter_route_contexts(routes: Any) -> Iterator[Any]:  # type: ignore[misc]
+        """Yield the routes themselves."""
+        yield from routes
+
+
+UNMATCHED = "(unmatched)"
+
+logger = logging.getLogger(__name__)
+
+Templates = dict[int, list[tuple[re.Pattern[str], str]]]
+"""What leads to an endpoint, by its id: the template, and the paths it stands for."""
+
+
+class RouteTemplates:
+    """Finds templates by the endpoint that routing left in the scope.
+
+    The app's routes are walked once, and again when an endpoint turns up that was added since.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._templates: Templates = {}
+        # An id is a key only while its object lives.
+        self._endpoints: dict[int, object] = {}
+
+    def find(self, scope: Any) -> str:
+        """Return the full template, through included routers and mounts, without the server's root path.
+
+        Inside a mount that has no route for the path it is the mount's, ending in ``/{path}``. Requests that met no
+        route (unknown paths, slash redirects, answers of middleware) share `UNMATCHED`.
+        """
+        endpoint = scope.get("endpoint")
+        if endpoint is None:
+            return UNMATCHED
+        found = self._templates.get(id(endpoint))
+        if found is None:
+            found = self._learn(endpoint)
+        if len(found) == 1:
+            return found[0][1]
+        path = scope["path"].removeprefix(scope.get("app_root_path", scope.get("root_path", "")))
+        return next((template for regex, template in found if regex.match(path)), UNMATCHED)
+
+    def _learn(self, endpoint: object) -> list[tuple[re.Pattern[str], str]]:
+        try:
+            templates = self._read()
+        except Exception as error:  # of routes we do not know the kind of: no request is to fail for its name
+            logger.warning("the app's routes have no names in metrics: %s", type(error).__name__)
+            templates = {}
+        self._endpoints[id(endpoint)] = endpoint
+        self._templates = {**{key: [] for key in self._endpoints}, **templates}
+        return self._templates[id(endpoint)]
+
+    def _read(self) -> Templates:
+        templates: Templates = {}
+        for known, template in _walk(_routes(self._app), ""):
+            self._endpoints[id(known)] = known
+            regex, label = _compile(template)
+            candidates = templates.setdefault(id(known), [])
+            if all(label != other for _, other in candidates):
+                candidates.append((regex, label))
+        return templates
+
+
+def templates(app: Any) -> frozenset[str]:
+    """Return the templates of the app's routes and mounts; none of routes of a kind that is not known."""
+    try:
+        return frozenset(template.removesuffix("/{path:path}") for _, template in _walk(_routes(app), ""))
+    except Exception:
+        return frozenset()
+
+
+def _compile(template: str) -> tuple[re.Pattern[str], str]:
+    """Return what matches the template's paths, and the template without its convertors."""
+    # A mount and what is mounted may give their parameters one name, which no regex can.
+    numbers = count()
+    regex, _, _ = compile_path(PARAM_REGEX.sub(lambda found: f"{{p{next(numbers)}{found[2] or ''}}}", template))
+    return regex, PARAM_REGEX.sub(r"{\1}", template)
+
+
+def _walk(routes: Iterable[BaseRoute], prefix: str) -> Iterator[tuple[object, str]]:
+    for route in iter_route_contexts(list(routes)):
+        original = getattr(route, "original_route", route)
+        template = prefix + (getattr(route, "path", "") or "")
+        if isinstance(original, Mount | Host):
+            app = getattr(route, "app", original.app)
+            yield app, template + "/{path:path}"
+            yield from _walk(_routes(app), template)
+        elif (endpoint := getattr(route, "endpoint", None)) is not None:
+            yield endpoint, template
+
+
+def _routes(app: Any) -> Iterable[BaseRoute]:
+    # Middleware keeps what it wraps in `.app` by convention.
+    while app is not None and not hasattr(app, "routes"):
+        app = getattr(app, "app", None)
+    return getattr(app, "routes", ())

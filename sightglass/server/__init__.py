@@ -1,0 +1,1 @@
+"""The server: gunicorn around whatever ``APP`` names, instrumented."""

@@ -1,0 +1,24 @@
+"""`python stub_job_process.py RUNS_DIR`: a job process whose model finds one word, slowly."""
+
+import logging
+import sys
+import time
+from pathlib import Path
+from threading import Event
+
+from api.privacy.findings import Finding
+from api.privacy.jobs import process
+from api.settings import Settings
+from tests.support.service import StubModel, words
+
+
+def find(text: str) -> list[Finding]:
+    time.sleep(0.01)
+    return words("Zaphod")(text)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    settings = Settings(runs_dir=Path(sys.argv[1]))
+    process.SWEEP_INTERVAL = 0.2
+    process.work(settings, Event(), lambda _: StubModel(find))

@@ -1,0 +1,90 @@
+"""What `make up` refuses before it changes anything, in a line for each variable."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts import preflight
+from scripts.preflight import PATHS, RENAMED, problems, start_period
+
+DIRECTORIES = ["APP_DIR", "MODELS_DIR", "ALERT_SECRETS_DIR"]
+FILES = ["APP_ENV_FILE", "API_KEYS_FILE", "TLS_CERT", "TLS_KEY"]
+LENT = ["CA_BUNDLE", "PIP_CONFIG_FILE"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tree with a directory, a file, and links to each."""
+    root = tmp_path / "tree"
+    (root / "app" / "deeper").mkdir(parents=True)
+    (root / "file").write_text("x")
+    (root / "link").symlink_to("app")
+    (root / "dangling").symlink_to("nowhere")
+    (tmp_path / "outside").write_text("x")
+    monkeypatch.setattr(preflight, "ROOT", root)
+    return root
+
+
+def test_every_variable_that_names_a_path_is_looked_at() -> None:
+    assert set(PATHS) == {*DIRECTORIES, *FILES, *LENT, "API_CONTEXT"}
+
+
+@pytest.mark.parametrize("name", [*DIRECTORIES, "API_CONTEXT"])
+@pytest.mark.parametrize("value", ["app", "./app", "app/", "app/deeper", "../tree/app", "link", "{root}/app", ""])
+def test_a_directory_that_is_there_will_do_however_it_is_written(tree: Path, name: str, value: str) -> None:
+    assert problems({name: value.format(root=tree)}) == []
+
+
+@pytest.mark.parametrize("name", [*DIRECTORIES, "API_CONTEXT"])
+@pytest.mark.parametrize(
+    "value", ["myapp", "./myapp", "{root}/myapp", "file", "{root}/file", "dangling", "file/x", "a b"]
+)
+def test_what_is_no_directory_is_one_line(tree: Path, name: str, value: str) -> None:
+    given = value.format(root=tree)
+    assert problems({name: given}) == [f"{name}={given}: not allowed; expected a directory of this machine"]
+
+
+@pytest.mark.parametrize("name", [*FILES, *LENT])
+def test_a_file_that_is_there_will_do(tree: Path, name: str) -> None:
+    for value in ("file", "./file", str(tree / "file"), "app/../file", ""):
+        assert problems({name: value}) == []
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("value", ["missing", "app", "link", "dangling", "/", "{root}/missing"])
+def test_what_is_no_file_is_one_line(tree: Path, name: str, value: str) -> None:
+    given = value.format(root=tree)
+    assert problems({name: given}) == [f"{name}={given}: not allowed; expected a file of this machine"]
+
+
+@pytest.mark.parametrize("name", LENT)
+@pytest.mark.parametrize("value", ["missing", "app", "../outside", "{root}/../outside", "/etc/hostname"])
+def test_what_a_build_cannot_read_is_one_line(tree: Path, name: str, value: str) -> None:
+    given = value.format(root=tree)
+    (line,) = problems({name: given})
+    assert line.startswith(f"{name}={given}: not allowed; expected a file you may read, inside {tree}")
+
+
+@pytest.mark.parametrize("value", ["https://git.example.org/shop.git#main", "git@git.example.org:shop.git", "shop.git"])
+def test_an_address_to_build_from_is_left_to_docker(tree: Path, value: str) -> None:
+    assert problems({"API_CONTEXT": value}) == []
+
+
+def test_an_old_name_is_refused_with_the_new_one() -> None:
+    assert RENAMED["WORKER_REPLICAS"] == "JOBS_REPLICAS"
+    for old, new in RENAMED.items():
+        for value in ("0", "2", "x\ny"):
+            shown = value.replace("\n", "?")
+            assert problems({old: value}) == [f"{old}={shown}: not allowed; expected {new}, its new name"]
+        assert problems({old: "", new: "2"}) == []
+
+
+def test_the_start_period_is_seconds() -> None:
+    assert [start_period({"API_START_PERIOD": value}) for value in ("", "1", "300", "86400")] == [60, 1, 300, 86400]
+    for value in ("0", "86401", "130s", "-5", "1.5", "2m", "soon", "\u0661"):
+        (line,) = problems({"API_START_PERIOD": value})
+        assert line.endswith(": not allowed; expected whole seconds from 1 to 86400")
+
+
+def test_every_problem_has_its_line(tree: Path) -> None:
+    assert len(problems({"APP_DIR": "nowhere", "TLS_KEY": "nowhere", "WORKER_REPLICAS": "1"})) == 3
