@@ -124,6 +124,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "reqps",
                 Query(f"sum by (reason) (rate(edge_upstream_failures_total{{{JOB}}}[$__rate_interval]))", "{{reason}}"),
                 stacked=True,
+                colours={"/./": BAD},
                 w=8,
             ),
             lines(

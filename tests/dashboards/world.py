@@ -208,7 +208,7 @@ def _edge(world: World, traffic: tuple[Traffic, ...], limited: float | Value = 0
             "edge_cache_requests_total", 0.05 if cache == "hit" and len(traffic) > 1 else 0, cache=cache, **nginx
         )
     world.counter("rate_limit_exceeded_total", limited, **nginx)
-    for reason in ("unavailable", "timeout", "reset"):
+    for reason in ("no_address", "refused", "reset", "read_timeout"):
         world.counter("edge_upstream_failures_total", 0, reason=reason, **nginx)
     for state, n in {"active": 7, "reading": 0, "writing": 2, "waiting": 5}.items():
         world.gauge("edge_connections", n, state=state, **nginx)

@@ -87,7 +87,7 @@ export interface PanelReport extends Drawn {
   empty: boolean;
   /** What it says instead of data; absent where it shows some. */
   says?: string;
-  /** Its words, a line each. */
+  /** Its words, a line or a cell each. */
   text: string[];
   /** Where it leads. */
   links: string[];
@@ -362,7 +362,7 @@ async function draw(wanted: Wanted): Promise<Report> {
   for (const { model, data, report } of panels) {
     const element = root.querySelector<HTMLElement>(`[data-panel="${model.id}"]`);
     if (element) {
-      report.text = element.innerText.split('\n').filter((line) => line.trim());
+      report.text = element.innerText.split(/[\n\t]/).filter((word) => word.trim());
       report.links = data.flatMap((frame) =>
         frame.fields.flatMap((field) =>
           (field.getLinks ? field.values : []).flatMap((_, row) =>
