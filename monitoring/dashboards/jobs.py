@@ -91,20 +91,11 @@ def build(_objectives: Objectives) -> Dashboard:
                 empty=NOBODY,
             ),
             lines(
-                "CPU by process",
-                "CPU seconds per second; a process does one job at a time on one core.",
-                "short",
-                Query(
-                    f"sum by (instance) (rate(process_cpu_seconds_total{{{JOBS}}}[$__rate_interval]))",
-                    "{{instance}}",
-                ),
-                empty=NOBODY,
-            ),
-            lines(
-                "Memory by process",
-                "Resident memory.",
-                "bytes",
-                Query(f"max by (instance) (process_resident_memory_bytes{{{JOBS}}})", "{{instance}}"),
+                "Age of the oldest",
+                "How long the oldest waiting job has waited; the line is the alert's threshold.",
+                "s",
+                Query(f"max(job_queue_age_seconds{{{JOBS}}})", "oldest"),
+                limits=((None, "transparent"), (JOB_AGE, BAD)),
                 empty=NOBODY,
             ),
             rows(
@@ -113,7 +104,26 @@ def build(_objectives: Objectives) -> Dashboard:
                 Query("round(sum by (status) (increase(jobs_total[$__range])))", "Jobs"),
                 columns={"status": "Status"},
                 sort="Jobs",
-                w=8,
+                w=16,
+            ),
+            lines(
+                "CPU by process",
+                "CPU seconds per second; a process does one job at a time on one core.",
+                "short",
+                Query(
+                    f"sum by (instance) (rate(process_cpu_seconds_total{{{JOBS}}}[$__rate_interval]))",
+                    "{{instance}}",
+                ),
+                empty=NOBODY,
+                w=12,
+            ),
+            lines(
+                "Memory by process",
+                "Resident memory.",
+                "bytes",
+                Query(f"max by (instance) (process_resident_memory_bytes{{{JOBS}}})", "{{instance}}"),
+                empty=NOBODY,
+                w=12,
             ),
         ),
     )

@@ -136,7 +136,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "Worker processes by version; more than one row while a deploy is under way.",
                 Query('count by (version, revision, environment) (app_info{job="api"})', "Processes"),
                 columns={"version": "Version", "revision": "Revision", "environment": "Environment"},
-                widths={"Version": 110, "Revision": 110, "Processes": 100},
+                widths={"Version": 150, "Revision": 100, "Processes": 100},
                 w=8,
                 h=7,
                 empty="None",
