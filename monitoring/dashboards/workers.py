@@ -108,6 +108,7 @@ def build(_objectives: Objectives) -> Dashboard:
                     f"max by (job, instance) (sightglass_container_spec_memory_limit_bytes{{{OURS}}})",
                     "{{instance}} limit",
                 ),
+                empty="No limit, or no cgroup v2",
                 w=6,
             ),
             lines(
