@@ -13,7 +13,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
+
+from scripts.commands import ROOT, CommandError, checked, run, step
+
 SERVICE = "api"
 JOBS = "jobs"
 FORMER_JOBS = "worker"  # of which none is left (docker/upgrade.yml)
@@ -70,17 +72,20 @@ def main() -> int:
             scale(running, wanted)
         else:
             if not options.no_build:
-                say("building")
+                step("building")
                 checked("scripts/build.sh")
             replace(running, wanted)
             follow()
     except DeployError as error:
         print(f"deploy: {error}", file=sys.stderr)
         return 1
+    except CommandError as error:
+        print(f"deploy: {error.line}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("deploy: interrupted", file=sys.stderr)
         return 130
-    say(f"done: {len(replicas())} running")
+    step(f"done: {len(replicas())} running")
     return 0
 
 
@@ -101,7 +106,8 @@ def check(running: Sequence[str]) -> None:
     """Refuse to begin where something is wrong already.
 
     Raises:
-        DeployError: nothing runs, or Compose or NGINX does not take the configuration as it is now.
+        DeployError: nothing runs, or NGINX does not take the configuration as it is now.
+        CommandError: Compose does not.
 
     """
     if not running:
@@ -130,10 +136,10 @@ def follow() -> None:
     """Put the new image under the job processes too; they give back what they have begun.
 
     Raises:
-        DeployError: it does not become healthy. The API's new replicas stay.
+        CommandError: it does not become healthy. The API's new replicas stay.
 
     """
-    say("the job processes")
+    step("the job processes")
     compose("up", "--detach", "--no-deps", "--no-build", "--wait", JOBS)
     compose("up", "--detach", "--no-deps", "--no-build", FORMER_JOBS)
 
@@ -167,7 +173,7 @@ def beside(running: Sequence[str], count: int) -> Iterator[list[str]]:
         return [container for container in replicas(stopped=True) if container not in running]
 
     remove(others())  # Compose would start what an earlier end left stopped, with whatever image it has
-    say(f"starting {count} beside {len(running)}")
+    step(f"starting {count} beside {len(running)}")
     try:
         number = f"{SERVICE}={len(running) + count}"
         compose("up", "--detach", "--no-deps", "--no-recreate", "--no-build", "--scale", number, SERVICE)
@@ -176,7 +182,7 @@ def beside(running: Sequence[str], count: int) -> Iterator[list[str]]:
         yield new
     except BaseException:
         uninterruptible()
-        say("back to what ran before")
+        step("back to what ran before")
         remove(others())
         raise
 
@@ -211,7 +217,7 @@ def start_period(container: dict[str, Any]) -> float:
 
 def stop(containers: Sequence[str]) -> None:
     """Wait until the edge has let go of replicas and they have answered, remove them and wait until it knows."""
-    say(f"draining {len(containers)}")
+    step(f"draining {len(containers)}")
     time.sleep(LET_GO)
     end = time.monotonic() + LONGEST_REQUEST
     while (left := sum(map(in_progress, containers))) and time.monotonic() < end:
@@ -281,34 +287,6 @@ def inspect(containers: Sequence[str]) -> list[dict[str, Any]]:
 def compose(*arguments: str) -> str:
     """Run `docker compose` on the project of this directory."""
     return checked("docker", "compose", *arguments)
-
-
-def checked(*command: str) -> str:
-    """Run a command for its output.
-
-    Raises:
-        DeployError: it failed; with the last line it wrote.
-
-    """
-    result = run(*command)
-    if result.returncode != 0:
-        raise DeployError(f"{' '.join(command[:4])} …: {last_line(result.stderr or result.stdout)}")
-    return result.stdout
-
-
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command, whatever its status; a terminal's ^C is ours to handle, not its."""
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, start_new_session=True)
-
-
-def last_line(text: str) -> str:
-    """Return the line that tends to say what went wrong."""
-    return (text.strip().splitlines() or ["it did not say why"])[-1]
-
-
-def say(message: str) -> None:
-    """Print a progress line."""
-    print(f"==> {message}", flush=True)
 
 
 def uninterruptible() -> None:

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # run as a program, what is beside this file has no package
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import environment  # noqa: E402
+from scripts import environment
+from scripts.commands import ROOT, say
 
 RENAMED = {"WORKER_REPLICAS": "JOBS_REPLICAS"}
 """Since the last release; the Compose files refuse the old names too (docker/upgrade.yml)."""
@@ -68,7 +68,7 @@ def main() -> int:
     given = settings()
     for name in given.get("COMPOSE_FILE", "").split(given.get("COMPOSE_PATH_SEPARATOR", ":")):
         if name in MOVED:
-            print(f"    COMPOSE_FILE: {name} is {MOVED[name]} now; the old name goes with the next release")
+            say(f"COMPOSE_FILE: {name} is {MOVED[name]} now; the old name goes with the next release")
     wrong = problems(given)
     for line in wrong:
         print(line, file=sys.stderr)

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # run as a program, what is beside this file has no package
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import preflight  # noqa: E402
-from scripts.preflight import refusal, start_period  # noqa: E402
+from scripts import preflight
+from scripts.commands import ROOT, run, say
+from scripts.preflight import refusal, start_period
 
 COMPOSE = ("docker", "compose", "--profile", "monitoring")
 PAUSE = 10.0
@@ -51,7 +51,7 @@ def main() -> int:
                 status = starting.wait(PAUSE)
                 break
             except subprocess.TimeoutExpired:
-                print(f"    {time.monotonic() - begun:.0f} s: waiting for {waited_for() or 'Docker'}", flush=True)
+                say(f"{time.monotonic() - begun:.0f} s: waiting for {waited_for() or 'Docker'}")
         if status != 0:
             said.seek(0)
             report(said.read(), given)
@@ -133,7 +133,7 @@ def service(container: Mapping[str, Any]) -> str:
 
 def output(*command: str) -> str:
     """Return what a command prints; what it cannot say is left out."""
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    return run(*command).stdout
 
 
 if __name__ == "__main__":
