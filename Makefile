@@ -3,7 +3,8 @@ SHELL := /bin/bash
 COMPOSE := docker compose --profile monitoring
 VENV := .venv/bin
 # Tests that share a stack stay in one process; what is skipped is said, and which tests took longest.
-PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10
+PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10 \
+	--hypothesis-profile thorough
 DRAW := monitoring/draw
 
 .PHONY: help up deploy scale reload down logs ps credentials dev images bases draw check test test-long fuzz lint format lock
