@@ -29,15 +29,15 @@ JOBS = "jobs"
 FORMER_JOBS = "worker"  # of which none is left (docker/upgrade.yml)
 PORT = 8000
 METRICS_PORT = 9464
-HEALTH_TIMEOUT = 240.0  # seconds a new replica has to become healthy, after the start period of its health check
+HEALTH_SECONDS = 240.0  # a new replica has to become healthy, after the start period of its health check
 # Seconds until the edge sends nothing more to a replica it is no longer pinned to: NGINX's keepalive_min_timeout
 # (docker/nginx/http/limits.conf), within which its old workers may still take a client's next request, and a margin.
-LET_GO = 5 + 2
+LET_GO_SECONDS = 5 + 2
 # Seconds that requests under way may take: NGINX's worker_shutdown_timeout (docker/nginx.conf), which ends them anyway.
-LONGEST_REQUEST = 600.0
+LONGEST_REQUEST_SECONDS = 600.0
 # Seconds until the edge knows that an address is gone: its resolver's `valid` (docker/nginx/http/upstream.conf), the
 # second it rounds up by, and a margin.
-FORGET = 2 + 1 + 1
+FORGET_SECONDS = 2 + 1 + 1
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ASK_METRICS = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{METRICS_PORT}/metrics').read().decode())"
@@ -194,7 +194,7 @@ def wait_until_healthy(containers: Sequence[str]) -> None:
         DeployError: one has failed or did not answer in time; with the end of its log.
 
     """
-    end = time.monotonic() + HEALTH_TIMEOUT + max(map(start_period, inspect(containers)), default=0.0)
+    end = time.monotonic() + HEALTH_SECONDS + max(map(start_period, inspect(containers)), default=0.0)
     waiting = list(containers)
     while waiting:
         states = {item["Id"]: item["State"] for item in inspect(waiting)}
@@ -218,15 +218,15 @@ def start_period(container: dict[str, Any]) -> float:
 def stop(containers: Sequence[str]) -> None:
     """Wait until the edge has let go of replicas and they have answered, remove them and wait until it knows."""
     step(f"draining {len(containers)}")
-    time.sleep(LET_GO)
-    end = time.monotonic() + LONGEST_REQUEST
+    time.sleep(LET_GO_SECONDS)
+    end = time.monotonic() + LONGEST_REQUEST_SECONDS
     while (left := sum(map(in_progress, containers))) and time.monotonic() < end:
         if sys.stdout.isatty():
             print(f"    {left} requests under way \r", end="", flush=True)
         time.sleep(1)
     checked("docker", "stop", *containers)  # their own stop_grace_period
     remove(containers)
-    time.sleep(FORGET)
+    time.sleep(FORGET_SECONDS)
 
 
 def in_progress(container: str) -> int:

@@ -63,11 +63,11 @@ def main() -> int:
         " without it, such an image is an error",
     )  # fmt: skip
     arguments.add_argument(
-        "--standstill", type=float, default=pulling.STANDSTILL, metavar="SECONDS",
+        "--standstill", type=float, default=pulling.STANDSTILL_SECONDS, metavar="SECONDS",
         help="a pull without any progress is given up after (default: %(default)s)",
     )  # fmt: skip
     arguments.add_argument(
-        "--back-off", type=float, default=pulling.BACK_OFF, metavar="SECONDS",
+        "--back-off", type=float, default=pulling.BACK_OFF_SECONDS, metavar="SECONDS",
         help="pause before a second attempt, doubled for each further one (default: %(default)s)",
     )  # fmt: skip
     arguments.add_argument(

@@ -19,7 +19,7 @@ RENAMED = {"WORKER_REPLICAS": "JOBS_REPLICAS"}
 """Since the last release; the Compose files refuse the old names too (docker/upgrade.yml)."""
 MOVED = {"docker-compose.http3.yml": "docker/nginx/http3.yml"}
 """Compose files that COMPOSE_FILE may still call by their old name, for one release."""
-START_PERIOD, LONGEST_START_PERIOD = 120, 86400
+START_PERIOD_SECONDS, LONGEST_START_PERIOD_SECONDS = 120, 86400
 """Seconds: the default of API_START_PERIOD, and the most."""
 
 
@@ -89,15 +89,17 @@ def problems(given: Mapping[str, str]) -> list[str]:
         if value and (expected := missing(ROOT / Path(value).expanduser())):
             lines.append(refusal(name, value, expected))
     if start_period(given) is None:
-        allowed = f"whole seconds from 1 to {LONGEST_START_PERIOD}"
+        allowed = f"whole seconds from 1 to {LONGEST_START_PERIOD_SECONDS}"
         lines.append(refusal("API_START_PERIOD", given["API_START_PERIOD"], allowed))
     return lines
 
 
 def start_period(given: Mapping[str, str]) -> int | None:
     """Return the seconds the API has to become ready; none where what is set is no such number."""
-    value = given.get("API_START_PERIOD") or str(START_PERIOD)
-    return int(value) if re.fullmatch(r"[0-9]{1,5}", value) and 1 <= int(value) <= LONGEST_START_PERIOD else None
+    value = given.get("API_START_PERIOD") or str(START_PERIOD_SECONDS)
+    return (
+        int(value) if re.fullmatch(r"[0-9]{1,5}", value) and 1 <= int(value) <= LONGEST_START_PERIOD_SECONDS else None
+    )
 
 
 def refusal(name: str, value: str, expected: str) -> str:

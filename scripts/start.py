@@ -19,9 +19,9 @@ from scripts.commands import ROOT, run, say
 from scripts.preflight import refusal, start_period
 
 COMPOSE = ("docker", "compose", "--profile", "monitoring")
-PAUSE = 10.0
+PAUSE_SECONDS = 10.0
 """Seconds between two lines of progress."""
-BESIDES = 240
+BESIDES_SECONDS = 240
 """Seconds that everything may take besides the API's start period."""
 NO_LONGER_MOUNTED = {"app": "APP_DIR", "models": "MODELS_DIR", "alert_secrets": "ALERT_SECRETS_DIR"}
 """Volumes of the last release, and what names the directory that is mounted in their place."""
@@ -41,14 +41,14 @@ def main() -> int:
         print("\n".join(left), file=sys.stderr)
         return 1
     end_those_of_none(config)
-    timeout = str((start_period(given) or 0) + BESIDES)
+    timeout = str((start_period(given) or 0) + BESIDES_SECONDS)
     with tempfile.TemporaryFile("w+") as said:
         command = [*COMPOSE, "up", "--detach", "--quiet-pull", "--wait", "--wait-timeout", timeout]
         starting = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said)
         begun = time.monotonic()
         while True:
             try:
-                status = starting.wait(PAUSE)
+                status = starting.wait(PAUSE_SECONDS)
                 break
             except subprocess.TimeoutExpired:
                 say(f"{time.monotonic() - begun:.0f} s: waiting for {waited_for() or 'Docker'}")
