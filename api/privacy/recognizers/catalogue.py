@@ -54,8 +54,8 @@ NATIONAL = {
 """Those a language has besides, with its own words of context."""
 CONTEXT = {
     "UsBankRecognizer": [
-        "konto", "bankkonto", "girokonto", "bankverbindung", "compte", "cuenta", "conta n", "conta corrente",
-        "conta bancária", "conto corrente", "rekening", "bankrekening",
+        "acc", "a c", "savings", "konto", "bankkonto", "girokonto", "bankverbindung", "compte", "cuenta", "conta n",
+        "conta corrente", "conta bancária", "conto corrente", "rekening", "bankrekening",
     ],
     "UsLicenseRecognizer": [
         "licence", "dl", "führerschein", "fahrerlaubnis", "permis de conduire", "licencia de conducir",
