@@ -71,7 +71,7 @@ def main() -> int:
         else:
             if not options.no_build:
                 say("building")
-                checked("scripts/build.sh")
+                build()
             replace(running, wanted)
             follow()
     except DeployError as error:
@@ -110,6 +110,18 @@ def check(running: Sequence[str]) -> None:
     tested = run("docker", "compose", "exec", "-T", "nginx", "nginx", "-t", "-q", "-c", "/etc/sightglass/nginx.conf")
     if tested.returncode != 0:
         raise DeployError(f"NGINX refuses its configuration: {tested.stderr.strip()}")
+
+
+def build() -> None:
+    """Make the image to be served.
+
+    Raises:
+        DeployError: it cannot be; with what its build said.
+
+    """
+    result = run(sys.executable, "scripts/build.py")
+    if result.returncode != 0:
+        raise DeployError(result.stderr.strip() or result.stdout.strip())
 
 
 def replace(old: Sequence[str], wanted: int) -> None:

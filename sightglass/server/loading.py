@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 import sys
 import sysconfig
 import traceback
@@ -107,10 +108,22 @@ def _made(factory: Any, path: str, attribute: str, module_name: str) -> object:
 
 def _reason(error: BaseException, module_name: str, doing: str = "importing it") -> str:
     if isinstance(error, ModuleNotFoundError) and error.name and f"{module_name}.".startswith(f"{error.name}."):
+        if (closed := _unreadable(module_name)) is not None:
+            return f"user {os.getuid()} may not read {closed}"
         places = ", ".join(path or "." for path in sys.path if not path.startswith((sys.prefix, sys.base_prefix)))
         return f"there is no module {error.name} in {places} or the installed packages"
     message = "".join(c if c.isprintable() else " " for c in str(error)[:300]).strip()
     return f"{doing} raised {type(error).__qualname__}: {message} ({_place(error)})"
+
+
+def _unreadable(module_name: str) -> Path | None:
+    """Find what on the way to a module is there, but not for this user; import takes it for absent."""
+    for entry in map(Path, sys.path):
+        for part in ("", *module_name.split(".")):
+            entry = entry / part
+            if entry.is_dir() and not os.access(entry, os.R_OK | os.X_OK):
+                return entry
+    return None
 
 
 def _place(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
-from tests.stack import ROOT, Stack, eventually, say
+from tests.stack import ROOT, Stack, eventually
 
 REQUESTS = 30
 
@@ -34,9 +33,6 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         RATE_LIMIT="1000", APP_NAME="shop", JOBS_REPLICAS="0",
     )  # fmt: skip
     try:
-        subprocess.run(["python3", "scripts/images.py"], cwd=stack.directory, check=True, capture_output=True)
-        say("the bases of an image of your own")
-        subprocess.run(["scripts/bases.sh"], cwd=stack.directory, check=True, capture_output=True)
         stack.up()
         yield stack
     finally:

@@ -84,7 +84,7 @@ def test_a_failure_is_one_500_with_its_id(notes: Server) -> None:
     eventually(lambda: notes.access_lines(request_id="failing"), notes.stdout)
     (line,) = notes.access_lines(request_id="failing")
     assert (line["route"], line["status"]) == ("/notes/broken", 500)
-    (said,) = [line for line in notes.lines() if line["request_id"] == "failing" and line.get("exception")]
+    (said,) = [line for line in notes.lines() if line.get("request_id") == "failing" and line.get("exception")]
     assert said["exception"]["type"] == "RuntimeError"
 
 

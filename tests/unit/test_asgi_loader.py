@@ -1,5 +1,6 @@
 """``APP``: the app it names, or the one line that says why not."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for name in ("good", "package", "package.main", "needs", "syntax", "raises", "exits"):
+    for name in ("good", "package", "package.inner", "package.main", "needs", "syntax", "raises", "exits"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -151,6 +152,19 @@ def test_error_inside_the_users_code_is_placed_there(path: str, place: str) -> N
     with pytest.raises(AppLoadError) as caught:
         load_app(f"{path}:app")
     assert str(caught.value).endswith(place)
+
+
+@pytest.mark.parametrize("closed", ["", "package", "package/inner"])
+def test_what_may_not_be_read_is_not_called_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    (tmp_path / "package" / "inner").mkdir()
+    allowed = os.access
+    # As root everything may be read.
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / closed and allowed(path, mode))
+    with pytest.raises(AppLoadError) as caught:
+        load_app("package.inner.absent:app")
+    assert str(caught.value) == f"APP=package.inner.absent:app: user {os.getuid()} may not read {tmp_path / closed}"
 
 
 @settings(max_examples=30)
