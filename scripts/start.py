@@ -152,6 +152,8 @@ def as_error(line: str) -> str | None:
     if entry.get("level") not in ("ERROR", "CRITICAL"):
         return None
     exception = entry.get("exception") or {}
+    if entry.get("logger") == "gunicorn.error" and not exception:
+        return None  # that a worker ended, and that it ends therefore
     stack = exception.get("stack") or [""]
     return " ".join(filter(None, (str(entry.get("message")), str(exception.get("type", "")), str(stack[-1]))))
 

@@ -4,6 +4,7 @@ What it has stays as it is and is what ours is chosen to go with: each of its pa
 image is built, with pip in /opt/pip: the application's environment need not have any.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -43,18 +44,9 @@ def main(extras: str) -> None:
         too_old(requirement, theirs)
     constraints = HERE / "constraints.txt"
     constraints.write_text("".join(f"{name}=={version_of(one)}\n" for name, one in theirs.items()))
-    command = [
-        sys.executable, "-B", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir",
-        "--no-compile", "--root-user-action=ignore", "--only-binary=:all:", f"--target={SITE}",
-        f"--constraint={constraints}", *needed,
-    ]  # fmt: skip
-    installed = subprocess.run(command, env=pip_environment(), capture_output=True, text=True, check=False)
-    if installed.returncode != 0:
-        errors = [line.removeprefix("ERROR: ") for line in installed.stderr.splitlines() if line.startswith("ERROR: ")]
-        sys.stderr.write(installed.stderr)
-        refuse(
-            "sightglass", "this", f"packages it can be installed beside ({errors[0] if errors else 'no reason given'})"
-        )
+    pip(f"--constraint={constraints}", *needed)
+    if "fastapi" in theirs:
+        pip("--no-deps", *requirements(["docs"], base=False))  # of which only files are used
     constraints.unlink()
     shutil.rmtree(SITE / "bin", ignore_errors=True)
     for one in distributions(path=[str(SITE)]):
@@ -62,12 +54,33 @@ def main(extras: str) -> None:
             remove(one)
 
 
-def requirements(extras: list[str]) -> Iterator[str]:
+def pip(*arguments: str) -> None:
+    """Install wheels into `SITE`.
+
+    Raises:
+        SystemExit: pip cannot; with its first reason in the line.
+
+    """
+    options = ("--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-compile", "--root-user-action=ignore")
+    command = (sys.executable, "-B", "-m", "pip", "install", *options, "--only-binary=:all:", f"--target={SITE}")
+    # Before any pip of theirs.
+    environment = os.environ | {"PYTHONPATH": str(PIP)}
+    installed = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=False)
+    if installed.returncode != 0:
+        errors = [line.removeprefix("ERROR: ") for line in installed.stderr.splitlines() if line.startswith("ERROR: ")]
+        sys.stderr.write(installed.stderr)
+        refuse(
+            "sightglass", "this", f"packages it can be installed beside ({errors[0] if errors else 'no reason given'})"
+        )
+
+
+def requirements(extras: list[str], *, base: bool = True) -> Iterator[str]:
     """Yield what pyproject.toml asks for; read by pip's parser, as Python has one since 3.11 only."""
     from pip._vendor import tomli as toml
 
     project = toml.loads((HERE / "pyproject.toml").read_text())["project"]
-    yield from project["dependencies"]
+    if base:
+        yield from project["dependencies"]
     for extra in extras:
         yield from project["optional-dependencies"][extra]
 
@@ -101,13 +114,6 @@ def remove(one: Distribution) -> None:
             if parent == SITE or not parent.is_dir() or any(parent.iterdir()):
                 break
             parent.rmdir()
-
-
-def pip_environment() -> dict[str, str]:
-    """Return this process's environment with pip on the import path, and before any of theirs."""
-    import os
-
-    return {**os.environ, "PYTHONPATH": str(PIP)}
 
 
 if __name__ == "__main__":

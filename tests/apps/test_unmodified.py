@@ -1,6 +1,7 @@
 """Applications of three frameworks in an image of their own, served as it is: through TLS, counted, by one id."""
 
 import json
+import re
 import subprocess
 from hashlib import sha256
 
@@ -121,6 +122,14 @@ def test_it_runs_on_its_own_packages_and_variables(catalogue: Stack) -> None:
     assert about["environment"] == expected | {"GREETING": "from its image"}
     assert about["lifespan"] == ["yes"]
     assert about["user"] == 10001
+
+
+def test_its_documentation_loads_nothing_from_elsewhere(catalogue: Stack) -> None:
+    with catalogue.client() as client:
+        page = client.get("/docs").text
+        (script,) = re.findall(r'<script src="([^"]+)"', page)
+        assert "//" not in script
+        assert client.get(f"/{script}").status_code == 200
 
 
 def test_a_websocket_passes(catalogue: Stack) -> None:

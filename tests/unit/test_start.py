@@ -10,15 +10,15 @@ from scripts.start import LINES, telling
 
 
 def entry(message: str, level: str = "INFO", **more: object) -> str:
-    return json.dumps({"level": level, "logger": "gunicorn.error", "message": message, **more})
+    return json.dumps({"level": level, "logger": "gunicorn.error", "message": message} | more)
 
 
 REASON = "APP=main:app: importing it raised KeyError: 'PRICES' (/srv/app/main.py:3)"
 # Of two workers, restarted: the reason is once in each start, and not near its end.
 START = [
     entry("Starting gunicorn"), entry("Booting worker with pid: 8"), entry("Booting worker with pid: 9"), REASON,
-    entry("Worker exiting (pid: 8)"), entry("Worker exiting (pid: 9)"), entry("Shutting down: Master"),
-    entry("Reason: App failed to load."),
+    entry("Worker exiting (pid: 8)"), entry("Worker (pid:9) exited with code 4", "ERROR"),
+    entry("Shutting down: Master", "ERROR"), entry("Reason: App failed to load.", "ERROR"),
 ]  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def test_the_reason_is_shown_once_however_often_it_was_said(starts: int) -> None
         ([], []),
         (["only", "", "plain"], ["only", "plain"]),
         ([entry("a"), entry("b"), entry("c"), entry("d")], [entry("b"), entry("c"), entry("d")]),
-        ([entry("the model is not there", "ERROR"), *START[-4:]], ["the model is not there"]),
+        ([entry("no model", "ERROR", logger="service"), *START[-4:]], ["no model"]),
         (
             [entry("failed", "CRITICAL", exception={"type": "OSError", "stack": ["a.py:1 in f", "b.py:2 in g"]})],
             ["failed OSError b.py:2 in g"],
