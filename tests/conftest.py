@@ -33,6 +33,7 @@ GROUPS = {
     "the edge": r"edge/",
     "any app": r"e2e/",
     "unmodified apps": r"apps/",
+    "the dashboards": r"dashboards/",
 }
 
 
