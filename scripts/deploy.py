@@ -38,6 +38,8 @@ LONGEST_REQUEST = 600.0
 FORGET = 2 + 1 + 1
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# In an image of the application's own, its Python by the overlay's name for it (docker/overlay).
+PYTHON = 'PATH=/opt/sightglass:$PATH; exec python -c "$0"'
 ASK_METRICS = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{METRICS_PORT}/metrics').read().decode())"
 
 
@@ -237,7 +239,7 @@ def stop(containers: Sequence[str]) -> None:
 
 def in_progress(container: str) -> int:
     """Return how many requests a replica is answering; 0 where it does not say."""
-    told = run("docker", "exec", container, "python3", "-c", ASK_METRICS).stdout
+    told = run("docker", "exec", container, "sh", "-c", PYTHON, ASK_METRICS).stdout
     return int(sum(float(n) for n in re.findall(r"^http_requests_in_progress\{.*\} (\S+)$", told, re.MULTILINE)))
 
 
