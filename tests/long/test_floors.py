@@ -21,7 +21,8 @@ PACKAGES = {
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("packages", PACKAGES)
 def test_it_serves(tmp_path: Path, python: str, packages: str) -> None:
-    found = shutil.which(f"python{python}") or next(map(str, PYENV.glob(f"versions/{python}.*/bin/python3")), None)
+    # First: pyenv's own programs of these names answer only for what it has chosen.
+    found = next(map(str, PYENV.glob(f"versions/{python}.*/bin/python3")), None) or shutil.which(f"python{python}")
     if found is None:
         pytest.skip(f"no Python {python} on this machine")
     serves(tmp_path, environment(tmp_path / "venv", found, *PACKAGES[packages]))
