@@ -8,7 +8,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from api.privacy import predict, process
-from api.privacy.dependencies import authorized, described_as_authorized
+from api.privacy.dependencies import described_as_authorized
 from api.privacy.findings import Model, load_model
 from api.privacy.inference import Inference
 from api.privacy.jobs import routes as jobs
@@ -47,13 +47,15 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
     app.state.jobs = JobStore(settings.runs_dir)
     app.state.queue = Queue(settings)
     app.state.keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
+    if app.state.keys:
+        health.add_check("keys", app.state.keys.check)
     install_problem_handlers(app)
     app.add_middleware(
         RequestSizeLimit,
         default=settings.max_request_size_bytes,
         paths={predict.PATH: predict.body_limit(settings)},
     )
-    dependencies = [authorized, described_as_authorized] if settings.api_keys_file else [authorized]
+    dependencies = [described_as_authorized] if app.state.keys else []
     for router in (predict.router, process.router, jobs.router):
         app.include_router(router, dependencies=dependencies)
     return app

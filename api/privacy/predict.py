@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from api.privacy.dependencies import InferenceOf, SettingsOf
+from api.privacy.dependencies import AuthorizedRoute, InferenceOf, SettingsOf
 from api.privacy.findings import redact
 from api.privacy.inference import RETRY_AFTER
 from api.privacy.metrics import INFERENCE_DURATION, MODEL_ERRORS, PII_DETECTED
@@ -85,7 +85,7 @@ def body_limit(settings: Settings) -> int:
     return min(12 * settings.max_text_length + 4096, settings.max_request_size_bytes)
 
 
-router = APIRouter(tags=["privacy"])
+router = APIRouter(tags=["privacy"], route_class=AuthorizedRoute)
 
 
 @router.post(

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from api.privacy.coding import Decompressor
-from api.privacy.dependencies import InferenceOf, SettingsOf
+from api.privacy.dependencies import AuthorizedRoute, InferenceOf, SettingsOf
 from api.privacy.documents import CLIENT_CLOSED_REQUEST, DocumentOf, content, output_charset, receive
 from api.privacy.formats.redaction import make_redactor, redact_file
 from api.privacy.inference import Work
@@ -28,7 +28,7 @@ PART = 256 * 1024
 """Bytes of a result sent at once."""
 
 logger = logging.getLogger(__name__)
-router = APIRouter(tags=["privacy"])
+router = APIRouter(tags=["privacy"], route_class=AuthorizedRoute)
 
 
 @router.post(

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 
-from api.privacy.dependencies import OwnerOf, QueueOf, StoreOf
+from api.privacy.dependencies import AuthorizedRoute, OwnerOf, QueueOf, StoreOf
 from api.privacy.documents import CLIENT_CLOSED_REQUEST, EXAMPLES, SearchOf, content, output_charset
 from api.privacy.jobs.intake import MAX_DOCUMENTS, MULTIPART, Received, is_multipart, take_in
 from api.privacy.jobs.queue import Queue
@@ -38,7 +38,7 @@ FORM: dict[str, Any] = {
 }
 
 logger = logging.getLogger(__name__)
-router = APIRouter(prefix=PATH, tags=["jobs"])
+router = APIRouter(prefix=PATH, tags=["jobs"], route_class=AuthorizedRoute)
 
 
 class Job(BaseModel):
