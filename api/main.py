@@ -47,8 +47,7 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
     app.state.jobs = JobStore(settings.runs_dir)
     app.state.queue = Queue(settings)
     app.state.keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
-    if app.state.keys:
-        health.add_check("keys", app.state.keys.check)
+    health.add_check("keys", app.state.keys.check if app.state.keys else lambda: None)
     install_problem_handlers(app)
     app.add_middleware(
         RequestSizeLimit,

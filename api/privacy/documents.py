@@ -7,7 +7,7 @@ from typing import IO, Annotated, Any, NamedTuple
 from fastapi import Depends, Query, Request
 
 from api.privacy.coding import CODINGS
-from api.privacy.dependencies import InferenceOf
+from api.privacy.dependencies import ClientOf, InferenceOf
 from api.privacy.formats.charset import CHARSETS, find_charset, is_known
 from api.privacy.formats.media import (
     CSV,
@@ -83,6 +83,7 @@ def output_charset(media_type: str, charset: str | None) -> str:
 
 async def _search(
     inference: InferenceOf,
+    client: ClientOf,
     language: Annotated[str, Query(max_length=16, description="A language the model has (ISO 639-1).")] = "en",
     min_confidence: Annotated[float, Query(ge=0, le=1, description="Leave findings below it alone.")] = 0.35,
     delimiter: Annotated[
@@ -96,7 +97,7 @@ async def _search(
     ] = None,
 ) -> Search:
     """Read the query; 422 for what is not supported."""
-    languages = (await inference.model()).languages
+    languages = (await inference.model(client)).languages
     if language not in languages:
         raise invalid("/language", f"Input should be one of: {', '.join(languages)}")
     return Search(language, min_confidence, delimiter)

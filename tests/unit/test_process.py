@@ -256,13 +256,13 @@ async def test_a_client_that_leaves_stops_the_work(tmp_path: Path, caplog: pytes
         await asyncio.to_thread(eventually, lambda: app.state.inference.check() is None)
         messages = [{"type": "http.request", "body": b"a " * 30_000, "more_body": True}, {"type": "http.disconnect"}]
         await asyncio.wait_for(app(SCOPE.copy(), leave_while_sending, send), 30)
-        assert (seen, app.state.inference.documents.free) == (0, 1)
+        assert (seen, app.state.inference.documents.taken_by_all) == (0, 0)
         messages = [{"type": "http.request", "body": b"a " * 300_000}]
         await asyncio.wait_for(app(SCOPE.copy(), leave_while_waiting, send), 30)
         assert 0 < seen < 600_000 / 2048
-        assert app.state.inference.documents.free == 1
+        assert app.state.inference.documents.taken_by_all == 0
         assert metric("model_predictions_total") == done
-        with app.state.inference.work(app.state.inference.texts) as work:
+        with app.state.inference.work(app.state.inference.texts, "") as work:
             await work.step(lambda: None)  # its turn comes after the window that was under way
     assert statuses == [499, 499]
     assert metric("model_errors_total") == errors
