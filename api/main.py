@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from api.privacy import predict, process
 from api.privacy.dependencies import described_as_authorized
@@ -19,6 +20,9 @@ from api.privacy.size_limit import RequestSizeLimit
 from api.problem import install_problem_handlers
 from api.settings import Settings, load_settings
 from sightglass import health
+
+EXPOSED = ("Content-Disposition", "Location", "Retry-After", "X-Request-ID")
+"""Headers of an answer that a page of another origin may read, beside those that it always may (Fetch, 2.2)."""
 
 
 def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_model) -> FastAPI:
@@ -55,6 +59,15 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
         paths={predict.PATH: predict.body_limit(settings)},
     )
     dependencies = [described_as_authorized] if app.state.keys else []
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_credentials=settings.cors_origins != ("*",),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
     for router in (predict.router, process.router, jobs.router):
         app.include_router(router, dependencies=dependencies)
     return app

@@ -63,6 +63,18 @@ def content(side: int) -> dict[str, Any]:
     return {kind: {"schema": {"type": "string"}, "example": example[side]} for kind, example in EXAMPLES.items()}
 
 
+SUFFIXES = {TEXT: "txt", CSV: "csv", TSV: "tsv", XML: "xml", TEXT_XML: "xml", NDJSON: "ndjson"}
+
+
+def as_download(media_type: str, name: str) -> dict[str, str]:
+    """Give the headers with which a browser saves a document, and never shows or runs what a client put into it."""
+    return {
+        "Content-Disposition": f'attachment; filename="{name}.{SUFFIXES[media_type]}"',
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
 async def receive(request: Request, file: IO[bytes]) -> None:
     """Write the body to a file as it arrives, off the event loop.
 

@@ -104,8 +104,8 @@ class Inference:
 class Places:
     """Who may come in; only the event loop counts.
 
-    A client alone may have all places. While all are taken, by whomever, as many again are there for those who hold less
-    than an even part of them, and for who holds none.
+    A client alone may have all places. While all are taken, by whomever, as many again are there for those who hold
+    less than an even part of them, and for who holds none.
     """
 
     def __init__(self, places: int) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from tempfile import SpooledTemporaryFile
@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.privacy.coding import Decompressor
 from api.privacy.dependencies import AuthorizedRoute, ClientOf, InferenceOf, SettingsOf
-from api.privacy.documents import CLIENT_CLOSED_REQUEST, DocumentOf, content, output_charset, receive
+from api.privacy.documents import CLIENT_CLOSED_REQUEST, DocumentOf, as_download, content, output_charset, receive
 from api.privacy.formats.redaction import make_redactor, redact_file
 from api.privacy.inference import Work
 from api.privacy.metrics import PII_DETECTED
@@ -80,7 +80,8 @@ async def process(
     for entity_type, count in redactor.found.items():
         PII_DETECTED.labels(entity_type).inc(count)
     charset = output_charset(document.media_type, document.charset)
-    return _ResultResponse(result, f"{document.media_type}; charset={charset}")
+    headers = {"Content-Type": f"{document.media_type}; charset={charset}"}
+    return _ResultResponse(result, headers | as_download(document.media_type, "document"))
 
 
 class _ResultResponse(Response):
@@ -90,10 +91,10 @@ class _ResultResponse(Response):
     look like one that left in the middle.
     """
 
-    def __init__(self, file: SpooledTemporaryFile[bytes], content_type: str) -> None:
+    def __init__(self, file: SpooledTemporaryFile[bytes], headers: Mapping[str, str]) -> None:
         self._file = file
         self._left = file.tell()
-        super().__init__(headers={"Content-Type": content_type, "Content-Length": str(self._left)})
+        super().__init__(headers={**headers, "Content-Length": str(self._left)})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send it."""

@@ -88,6 +88,28 @@ def test_content_codings_are_undone(stub: TestClient, coding: str) -> None:
     assert answer.text == "[WORD] " * 1000
 
 
+@pytest.mark.parametrize(
+    ("media_type", "name"),
+    [
+        ("application/xml", "document.xml"),
+        ("text/xml", "document.xml"),
+        ("application/xhtml+xml", "document.xml"),
+        ("image/svg+xml", "document.xml"),
+        ("text/plain", "document.txt"),
+        ("text/csv", "document.csv"),
+        ("text/tab-separated-values", "document.tsv"),
+        ("application/x-ndjson", "document.ndjson"),
+    ],
+)
+def test_a_browser_saves_an_answer_and_runs_nothing_of_it(stub: TestClient, media_type: str, name: str) -> None:
+    body = "<a/>" if "xml" in media_type else "1\n"
+    answer = stub.post(PATH, content=body, headers={"Content-Type": media_type})
+    assert answer.status_code == 200
+    assert answer.headers.get_list("content-disposition") == [f'attachment; filename="{name}"']
+    assert answer.headers.get_list("content-security-policy") == ["default-src 'none'; sandbox"]
+    assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
+
+
 def test_charsets_come_back_as_they_came(stub: TestClient) -> None:
     for charset in ("iso-8859-1", "utf-16", "utf-32", "windows-1252"):
         headers = {"Content-Type": f"text/csv; charset={charset}"}

