@@ -1,5 +1,7 @@
 """The shipped service: finds and removes personal data."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,6 +15,7 @@ from api.privacy.dependencies import described_as_authorized
 from api.privacy.findings import Model, load_model
 from api.privacy.inference import Inference
 from api.privacy.jobs import routes as jobs
+from api.privacy.jobs.ids import Ids
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.store import JobStore
 from api.privacy.keys import ApiKeys
@@ -24,6 +27,8 @@ from sightglass import health
 EXPOSED = ("Content-Disposition", "Location", "Retry-After", "X-Request-ID")
 """Headers of an answer that a page of another origin may read, beside those that it always may (Fetch, 2.2)."""
 
+logger = logging.getLogger(__name__)
+
 
 def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_model) -> FastAPI:
     """Build the app; the model loads in the background once it is started."""
@@ -31,6 +36,10 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         inference.start()
+        try:
+            await asyncio.to_thread(app.state.jobs.take_over)
+        except OSError as error:  # a job process tries again
+            logger.error("the jobs of an older version stay where they are: %s", error.strerror)
         yield
         inference.stop()
 
@@ -48,7 +57,8 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
     )
     app.state.settings = settings
     app.state.inference = inference
-    app.state.jobs = JobStore(settings.runs_dir)
+    app.state.jobs = JobStore(settings.runs_dir, settings.job_retention_bytes)
+    app.state.ids = Ids(settings.runs_dir)
     app.state.queue = Queue(settings)
     app.state.keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
     health.add_check("keys", app.state.keys.check if app.state.keys else lambda: None)

@@ -40,8 +40,9 @@ class Settings(LibrarySettings):
         None, "redis://..., rediss://... or unix://...; unset, SQLite in RUNS_DIR", r"(redis|rediss|unix)://.+"
     )
     job_attempts: int = whole(3, 1, 1000, _MANY)
+    job_cpu_seconds: int = whole(21600, 1, 10_000_000, "whole seconds from 1 to 10000000")
     job_retention_hours: int = whole(168, 1, 87600, "whole hours from 1 to 87600")
-    job_retention_bytes: int = whole(10 * 1024**3, 0, None, "whole bytes")
+    job_retention_bytes: int = whole(10 * 1024**3, 1024 * 1024, None, "whole bytes from 1048576 (1 MiB)")
     cors_origins: tuple[str, ...] | None = variable(
         None, _origins, "* or origins, SCHEME://HOST[:PORT] in lower case, separated by spaces"
     )

@@ -12,6 +12,7 @@ from fastapi.security import HTTPBearer
 
 from api.privacy.clients import client_at
 from api.privacy.inference import Inference
+from api.privacy.jobs.ids import Ids
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.store import JobStore
 from api.privacy.keys import ApiKeys
@@ -31,6 +32,11 @@ async def _inference(request: Request) -> Inference:
 async def _store(request: Request) -> JobStore:
     store: JobStore = request.app.state.jobs
     return store
+
+
+async def _ids(request: Request) -> Ids:
+    ids: Ids = request.app.state.ids
+    return ids
 
 
 async def _queue(request: Request) -> Queue:
@@ -66,6 +72,7 @@ class AuthorizedRoute(APIRoute):
 SettingsOf = Annotated[Settings, Depends(_settings)]
 InferenceOf = Annotated[Inference, Depends(_inference)]
 StoreOf = Annotated[JobStore, Depends(_store)]
+IdsOf = Annotated[Ids, Depends(_ids)]
 QueueOf = Annotated[Queue, Depends(_queue)]
 OwnerOf = Annotated[str | None, Depends(_owner)]
 ClientOf = Annotated[str, Depends(_client)]

@@ -19,7 +19,7 @@ REMEMBERED = 64
 T = TypeVar("T")
 
 
-def take(steps: Iterator[T], use: Callable[[T], None]) -> bool:
+def take(steps: Iterator[T], use: Callable[[T], object]) -> bool:
     """Use what one turn's steps give; tell whether there is more."""
     end = time.monotonic() + SLICE
     for given in steps:

@@ -80,6 +80,6 @@ def test_origins_are_taken(value: str) -> None:
     "value", ["ui.example.org", f"{UI}/", "https://UI.example.org", f"{UI} *", f"{UI},{OTHER}", "https://"]
 )
 def test_what_is_no_origin_is_refused_in_one_line(value: str) -> None:
-    with pytest.raises(SettingsError, match="^CORS_ORIGINS=.*expected") as refused:
+    with pytest.raises(SettingsError, match=r"^CORS_ORIGINS=.*expected") as refused:
         read_settings(Settings, {"SIGHTGLASS_CORS_ORIGINS": value})
     assert "\n" not in str(refused.value)
