@@ -299,7 +299,8 @@ class Database:
         directory = os.open(self._file.parent, os.O_RDONLY)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)
-            os.close(os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600))
+            if not self._file.exists():  # else closing it would drop the locks of this process's connections (POSIX)
+                os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             connection = self._connect()
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
