@@ -64,11 +64,6 @@ class Turns:
             for future, _ in steps:
                 future.cancel()
 
-    def reached(self, client: str) -> float:
-        """Tell how far a client's time has run: who has had less is before who has had more."""
-        with self._lock:
-            return self._start(client)
-
     def busy(self) -> float:
         """Give the seconds for which the present step has run, 0 when there is none."""
         begun = self._begun

@@ -82,6 +82,8 @@ class Runner:
         self._most = max(1, at_once - 1)
         self._choosing = Lock()
         self._running: Counter[str] = Counter()
+        self._begun: dict[str, int] = {}
+        self._jobs = 0
 
     def run_all(self) -> None:
         """Work on one job after the other, in the calling thread, until none is left that it may begin."""
@@ -106,13 +108,17 @@ class Runner:
                         del self._running[client]
 
     def _choose(self, held: ExitStack) -> Claim | None:
-        """Hold the oldest job of whoever has the fewest running here and, among those, had the model for the least."""
+        """Hold the oldest job of whoever has the fewest running here and, among those, was chosen the longest ago."""
         moment = now()
-        clients = [client for client in self._store.clients() if self._running[client] < self._most]
-        for client in sorted(clients, key=lambda name: (self._running[name], self.turns.reached(name))):
+        clients = self._store.clients()
+        self._begun = {client: self._begun[client] for client in clients if client in self._begun}
+        free = [client for client in clients if self._running[client] < self._most]
+        for client in sorted(free, key=lambda name: (self._running[name], self._begun.get(name, 0))):
             for job_id in self._store.due(client, moment):
                 claim = held.enter_context(self._store.claim(job_id))
                 if claim and claim.record.status not in FINAL:
+                    self._jobs += 1
+                    self._begun[client] = self._jobs
                     return claim
         return None
 

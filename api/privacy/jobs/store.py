@@ -27,7 +27,7 @@ DRAFT_AGE = timedelta(hours=6)
 """How long nothing was written to what a killed upload has left."""
 DOCUMENT, RESULT, LOCK, CANCEL = "document", "result", "lock", "cancel"
 DOCUMENTS = "documents"
-HOLD_STEP = 8 * 1024 * 1024
+HOLD_STEP = 1024 * 1024
 """Bytes of room held at once for a body that does not say how long it is."""
 DOCUMENT_ROOM = 8192
 """Bytes of disk, about, that a document takes beside its own."""
@@ -78,6 +78,7 @@ class Upload:
 
     def expect(self, size: int) -> None:
         """Hold room for a body of so many bytes. Raises what `JobStore.make_room` does."""
+        size += DOCUMENT_ROOM
         self._store.make_room(self, size)
         self.held = size
 

@@ -116,13 +116,13 @@ class Supervisor:
                 break
             if not select.select([beats], [], [], BEAT)[0]:
                 missed += 1
+                if missed == self._patience:
+                    logger.error("the job process gives no sign of life: it is replaced")
+                    os.kill(self._child, signal.SIGKILL)  # stopped or hung, it takes no other
             elif os.read(beats, 4096):
                 missed = 0
             else:  # nobody is left to beat: it is just ending
                 time.sleep(BEAT / 10)
-            if missed == self._patience:
-                logger.error("the job process gives no sign of life: it is replaced")
-                os.kill(self._child, signal.SIGKILL)  # stopped or hung, it takes no other
         self._child = None
         if not self._stopping:
             logger.error("the job process ended: %s", _how(status))
