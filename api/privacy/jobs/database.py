@@ -24,31 +24,32 @@ BUSY_SECONDS = 30.0
 CACHE = 512
 """KiB of pages that a thread's connection keeps."""
 
-OPEN = "record IS NOT NULL AND finished IS NULL"
-SCHEMA = f"""
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     directory TEXT PRIMARY KEY,
     client TEXT NOT NULL,
     bytes INTEGER NOT NULL,
     touched REAL NOT NULL,
     record TEXT,
-    id TEXT AS (json_extract(record, '$.id')),
-    owner TEXT AS (json_extract(record, '$.owner')),
-    batch TEXT AS (json_extract(record, '$.batch')),
-    status TEXT AS (json_extract(record, '$.status')),
-    created TEXT AS (json_extract(record, '$.created')),
-    finished TEXT AS (json_extract(record, '$.finished')),
-    not_before TEXT AS (json_extract(record, '$.not_before')),
-    original INTEGER AS (json_extract(record, '$.original'))
+    id TEXT AS (json_extract(record, '$.id')) STORED,
+    owner TEXT AS (json_extract(record, '$.owner')) STORED,
+    batch TEXT AS (json_extract(record, '$.batch')) STORED,
+    status TEXT AS (json_extract(record, '$.status')) STORED,
+    created TEXT AS (json_extract(record, '$.created')) STORED,
+    finished TEXT AS (json_extract(record, '$.finished')) STORED,
+    not_before TEXT AS (json_extract(record, '$.not_before')) STORED,
+    original INTEGER AS (json_extract(record, '$.original')) STORED,
+    to_do TEXT AS (CASE WHEN finished IS NULL THEN status END) STORED,
+    to_clear INTEGER AS (CASE WHEN finished IS NOT NULL THEN original END) STORED
 );
 CREATE UNIQUE INDEX IF NOT EXISTS by_id ON jobs (id);
 CREATE INDEX IF NOT EXISTS by_owner ON jobs (owner, created, id) WHERE record IS NOT NULL;
 CREATE INDEX IF NOT EXISTS by_batch ON jobs (batch, created, id) WHERE batch IS NOT NULL;
-CREATE INDEX IF NOT EXISTS open_by_client ON jobs (client, created, not_before, id) WHERE {OPEN};
-CREATE INDEX IF NOT EXISTS open_by_status ON jobs (status, created, not_before, id) WHERE {OPEN};
+CREATE INDEX IF NOT EXISTS to_do_by_client ON jobs (client, created, not_before, id) WHERE to_do IS NOT NULL;
+CREATE INDEX IF NOT EXISTS to_do_by_status ON jobs (to_do, created, not_before, id) WHERE to_do IS NOT NULL;
 CREATE INDEX IF NOT EXISTS finished ON jobs (finished, id) WHERE finished IS NOT NULL;
 CREATE INDEX IF NOT EXISTS finished_by_client ON jobs (client, finished, bytes, id) WHERE finished IS NOT NULL;
-CREATE INDEX IF NOT EXISTS with_original ON jobs (id) WHERE finished IS NOT NULL AND original;
+CREATE INDEX IF NOT EXISTS with_original ON jobs (to_clear, id) WHERE to_clear = 1;
 CREATE INDEX IF NOT EXISTS no_job ON jobs (touched, directory) WHERE record IS NULL;
 
 CREATE TABLE IF NOT EXISTS clients (client TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
@@ -62,7 +63,7 @@ CREATE TRIGGER IF NOT EXISTS removed AFTER DELETE ON jobs BEGIN
     UPDATE clients SET bytes = bytes - old.bytes WHERE client = old.client;
     DELETE FROM clients WHERE client = old.client AND bytes <= 0;
 END;
-"""  # noqa: S608 - here and below, all of it our own words
+"""
 
 
 class TakenError(Exception):
@@ -195,28 +196,33 @@ class Database:
     def clients(self) -> list[str]:
         """Give the clients that have jobs to be done: a step through the index for each, however many jobs it has."""
         return self._column(
-            f"""WITH RECURSIVE found(client) AS (
-                SELECT MIN(client) FROM jobs WHERE {OPEN} UNION ALL
-                SELECT (SELECT MIN(client) FROM jobs WHERE {OPEN} AND client > found.client) FROM found
+            """WITH RECURSIVE found(client) AS (
+                SELECT MIN(client) FROM jobs WHERE to_do IS NOT NULL UNION ALL
+                SELECT (SELECT MIN(client) FROM jobs WHERE to_do IS NOT NULL AND client > found.client) FROM found
                 WHERE client IS NOT NULL
-            ) SELECT client FROM found WHERE client IS NOT NULL"""  # noqa: S608
+            ) SELECT client FROM found WHERE client IS NOT NULL"""
         )
 
     def due(self, client: str, moment: datetime, most: int) -> list[str]:
         """Give a client's jobs to be done now, the oldest first; some may be in other hands."""
-        query = f"SELECT id FROM jobs WHERE {OPEN} AND client = ? AND (not_before IS NULL OR not_before <= ?) "  # noqa: S608
-        return self._column(query + "ORDER BY created LIMIT ?", client, sortable(moment), most)
+        query = (
+            "SELECT id FROM jobs WHERE to_do IS NOT NULL AND client = ? AND (not_before IS NULL OR not_before <= ?) "
+            "ORDER BY created LIMIT ?"
+        )
+        return self._column(query, client, sortable(moment), most)
 
     def waiting(self, moment: datetime) -> Waiting:
         """Count the jobs that nobody has begun."""
-        counts = "COUNT(*), COALESCE(SUM(not_before IS NULL OR not_before <= ?), 0), MIN(created)"
-        query = f"SELECT {counts} FROM jobs WHERE {OPEN} AND status = ?"  # noqa: S608
+        query = (
+            "SELECT COUNT(*), COALESCE(SUM(not_before IS NULL OR not_before <= ?), 0), MIN(created) "
+            "FROM jobs WHERE to_do = ?"
+        )
         jobs, due, oldest = self._one(query, sortable(moment), Status.QUEUED.value)
         return Waiting(int(jobs), int(due), datetime.fromisoformat(oldest) if oldest else None)
 
     def with_status(self, status: Status, most: int) -> list[str]:
         """Give the oldest jobs that are to be done and have a status."""
-        query = f"SELECT id FROM jobs WHERE {OPEN} AND status = ? ORDER BY created LIMIT ?"  # noqa: S608
+        query = "SELECT id FROM jobs WHERE to_do = ? ORDER BY created LIMIT ?"
         return self._column(query, status.value, most)
 
     def finished(self, before: datetime, most: int = 100) -> list[str]:
@@ -231,7 +237,7 @@ class Database:
 
     def with_original(self, most: int = 100) -> list[str]:
         """Give finished jobs whose document as sent may still be there."""
-        return self._column("SELECT id FROM jobs WHERE finished IS NOT NULL AND original LIMIT ?", most)
+        return self._column("SELECT id FROM jobs WHERE to_clear = 1 LIMIT ?", most)
 
     def largest(self) -> str | None:
         """Give who takes the most of those with finished jobs, None while all together are within bounds."""
