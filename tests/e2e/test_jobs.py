@@ -78,7 +78,7 @@ def test_jobs_that_wait_show_as_depth_and_age(stack: Stack) -> None:
 
 def test_a_job_process_that_is_stopped_is_replaced_by_itself(stack: Stack) -> None:
     """Not the first process of the container, which looks after the other one and is looked after by nobody."""
-    look = "for p in /proc/[0-9]*; do grep -l '^PPid:.1$' $p/status 2>/dev/null; done"
+    look = "for p in /proc/[0-9]*; do grep -l '^PPid:.1$' $p/status 2>/dev/null; done; true"
     child = stack.compose("exec", "-T", "jobs", "sh", "-c", look).stdout.split()[0].split("/")[2]
     stack.compose("exec", "-T", "jobs", "sh", "-c", f"kill -STOP {child}")
     with stack.client() as client:
