@@ -61,6 +61,7 @@ TAKEN = [
     ("text/csv; header=present", None, "text/csv"),
     ("text/csv;", None, "text/csv"),
     ('text/csv;charset="utf-8"', None, "text/csv"),
+    ("text/csv;charset='utf-8'", None, "text/csv"),
 ]
 REFUSED = [
     ("application/octet-stream", None),

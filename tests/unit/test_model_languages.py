@@ -63,6 +63,17 @@ def test_a_language_finds_its_countries_numbers(language: str, kind: str, text: 
         ("pt", "telemóvel 912 345 678", "PHONE_NUMBER"),
         ("pl", "telefon 601 123 456", "PHONE_NUMBER"),
         ("pl", "allegro.pl", "URL"),
+        ("de", "firma.at", "URL"),
+        ("nl", "firma.be", "URL"),
+        ("de", "Kontonummer 945832201", "US_BANK_NUMBER"),
+        ("de", "Reisepassnummer: 912803456", "US_PASSPORT"),
+        ("de", "Führerschein A1234567", "US_DRIVER_LICENSE"),
+        ("fr", "numéro de passeport 912803456", "US_PASSPORT"),
+        ("fr", "compte bancaire 945832201", "US_BANK_NUMBER"),
+        ("fr", "permis de conduire A1234567", "US_DRIVER_LICENSE"),
+        ("pt", "conta nº 945832201", "US_BANK_NUMBER"),
+        ("pt", "passaporte 912803456", "US_PASSPORT"),
+        ("es", "seguridad social 219099999", "US_SSN"),
     ],
 )
 def test_a_language_has_its_regions_numbers_and_words(language: str, text: str, kind: str) -> None:
