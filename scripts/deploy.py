@@ -40,6 +40,8 @@ LONGEST_REQUEST_SECONDS = 600.0
 FORGET_SECONDS = 2 + 1 + 1
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# In an image of the application's own, its Python by the overlay's name for it (docker/overlay).
+PYTHON = 'PATH=/opt/sightglass:$PATH; exec python -c "$0"'
 ASK_METRICS = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{METRICS_PORT}/metrics').read().decode())"
 
 
@@ -73,7 +75,7 @@ def main() -> int:
         else:
             if not options.no_build:
                 step("building")
-                checked("scripts/build.sh")
+                build()
             replace(running, wanted)
             follow()
     except DeployError as error:
@@ -116,6 +118,18 @@ def check(running: Sequence[str]) -> None:
     tested = run("docker", "compose", "exec", "-T", "nginx", "nginx", "-t", "-q", "-c", "/etc/sightglass/nginx.conf")
     if tested.returncode != 0:
         raise DeployError(f"NGINX refuses its configuration: {tested.stderr.strip()}")
+
+
+def build() -> None:
+    """Make the image to be served.
+
+    Raises:
+        DeployError: it cannot be; with what its build said.
+
+    """
+    result = run(sys.executable, "scripts/build.py")
+    if result.returncode != 0:
+        raise DeployError(result.stderr.strip() or result.stdout.strip())
 
 
 def replace(old: Sequence[str], wanted: int) -> None:
@@ -231,7 +245,7 @@ def stop(containers: Sequence[str]) -> None:
 
 def in_progress(container: str) -> int:
     """Return how many requests a replica is answering; 0 where it does not say."""
-    told = run("docker", "exec", container, "python3", "-c", ASK_METRICS).stdout
+    told = run("docker", "exec", container, "sh", "-c", PYTHON, ASK_METRICS).stdout
     return int(sum(float(n) for n in re.findall(r"^http_requests_in_progress\{.*\} (\S+)$", told, re.MULTILINE)))
 
 

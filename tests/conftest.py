@@ -33,6 +33,7 @@ GROUPS = {
     "deploys": r"edge/test_deploy",
     "the edge": r"edge/",
     "any app": r"e2e/",
+    "unmodified apps": r"apps/",
     "the dashboards": r"dashboards/",
 }
 

@@ -101,6 +101,7 @@ def test_whatever_is_written_compose_and_the_scripts_read_the_same(lines: list[t
 DOCKER = """#!/bin/sh
 case "$*" in
 *"config --format=json"*) exec "$REAL" "$@" ;;
+"image inspect "*) echo '[{"Id": "sha256:0123456789ab", "Config": {"Env": ["PYTHONPATH=/srv/app:/opt/sightglass"]}}]' ;;
 *) for argument; do printf '%s\\n' "$argument" >>"$CALLS"; done; printf -- '--\\n' >>"$CALLS" ;;
 esac
 """
@@ -108,10 +109,13 @@ esac
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize(
-    "context", ["API_CONTEXT=./examples/shop", "export API_CONTEXT='./examples/shop'", "RATE_BURST=1"]
+    "context", ["API_CONTEXT=./examples/shop", "export API_CONTEXT='./examples/shop'", "API_CONTEXT=.", "RATE_BURST=1"]
 )
 def test_the_api_is_built_with_what_env_says(tmp_path: Path, context: str, end: str) -> None:
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "docker" / "overlay", tmp_path / "docker" / "overlay")
+    for name in ("Dockerfile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
     lines = [context, "PYTHON_IMAGE=python:mine", 'CA_BUNDLE=".build/ca-certificates.crt"']
     (tmp_path / ".env").write_bytes("".join(f"{line}{end}" for line in lines).encode())
     (tmp_path / "bin").mkdir()
@@ -120,7 +124,7 @@ def test_the_api_is_built_with_what_env_says(tmp_path: Path, context: str, end: 
     calls, real = tmp_path / "calls", shutil.which("docker")
     assert real is not None
     result = subprocess.run(
-        ["bash", str(tmp_path / "scripts" / "build.sh")],
+        [sys.executable, str(tmp_path / "scripts" / "build.py")],
         env={
             "PATH": f"{tmp_path / 'bin'}:{Path(sys.executable).parent}:/usr/bin:/bin",
             "REAL": real, "CALLS": str(calls), "HOME": str(tmp_path), "GIT_CEILING_DIRECTORIES": str(tmp_path.parent),
@@ -129,8 +133,10 @@ def test_the_api_is_built_with_what_env_says(tmp_path: Path, context: str, end: 
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     *bases, service, _ = calls.read_text().split("--\n")
-    assert service.split() == ["compose", "build", "--quiet", "api"]
-    assert len(bases) == (2 if "API_CONTEXT" in context else 0)
+    assert service.split() == ["compose", "build", "api"]
+    assert len(bases) == (2 if "shop" in context else 0)
+    served = "SERVED_IMAGE=sightglass-local/app:" in (tmp_path / ".env").read_text()
+    assert served == ("shop" in context)
     for base in bases:
         arguments = base.splitlines()
         assert "PYTHON_IMAGE=python:mine" in arguments
