@@ -72,3 +72,13 @@ if [ ! -s $credentials/grafana_admin_password ]; then
 else
     echo "Grafana's admin password: kept"
 fi
+
+operators=/run/operators
+if [ ! -s $operators/password ] || [ ! -s $operators/htpasswd ]; then
+    (umask 077 && openssl rand -hex 24 | tr -d '\n' > $operators/new)
+    printf 'operator:%s\n' "$(openssl passwd -5 -stdin < $operators/new)" > $operators/htpasswd
+    mv $operators/new $operators/password
+    echo "the operators' password: generated"
+else
+    echo "the operators' password: kept"
+fi

@@ -21,11 +21,11 @@ def containers(stack: Stack) -> dict[str, str]:
 def test_up_says_where_things_are(made: Stack) -> None:
     told = (made.directory / "up.out").read_text()
     assert f"https://localhost:{made.settings['HTTPS_PORT']}/" in told
-    assert made.prometheus_url in told
-    assert made.alertmanager_url in told
+    assert made.operators_url("PROMETHEUS_PORT") in told
+    assert made.operators_url("ALERTMANAGER_PORT") in told
     assert "make credentials" in told
     if made.compose("ps", "--quiet", "grafana", check=False).stdout:
-        assert f"http://127.0.0.1:{made.settings['GRAFANA_PORT']}/" in told
+        assert made.operators_url("GRAFANA_PORT") in told
     else:
         assert "NOT RUNNING" in told
 
@@ -51,7 +51,9 @@ def test_the_ordinary_tool_sees_the_same_stack(made: Stack) -> None:
 
 
 def test_credentials_are_shown_when_asked_for(made: Stack) -> None:
-    assert len(made.run("make", "credentials").stdout.removeprefix("Grafana: ").strip()) == 32
+    door, grafana = made.run("make", "credentials").stdout.splitlines()
+    assert door == f"Prometheus, Alertmanager: {made.operator.replace(':', ' ')}"
+    assert len(grafana.removeprefix("Grafana: ")) == 32
 
 
 def test_data_certificate_and_password_outlive_down_and_up(made: Stack) -> None:
