@@ -10,6 +10,13 @@ tls=/run/tls
 names=${SERVER_NAME:-}
 OURS="Sightglass self-signed"
 
+# As docker/nginx/start.sh checks them, which comes later: a comma would begin another name of the certificate.
+set -f
+for name in $names; do
+    printf '%s\n' "$name" | grep -Eqx '[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*' ||
+        refuse "SERVER_NAME=$(printf %.200s "$names" | tr -c ' -~' '?'): not allowed; expected host names in lower case, separated by spaces"
+done
+
 # The certificate there is serves: somebody else's always, one of ours while it has all names and a month to go.
 fits() {
     [ -s $tls/tls.crt ] && [ -s $tls/tls.key ] || return 1

@@ -80,6 +80,16 @@ API = (
         "Prometheus reaches the metrics listener of no API instance: users get 502 or 503.",
     ),
     Alert(
+        "ReplicaMissing",
+        # The number expected is a rule of its own, as docker/prometheus/expect.sh writes it.
+        'count(up{job="api"} == 1) < on () stack:api_replicas:expected',
+        "45s",
+        "ticket",
+        "overview",
+        "Replicas of the API are missing",
+        "Fewer than expected answer Prometheus: {{ $value }}.",
+    ),
+    Alert(
         "ProcessRestarting",
         f"max by (job, instance) (changes(process_start_time_seconds{{{OURS}}}[15m])) > {RESTARTS}",
         "0s",

@@ -25,5 +25,6 @@ groups:
       - record: stack:api_replicas:expected
         expr: vector($number)
 END
+if cmp -s "$file.new" "$file"; then exit 0; fi
 mv "$file.new" "$file"
 [ "$1" = --at-start ] || kill -HUP 1
