@@ -89,3 +89,6 @@ if [ ! -s $operators/password ] || [ ! -s $operators/htpasswd ]; then
 else
     echo "the operators' password: kept"
 fi
+
+# NGINX's user writes there; nobody else has the volume.
+[ ! -d /run/edge ] || chmod 0777 /run/edge

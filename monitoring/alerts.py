@@ -148,7 +148,8 @@ API = (
     ),
     Alert(
         "LogLinesDropped",
-        f"sum by (job, instance) (increase(sightglass_log_lines_dropped_total{{{OURS}}}[5m])) > 0",
+        f"sum by (job, instance) (increase(sightglass_log_lines_dropped_total{{{OURS}}}[5m])) > 0\n"
+        'or sum by (job, instance) (increase(edge_log_lines_dropped_total{job="nginx"}[5m])) > 0\n',
         "0s",
         "ticket",
         "workers",

@@ -8,6 +8,14 @@ here=$(dirname "$0")
 out=/tmp/nginx
 mkdir -p "$out"
 
+# The counters outlive NGINX in the volume there is for them.
+state=/var/lib/edge
+if [ "${1:-}" = --check ] || [ ! -w "$state" ]; then
+    state=/tmp/nginx/unkept
+    mkdir -p "$state"
+fi
+ln -sfn "$state" "$out/state"
+
 refuse() { # name value expected
     printf '%s=%s: not allowed; expected %s\n' "$1" "$(printf %.200s "$2" | tr -c ' -~' '?')" "$3" >&2
     exit 2
@@ -191,6 +199,12 @@ sh "$here/pin.sh" --no-reload
 
 if [ "${1:-}" = --check ]; then exec nginx -t -q -c /etc/sightglass/nginx.conf; fi
 
+# A file of counters that cannot be read would be the end of every start.
+if nginx -t -c /etc/sightglass/nginx.conf 2>&1 | grep -q '\[emerg\].*/state/metrics\.json'; then
+    echo "the kept counters cannot be read; they begin at 0" >&2
+    rm -f "$state/metrics.json"
+fi
+
 fingerprint() { cat /run/tls/tls.crt /run/tls/tls.key 2>/dev/null | cksum; }
 
 watch_certificate() {
@@ -205,4 +219,4 @@ watch_certificate() {
 }
 watch_certificate &
 
-exec nginx -c /etc/sightglass/nginx.conf -g "daemon off; worker_processes $NGINX_WORKERS;"
+exec perl "$here/log.pl" nginx -c /etc/sightglass/nginx.conf -g "daemon off; worker_processes $NGINX_WORKERS;"
