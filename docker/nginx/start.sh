@@ -195,6 +195,10 @@ listens() { # parameters, further ones of QUIC's, which only one server may give
     each 'location %s { include nginx/location/pass.conf; include nginx/location/proxy-cached.conf; }' $CACHED_PATHS
 } >"$out/server.conf"
 
+if grep -q js_access /usr/lib/nginx/modules/ngx_http_js_module.so; then # since njs 1.0
+    echo 'js_access replicas.gate;'
+fi >"$out/gate.conf"
+
 sh "$here/pin.sh" --no-reload
 
 if [ "${1:-}" = --check ]; then exec nginx -t -q -c /etc/sightglass/nginx.conf; fi

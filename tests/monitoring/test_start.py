@@ -1,4 +1,4 @@
-"""How Prometheus starts: on the last good configuration where the one there is broken, and knowing how many replicas."""
+"""How Prometheus starts: on the last good configuration where there is a broken one; how many replicas it expects."""
 
 import os
 import subprocess
@@ -57,8 +57,9 @@ def test_a_broken_configuration_alone_is_no_start(stack: Stack, broken: str) -> 
 
 def test_a_replica_less_than_expected_is_an_alert(stack: Stack) -> None:
     def state() -> str:
-        found = [r for g in Prometheus(stack.prometheus_url).rule_groups() for r in g["rules"]]
-        return next(rule["state"] for rule in found if rule["name"] == "ReplicaMissing")
+        rules = [r for g in Prometheus(stack.prometheus_url).rule_groups() for r in g["rules"]]
+        (found,) = (str(r["state"]) for r in rules if r["name"] == "ReplicaMissing")
+        return found
 
     def expect(number: str) -> None:
         stack.compose("exec", "-T", "prometheus", "sh", "/etc/sightglass/prometheus/expect.sh", number)
