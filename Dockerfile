@@ -65,7 +65,7 @@ WORKDIR /app
 USER 10001:10001
 EXPOSE 8000 9464
 # Readiness over a bare socket: no curl in the image, no HTTP client to import every ten seconds.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
     CMD ["python3", "-IS", "/opt/sightglass/sightglass/server/healthcheck.py"]
 CMD ["python", "-m", "sightglass.server"]
 

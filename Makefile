@@ -50,7 +50,7 @@ images:  ## pull every image, or build its stand-in from OS packages
 bases: images  ## the images an application's own Dockerfile stands on
 	@scripts/bases.sh
 
-draw: $(DRAW)/node_modules/.installed  ## draw a dashboard by Grafana's packages: make draw DASHBOARD=edge PROMETHEUS=http://… OUT=… MINUTES=30
+draw: $(DRAW)/node_modules/.installed  ## draw dashboards as Grafana would: make draw DASHBOARD=edge PROMETHEUS=URL OUT=DIRECTORY MINUTES=30
 	@node $(DRAW)/draw.mjs $(if $(PROMETHEUS),--prometheus $(PROMETHEUS)) $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(OUT),--out $(OUT)) $(if $(DASHBOARD),grafana/dashboards/$(DASHBOARD).json,grafana/dashboards/*.json)
 

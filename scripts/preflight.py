@@ -19,7 +19,7 @@ RENAMED = {"WORKER_REPLICAS": "JOBS_REPLICAS"}
 """Since the last release; the Compose files refuse the old names too (docker/upgrade.yml)."""
 MOVED = {"docker-compose.http3.yml": "docker/nginx/http3.yml"}
 """Compose files that COMPOSE_FILE may still call by their old name, for one release."""
-START_PERIOD, LONGEST_START_PERIOD = 60, 86400
+START_PERIOD, LONGEST_START_PERIOD = 120, 86400
 """Seconds: the default of API_START_PERIOD, and the most."""
 
 

@@ -32,6 +32,8 @@ ABSENT = re.compile(
     r"|invalid reference",
     re.IGNORECASE,
 )
+# How a current client takes a 401: it asks for a name and a password, and waits, whoever is there to answer.
+LOGIN = re.compile(r"^(?:Please l|L)ogin prior to pull")
 CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 LAYER = re.compile(r"^([0-9a-f]{12}): (.*)$")
 SIZE = re.compile(r"^Downloading\b.*?([\d.]+) ?([kMGT]?B)(?:/([\d.]+) ?([kMGT]?B))?")
@@ -143,6 +145,9 @@ def pull_once(image: str, standstill: float, say: Callable[[str], None]) -> Pull
     progress, said = Progress(), time.monotonic()
     try:
         for line in lines(terminal, lambda: progress.moved + standstill):
+            if LOGIN.match(line):
+                process.terminate()
+                return Pull(Outcome.FAILED, "unauthorized: the registry wants a login")
             progress.note(line)
             if progress.layers and progress.moved - said > SAY_EVERY:
                 said = progress.moved

@@ -32,6 +32,7 @@ GROUPS = {
     "deploys": r"edge/test_deploy",
     "the edge": r"edge/",
     "any app": r"e2e/",
+    "the dashboards": r"dashboards/",
 }
 
 

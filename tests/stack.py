@@ -46,7 +46,11 @@ class Stack:
         self.project = f"sightglass-test-{uuid.uuid4().hex[:8]}"
         ports = map(str, free_ports(len(PUBLISHED)))
         # An image of its own too: its build must not replace what another stack runs.
-        self.settings = {"API_IMAGE": self.project, **dict(zip(PUBLISHED, ports, strict=True))} | settings
+        self.settings = {
+            "API_IMAGE": self.project,
+            "API_START_PERIOD": "600",
+            **dict(zip(PUBLISHED, ports, strict=True)),
+        } | settings
         self.profiles = profiles
         shutil.copytree(ROOT, directory, ignore=NOT_COPIED, dirs_exist_ok=True)
         self.env_file = directory / ".env"

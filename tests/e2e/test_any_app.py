@@ -1,6 +1,7 @@
 """An app nobody changed, in its own image or mounted, gets the edge, the metrics, the health checks and the logs."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -52,6 +53,17 @@ def test_an_app_in_its_own_image_with_its_own_requirements(shop: Stack) -> None:
         assert client.get("/ready").json() == {"ready": True}
         assert client.get("/metrics").status_code == 404
     assert counted(shop, route="/prices/{item_id}", status="200", method="GET") == REQUESTS + 1
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_pages_about_its_api_load_nothing_from_elsewhere(shop: Stack, page: str) -> None:
+    with shop.client() as client:
+        text = client.get(page).text
+        urls = re.findall(r'(?:src|href)="([^"]+)"', text)
+        assert len(urls) == (3 if page == "/docs" else 2)
+        for url in urls:
+            assert "//" not in url
+            assert client.get(f"/{url}").status_code == 200
 
 
 def test_the_image_is_lean(shop: Stack) -> None:

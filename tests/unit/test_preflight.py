@@ -80,7 +80,7 @@ def test_an_old_name_is_refused_with_the_new_one() -> None:
 
 
 def test_the_start_period_is_seconds() -> None:
-    assert [start_period({"API_START_PERIOD": value}) for value in ("", "1", "300", "86400")] == [60, 1, 300, 86400]
+    assert [start_period({"API_START_PERIOD": value}) for value in ("", "1", "300", "86400")] == [120, 1, 300, 86400]
     for value in ("0", "86401", "130s", "-5", "1.5", "2m", "soon", "\u0661"):
         (line,) = problems({"API_START_PERIOD": value})
         assert line.endswith(": not allowed; expected whole seconds from 1 to 86400")

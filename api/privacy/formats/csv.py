@@ -25,7 +25,7 @@ LINE_END = re.compile(r"[\r\n]")
 
 
 class CsvParser:
-    """Cells are segments; delimiters and line ends are in between.
+    """Cells that are not empty are segments; delimiters and line ends are in between.
 
     Without `quotes`, which the registered format of tab-separated values does not have, a quote is a character.
     """
@@ -36,7 +36,7 @@ class CsvParser:
         self._quote = '"' if quotes else ""
         self._text = ""
         self._plain: re.Pattern[str] | None = None
-        self._separators = ""
+        self._gap = LINE_END
 
     def feed(self, data: bytes) -> Iterator[Token]:
         """Give the cells of which the end is known."""
@@ -57,15 +57,19 @@ class CsvParser:
                 if len(head) < HEAD and not last:
                     return
                 delimiter = find_delimiter(head, last=last and len(self._text) == marked + len(head))
-            self._separators = f"{delimiter}\r\n"
-            self._plain = re.compile(f"[^{re.escape(self._separators)}]*")
+            separators = re.escape(f"{delimiter}\r\n")
+            self._plain, self._gap = re.compile(f"[^{separators}]+"), re.compile(f"[{separators}]+")
             if marked:
                 yield MARK
                 self._text = self._text[1:]
         text = self._text
-        plain, quote = self._plain, self._quote
+        plain, gaps, quote = self._plain, self._gap, self._quote
         start = 0
         while start < len(text):
+            if gap := gaps.match(text, start):
+                yield gap[0]
+                start = gap.end()
+                continue
             cell = (QUOTED if text[start] == quote else plain).match(text, start)
             if cell is None and last:
                 raise DocumentError("A quote is not closed")
@@ -77,11 +81,9 @@ class CsvParser:
                 yield Segment(cell[1].replace('""', '"'), cell[0], _quote)
             else:
                 yield Segment(cell[0], cell[0], str)
-            if end < len(text):
-                if text[end] not in self._separators:
-                    raise DocumentError("There is text after a closing quote")
-                yield text[end]
-            start = end + 1
+            if end < len(text) and not gaps.match(text, end):
+                raise DocumentError("There is text after a closing quote")
+            start = end
         self._text = text[start:]
         if len(self._text) > MAX_UNIT:
             raise DocumentError(f"A cell has more than {MAX_UNIT} characters")

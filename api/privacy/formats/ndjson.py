@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from api.privacy.formats.document import MARK, MAX_UNIT, Decoder, DocumentError, Segment, Token
 
 # In a line known to be valid JSON these are exactly the strings and the numbers.
-SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*')
+SCALAR = re.compile(r'"(?:[^"\\]++|\\.)*+"|-?\d[\d.eE+-]*+')
+BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]')
+MAX_DEPTH = 500
+"""Arrays and objects in each other."""
 
 
 class NdjsonParser:
@@ -49,6 +52,8 @@ def _tokens(line: str) -> Iterator[Token]:
     if not line.strip():
         yield line
         return
+    if line.count("[") + line.count("{") > MAX_DEPTH and _depth(line) > MAX_DEPTH:
+        raise DocumentError(f"Values are nested more than {MAX_DEPTH} deep")
     try:
         json.loads(line, parse_constant=_refuse)
     except (ValueError, RecursionError):
@@ -60,6 +65,17 @@ def _tokens(line: str) -> Iterator[Token]:
         yield Segment(json.loads(raw) if raw[0] == '"' else raw, raw, json.dumps)
         position = scalar.end()
     yield line[position:]
+
+
+def _depth(line: str) -> int:
+    depth = deepest = 0
+    for bracket in BRACKET.finditer(line):
+        if bracket[0] in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif bracket[0] in "]}":
+            depth -= 1
+    return deepest
 
 
 def _refuse(_: str) -> None:

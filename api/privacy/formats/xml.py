@@ -15,6 +15,7 @@ each is a text by itself. So is what a line of white space parts.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
@@ -23,7 +24,13 @@ from api.privacy.formats.xml_charset import XmlDecoder
 
 MAX_DEPTH = 1000
 MAX_NAMES = 10_000
-"""Different names of elements and attributes: the parser remembers each for the whole document."""
+"""Different names of elements, attributes and instructions: the parser remembers each for the whole document."""
+MAX_NAME = 1000
+"""Characters of one of them."""
+MAX_NAMES_SIZE = 1024 * 1024
+"""Characters of all of them together."""
+MAX_ATTRIBUTES = 1000
+"""Attributes of an element."""
 
 INLINE = frozenset(
     # HTML's (and so XHTML's, EPUB's and RSS's), DocBook's, TEI's, and the runs of Word and spans of OpenDocument
@@ -45,8 +52,9 @@ class XmlParser:
         self._begun: list[str] = []  # and of those that began, from the outer one
         self._running = False  # whether there is a text that could go on
         self._fed = 0
-        self._seen = 0
         self._names: dict[str, str] = {}
+        self._known = 0  # how many of them were looked at
+        self._names_size = 0
         parser = expat.ParserCreate("utf-8", intern=self._names)
         parser.buffer_text = True
         parser.ordered_attributes = True
@@ -62,9 +70,6 @@ class XmlParser:
     def feed(self, data: bytes) -> Iterator[Token]:
         """Give the tokens of which the end is known."""
         yield from self._parse(self._decode(data).encode(), last=False)
-        # Expat keeps a tag or comment until it is whole, and says nothing of its size.
-        if self._fed - self._seen > MAX_UNIT:
-            raise DocumentError(f"A tag has more than {MAX_UNIT} bytes")
 
     def finish(self) -> Iterator[Token]:
         """Give the rest; the document must be complete."""
@@ -76,6 +81,9 @@ class XmlParser:
             self._parser.Parse(data, last)
         except expat.ExpatError:
             raise DocumentError("The document is not well-formed XML") from None
+        # Expat keeps a tag or comment until it is whole, and says nothing of its size.
+        if self._fed - self._parser.CurrentByteIndex > MAX_UNIT:
+            raise DocumentError(f"A tag has more than {MAX_UNIT} bytes")
         tokens, self._tokens = self._tokens, []
         yield from tokens
 
@@ -87,7 +95,6 @@ class XmlParser:
             self._text.clear()
             self._text_size = 0
         self._tokens += tokens
-        self._seen = self._parser.CurrentByteIndex
 
     def _place(self, text: str) -> bool | None:
         """Tell whether a text goes on with the one before it; None when nothing goes on over it."""
@@ -123,8 +130,9 @@ class XmlParser:
     def _start(self, name: str, attributes: list[str]) -> None:
         if len(self._open) > MAX_DEPTH:
             raise DocumentError(f"Elements are nested more than {MAX_DEPTH} deep")
-        if len(self._names) > MAX_NAMES:
-            raise DocumentError(f"There are more than {MAX_NAMES} different names")
+        if len(attributes) > 2 * MAX_ATTRIBUTES:
+            raise DocumentError(f"An element has more than {MAX_ATTRIBUTES} attributes")
+        self._check_names()
         self._add(f"<{name}")
         for attribute, value in zip(attributes[::2], attributes[1::2], strict=True):
             quoted = quoteattr(value)
@@ -135,6 +143,20 @@ class XmlParser:
         self._add(">")
         self._open.append(_Element())
         self._begun.append(name)
+
+    def _check_names(self) -> None:
+        count = len(self._names)
+        if count == self._known:
+            return
+        if count > MAX_NAMES:
+            raise DocumentError(f"There are more than {MAX_NAMES} different names")
+        for name in islice(self._names, self._known, None):
+            if len(name) > MAX_NAME:
+                raise DocumentError(f"A name has more than {MAX_NAME} characters")
+            self._names_size += len(name)
+        if self._names_size > MAX_NAMES_SIZE:
+            raise DocumentError(f"The names have more than {MAX_NAMES_SIZE} characters together")
+        self._known = count
 
     def _end(self, name: str) -> None:
         self._add(f"</{name}>")
@@ -147,7 +169,6 @@ class XmlParser:
     def _characters(self, text: str) -> None:
         self._text.append(text)
         self._text_size += len(text)
-        self._seen = self._parser.CurrentByteIndex
         if self._text_size > MAX_UNIT:
             raise DocumentError(f"A text has more than {MAX_UNIT} characters")
 
@@ -155,6 +176,7 @@ class XmlParser:
         self._add("<!--", Segment(text, text, str), "-->")
 
     def _instruction(self, target: str, text: str) -> None:
+        self._check_names()
         self._add(f"<?{target} ", Segment(text, text, str), "?>")
 
 

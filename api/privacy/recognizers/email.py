@@ -41,7 +41,7 @@ class EmailSearch(Recognizer):
         reverse = text[::-1]
         found: tuple[int, int, float] | None = None
         for at in _AT.finditer(text):
-            budget.left()
+            budget.tick()
             start = _start(text, reverse, at.start())
             if start is None:
                 continue

@@ -43,7 +43,7 @@ class IpSearch(Recognizer):
         for match in _V4.finditer(text):
             yield match.start(), match.end(), SCORE
         for match in _V6.finditer(text):
-            budget.left()
+            budget.tick()
             end = _end_of_v6(text, *match.span())
             if end:
                 yield match.start(), end, SCORE

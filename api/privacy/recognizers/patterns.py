@@ -86,22 +86,23 @@ class PatternSearch(Recognizer):
         return window.digits
 
     def search(self, text: str, budget: Budget) -> Iterator[tuple[int, int, float]]:
-        """Do as Presidio does, but for the time-out: it goes on as if nothing were there."""
+        """Do as Presidio does, but for the time-out, at which it goes on as if nothing were there."""
+        best: dict[tuple[int, int], float] = {}
         for pattern, score in self._patterns:
             for match in _matches(pattern, text, budget):
-                found = self._judge(match, score)
-                if found:
-                    yield found
+                span = match.span()
+                best[span] = max(self._judge(match[0], score), best.get(span, 0))
+        for (start, end), score in best.items():
+            if score > EntityRecognizer.MIN_SCORE:
+                yield start, end, score
 
-    def _judge(self, match: "regex.Match[str]", score: float) -> tuple[int, int, float] | None:
-        start, end = match.span()
-        value = match[0]
+    def _judge(self, value: str, score: float) -> float:
         valid = self._inner.validate_result(value) if value else False
         if valid is not None:
             score = EntityRecognizer.MAX_SCORE if valid else EntityRecognizer.MIN_SCORE
-        if score <= EntityRecognizer.MIN_SCORE or self._inner.invalidate_result(value):
-            return None
-        return start, end, score
+        if score > EntityRecognizer.MIN_SCORE and self._inner.invalidate_result(value):
+            return EntityRecognizer.MIN_SCORE
+        return score
 
 
 class LetterSearch(PatternSearch):

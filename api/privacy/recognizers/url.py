@@ -62,7 +62,7 @@ class UrlSearch(Recognizer):
         reverse = text[::-1]
         end, place = 0, text.find("://")
         while place >= 0:
-            budget.left()
+            budget.tick()
             if place >= end:
                 scheme = _SCHEME_REVERSED.match(reverse, len(text) - place)
                 start = len(text) - scheme.end() if scheme else place
@@ -77,7 +77,7 @@ class UrlSearch(Recognizer):
         for dot in _DOT.finditer(text):
             if dot.start() < end:
                 continue
-            budget.left()
+            budget.tick()
             left = _RUN_REVERSED.match(reverse, len(text) - dot.start())
             right = _RUN.match(text, dot.start())
             start, end = len(text) - (left.end() if left else 0), right.end() if right else dot.end()
