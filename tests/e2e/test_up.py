@@ -320,6 +320,25 @@ def test_up_shows_the_line_of_what_did_not_start(made: Stack) -> None:
     }
 
 
+@pytest.mark.parametrize(("file", "broken", "expected"), [
+    ("docker/nginx/http/gzip.conf", "bogus on;", 'unknown directive "bogus"'),
+    ("docker/prometheus/rules/causes.yml", "groups: [", "causes.yml"),
+    ("docker/prometheus.yml", "global: [", "prometheus.yml"),
+    ("docker/operators/pass.conf", "bogus on;", 'unknown directive "bogus"'),
+    ("docker/alertmanager.yml", "route: [", "alertmanager.yml"),
+])  # fmt: skip
+def test_up_over_a_broken_configuration_changes_nothing(made: Stack, file: str, broken: str, expected: str) -> None:
+    before, text = containers(made), (made.directory / file).read_text()
+    (made.directory / file).write_text(broken)
+    try:
+        result = made.run("make", "up", HSTS_SECONDS="1")  # for which NGINX would be another container
+        assert result.returncode != 0
+        assert expected in result.stderr
+        assert containers(made) == before
+    finally:
+        (made.directory / file).write_text(text)
+
+
 def test_a_deploy_builds_what_up_would(made: Stack) -> None:
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "as copied"]):
