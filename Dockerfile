@@ -15,6 +15,10 @@ RUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=pip_conf,target=/etc
     if [ -s /run/secrets/ca_bundle ]; then export PIP_CERT=/run/secrets/ca_bundle; fi; \
     pip install --require-hashes --only-binary=:all: -r requirements/runtime.txt
 
+# For images that bring a Python of their own, with or without a pip (docker/overlay).
+FROM build AS pip
+RUN mkdir /pip && cp -r /opt/venv/lib/python3*/site-packages/pip /pip/
+
 FROM build AS build-service
 COPY requirements/service.txt requirements/
 RUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
@@ -56,7 +60,7 @@ RUN rm -rf /usr/local/lib/python3*/*-packages/pip* /usr/local/lib/python3*/ensur
         /usr/share/python-wheels /usr/lib/python3*/ensurepip \
     && groupadd --gid 10001 app && useradd --uid 10001 --gid app --home-dir /app --no-create-home app \
     # A named volume takes the owner of the directory it is first mounted over.
-    && install -d -o app -g app /app /app/runs /run/tls /run/credentials
+    && install -d -o app -g app /app /app/runs /run/tls /run/credentials /run/operators /run/edge
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/srv/app:/app:/opt/sightglass \
     PYTHONDONTWRITEBYTECODE=1 \

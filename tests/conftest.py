@@ -10,9 +10,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.stack import Stack, running_stack
 
-# No test depends on how fast the machine is.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+# No test depends on how fast the machine is. `make test` and `make test-long` ask for the thorough profile.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=100)
+hypothesis.settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session")
@@ -25,13 +26,14 @@ def stack() -> Iterator[Stack]:
 # Tests that share a stack stay in one process (make test runs several); the groups with the longest work come first.
 GROUPS = {
     "the service": r"e2e/test_(jobs|process|privacy|api_fuzz)",
-    "the stack": r"(monitoring/|e2e/test_(edge|hardening|image|limits|monitoring|predict))",
+    "the stack": r"(monitoring/|e2e/test_(edge|hardening|image|limits|monitoring|operators|predict))",
     "observability": r"e2e/test_observability",
     "make up": r"e2e/test_(up|readme)",
     "gunicorn": r"server/",  # they look at what all servers of this machine leave in /dev/shm
     "deploys": r"edge/test_deploy",
     "the edge": r"edge/",
     "any app": r"e2e/",
+    "unmodified apps": r"apps/",
     "the dashboards": r"dashboards/",
 }
 

@@ -1,7 +1,7 @@
 """E-mail addresses of any domain, and URLs, IP addresses and phone numbers that are ones."""
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.model import blank, found, redacted
@@ -84,7 +84,6 @@ labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,6}[a-z0-9])?", fullmatch=True)
 names = st.from_regex(r"[a-z0-9]([a-z0-9.+_-]{0,6}[a-z0-9])?", fullmatch=True)
 
 
-@settings(deadline=None)
 @given(names, st.lists(labels, max_size=3), st.from_regex(r"[a-z]([a-z0-9-]{0,6}[a-z0-9])?", fullmatch=True))
 @example("a", [], "b")
 def test_any_rfc_5321_mailbox_is_found_whole(name: str, before: list[str], last: str) -> None:
@@ -198,7 +197,6 @@ def test_where_a_url_ends(text: str, expected: str) -> None:
     assert redacted(text) == expected
 
 
-@settings(deadline=None)
 @given(
     st.from_regex(r"(?!www)[a-z]{2,8}", fullmatch=True),
     st.sampled_from(["It", "So", "In", "At", "Is", "No", "To", "Me", "Later", "We", "De", "Then", "Info", "Name"]),
@@ -338,7 +336,6 @@ def test_digits_with_a_word_that_says_so_are_a_phone_number(text: str) -> None:
     assert [kind for kind, _ in found(text)] == ["PHONE_NUMBER"]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["212-555-0123", "+1 212 555 0123", "(212) 555-0123", "020 7946 0958"]), min_size=1),
     st.sampled_from([" ", ", ", "; ", "\n", " / "]),

@@ -2,7 +2,7 @@
 
 import pytest
 import spacy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from api.privacy.model import PresidioModel
@@ -71,7 +71,6 @@ def test_the_nearest_word_names_a_number() -> None:
     ]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 8), st.sampled_from([" ", ": ", " is ", " - ", "\n", " the of a "]))
 def test_context_reaches_five_words(distance: int, joint: str) -> None:
     filler = " ".join(["lorem"] * distance)
