@@ -1,6 +1,8 @@
 // The edge's metrics: `count` adds a finished request to the counters in shared memory, `render` writes them as
 // Prometheus text (exposition format 0.0.4). A counter's key is its kind and label values, joined by "|".
 
+import fs from 'fs';
+
 // Upper bounds in seconds, the API's own (sightglass/metrics).
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -153,7 +155,17 @@ function render(r) {
             [[{}, single(counters.reloads)]]),
         family('edge_metrics_dropped_total', 'counter', 'Requests not counted in full because the counters\' memory was full.',
             [[{}, single(counters.dropped)]]),
+        family('edge_log_lines_dropped_total', 'counter', 'Lines of the access log that were dropped because nobody read them.',
+            [[{}, droppedLines()]]),
     ].join(''));
+}
+
+function droppedLines() {
+    try {
+        return Number(fs.readFileSync('/tmp/nginx/log_lines_dropped')); // log.pl's
+    } catch (_) { // none yet
+        return 0;
+    }
 }
 
 // A failure's series is there, at 0, from its route's first request on: rate() cannot see the first value of a series.
