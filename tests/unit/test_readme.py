@@ -32,7 +32,7 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 
 def test_the_readme_fits_two_screens() -> None:
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 110
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120  # of 60 lines
 
 
 def test_the_example_is_shown_as_it_is() -> None:
