@@ -3,8 +3,9 @@ SHELL := /bin/bash
 COMPOSE := docker compose --profile monitoring
 VENV := .venv/bin
 # Tests that share a stack stay in one process; what is skipped is said, and which tests took longest.
+PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10 \
+	--hypothesis-profile thorough
 export Q  # a query as it stands, whatever it quotes
-PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10
 DRAW := monitoring/draw
 
 .PHONY: help up deploy scale reload down logs ps credentials query dev images bases draw check test test-long fuzz lint format lock
@@ -42,7 +43,8 @@ query:  ## ask Prometheus: make query Q='sum by (route, status) (http_requests_t
 
 dev:  ## the API alone on http://localhost:8000, reloading as you type
 	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/preflight.py && python3 scripts/images.py python \
-		&& docker compose -f docker-compose.dev.yml up --build
+		&& python3 scripts/build.py && project=$$(python3 scripts/environment.py COMPOSE_PROJECT_NAME) \
+		&& docker compose -p "$${project:-sightglass}-dev" -f docker-compose.dev.yml up --no-build
 
 images:  ## pull every image, or build its stand-in from OS packages
 	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/images.py

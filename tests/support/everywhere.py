@@ -48,6 +48,7 @@ def everywhere(language: str) -> PresidioModel:
         if isinstance(recognizer, PatternSearch):
             inner: EntityRecognizer = recognizer._inner
             inner.context = recognizer.context
+            inner.enhance_using_context = recognizer.enhance_using_context  # type: ignore[method-assign]
             recognizers.append(inner)
         else:
             assert isinstance(recognizer, Recognizer)

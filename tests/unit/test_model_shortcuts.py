@@ -17,7 +17,7 @@ texts = st.lists(st.sampled_from(FRAGMENTS), max_size=40).flatmap(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(texts)
 def test_a_made_up_texts_findings_are_those_of_a_search_everywhere(text: str) -> None:
     assert blank("en").find(text, "en", 0) == everywhere("en").find(text, "en", 0)
@@ -36,7 +36,6 @@ def test_a_documents_findings_are_those_of_a_search_everywhere() -> None:
         assert blank("en").find(part, "en", 0) == everywhere("en").find(part, "en", 0)
 
 
-@settings(deadline=None)
 @given(texts)
 def test_a_view_has_every_digit_and_the_words_around_it_at_their_places(text: str) -> None:
     view = around_digits(text)

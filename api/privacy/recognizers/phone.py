@@ -14,7 +14,7 @@ from phonenumbers.phonemetadata import PhoneMetadata
 from presidio_analyzer import RecognizerResult
 from presidio_analyzer.nlp_engine import NlpArtifacts
 
-from api.privacy.recognizers.context import find, raise_score, words
+from api.privacy.recognizers.context import GOODS, find, raise_score, words
 from api.privacy.recognizers.limit import Budget
 from api.privacy.recognizers.patterns import Recognizer
 from api.privacy.recognizers.window import View, Window
@@ -29,13 +29,7 @@ CONTEXT = sorted(
         "chiamare chiami zadzwoń dzwonić bellen телефон тел моб 電話 电话"
     )
 )
-OTHER = sorted(
-    words(
-        "order invoice ticket reference ref case tracking serial item sku article receipt transaction customer account "
-        "part batch contract policy id bestellung bestellnummer rechnung rechnungsnummer auftrag kundennummer vertrag "
-        "commande facture pedido factura fatura ordine fattura zamówienie faktura bestelling factuur"
-    )
-)
+OTHER = sorted(GOODS | words("reference ref case customer account contract policy id kundennummer vertrag"))
 """Words that say a bare number is another kind of number; the nearer one counts."""
 REACH = 4
 """Words before a number that are looked at."""
