@@ -59,9 +59,9 @@ CORS_ORIGINS=${CORS_ORIGINS:-}
 octet='([1-9]?[0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])'
 ipv4="$octet(\\.$octet){3}"
 h='[0-9A-Fa-f]{1,4}'
-# RFC 4291, 2.2: eight groups, or fewer around one `::`, or that before an IPv4 address.
-ipv6="($h:){7}$h|($h:){1,7}:|($h:){1,6}:$h|($h:){1,5}(:$h){2}|($h:){1,4}(:$h){3}|($h:){1,3}(:$h){4}|($h:){1,2}(:$h){5}"
-ipv6="$ipv6|$h:(:$h){6}|:(:$h){1,7}|::|::([Ff]{4}:)?$ipv4"
+# RFC 4291, 2.2: eight groups, or fewer around one `::`, or that before an IPv4 address. NGINX has `::` for two or more.
+ipv6="($h:){7}$h|($h:){1,6}:|($h:){1,5}:$h|($h:){1,4}(:$h){2}|($h:){1,3}(:$h){3}|($h:){1,2}(:$h){4}|$h:(:$h){5}"
+ipv6="$ipv6|:(:$h){1,6}|::|::([Ff]{4}:)?$ipv4"
 ranges="$ipv4(/([0-9]|[12][0-9]|3[0-2]))?|($ipv6)(/([1-9]?[0-9]|1[01][0-9]|12[0-8]))?"
 once() { # name value expected: no word of value stands there twice
     # shellcheck disable=SC2086  # words

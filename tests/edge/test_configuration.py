@@ -13,7 +13,8 @@ from tests.edge.containers import ROOT, Edge, Network, docker
 EVERYTHING_SET = {
     "SERVER_NAME": "localhost api.example.org",
     "TRUSTED_PROXIES": "10.0.0.0/8 fd00::/8 ::ffff:192.0.2.0/120",
-    "RATE_LIMIT_EXEMPT": "192.0.2.1 2001:db8::/32 ::1 ::2:3 1:2:3:4:5:6:7:8 1:2:3:4:5:6:7:: 1::8/128",
+    "RATE_LIMIT_EXEMPT": "192.0.2.1 2001:db8::/32 ::1 ::2:3 1:2:3:4:5:6:7:8 1:2:3:4:5:6:: ::3:4:5:6:7:8 1:2::5:6:7:8 "
+    "1::8/128 ::1.2.3.4",
     "RATE_LIMIT_DRY_RUN": "true",
     "CACHED_PATHS": "/cached /openapi.json",
     "UNDERSCORES_IN_HEADERS": "false",
@@ -76,6 +77,7 @@ def test_nginx_and_the_security_linter_have_nothing_to_say(
         ("RATE_LIMIT_EXEMPT", "10.0.0.0/33"),
         ("RATE_LIMIT_EXEMPT", "::/129"),
         ("RATE_LIMIT_EXEMPT", "1::2::3"),
+        ("RATE_LIMIT_EXEMPT", "1:2:3:4:5:6:7::"),
         ("RATE_LIMIT_EXEMPT", "1:2:3:4:5:6:7"),
         ("RATE_LIMIT_EXEMPT", "1:2:3:4:5:6:7:8:9"),
         ("RATE_LIMIT_EXEMPT", "fffff::"),

@@ -216,7 +216,7 @@ def test_counts_outlive_a_kill_a_restart_and_a_broken_file(start_edge: Callable[
         for _ in range(7):
             assert client.get("/metrics").status_code == 404
     eventually(lambda: edge.counts(REQUESTS, "route", "method", "status") == expected)
-    eventually(lambda: '"requests|other|GET|404":{"value":7.' in kept.read_text(), kept.read_text)
+    eventually(lambda: kept.exists() and '"requests|other|GET|404":{"value":7.' in kept.read_text(), edge.errors)
     docker("kill", edge.container)
     docker("start", edge.container)
     edge.wait()
