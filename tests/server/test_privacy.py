@@ -13,6 +13,7 @@ from tests.server.server import ROOT, Server, prefixed
 from tests.support.waiting import awaited
 
 MARKER = "Marker4711"
+KEY = f"{MARKER}-is-the-key-of-somebody"
 BODIES = {
     "text/plain": [f"{MARKER} fail", f"{MARKER} fail, the disk too", f"{MARKER} Zaphod", f"{MARKER}\udcff"],
     "text/csv": [f"a,{MARKER} fail\n", f'a,"{MARKER}', f'a,"b"{MARKER}\n'],
@@ -29,7 +30,7 @@ BODIES = {
     MARKER: [MARKER],
 }
 HEADERS = {
-    "Authorization": f"Bearer {MARKER}",
+    "Authorization": f"Bearer {KEY}",
     "Cookie": f"session={MARKER}",
     "User-Agent": MARKER,
     "Referer": f"https://example.org/{MARKER}",
@@ -46,8 +47,10 @@ def listed(server: Server) -> list[dict[str, Any]]:
 
 def test_markers_are_nowhere(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
+    (tmp_path / "keys").write_text(f"somebody:{KEY}\n")
     settings: dict[str, Any] = {
         "RUNS_DIR": str(runs),
+        "API_KEYS_FILE": str(tmp_path / "keys"),
         "LOG_LEVEL": "DEBUG",
         "JOB_ATTEMPTS": "1",
         "MAX_TEXT_LENGTH": "100",
@@ -55,6 +58,8 @@ def test_markers_are_nowhere(tmp_path: Path) -> None:
     errors: list[httpx.Response] = []
     numbers = itertools.count()
     with Server(tmp_path, APP="tests.support.failing_app:app", **settings) as server:
+        errors.append(server.client.get("/api/v1/jobs", headers={"Authorization": f"Bearer {MARKER}"}))
+        server.client.headers["Authorization"] = f"Bearer {KEY}"
         for path in ("predict", "process", "jobs", "predict/x", "jobs/x/result"):
             for media_type, bodies in BODIES.items():
                 for body in bodies:
@@ -105,13 +110,13 @@ def test_markers_are_nowhere(tmp_path: Path) -> None:
             "job process": job_log.read_text(),
             "metrics": metrics,
             "jobs": str(done),
-            "records": "".join(path.read_text() for path in runs.rglob("record.json")),
+            "records": "".join(path.read_bytes().decode("latin-1") for path in runs.glob("jobs.db*")),
             "queue": (runs / "queue.db").read_bytes().decode("latin-1"),
             "errors": "".join(f"{error.headers} {error.text}" for error in errors),
         }
     assert len(jobs) == len(done) > 10
     assert {job["status"] for job in done} == {"succeeded", "failed", "dead"}
-    assert {error.status_code for error in errors} >= {404, 415, 422, 500}
+    assert {error.status_code for error in errors} >= {401, 404, 415, 422, 500}
     requests = {error.headers["x-request-id"] for error in errors if error.status_code == 500}
     assert {line["request_id"] for line in failures} == requests  # which request it was is said
     assert "job " in outputs["job process"]
