@@ -35,8 +35,10 @@ class Project:
         (directory / "context" / "Dockerfile").write_text('FROM scratch\nCOPY built /built\nCMD ["/built"]\n')
         (directory / "context" / "built").write_text("here")
         registry.add(f"{self.name}/api", "latest", layer(theirs=b"somebody else's"), Cmd=["/theirs"])
-        self.refs = {name: registry.ref(f"{self.name}/{name}", "1") for name in OFFICIAL}
-        for name in OFFICIAL:
+        # One image for each variable: the operators' door is NGINX's, too.
+        distinct = {variable(name): name for name in OFFICIAL}.values()
+        self.refs = {name: registry.ref(f"{self.name}/{name}", "1") for name in distinct}
+        for name in distinct:
             registry.add(f"{self.name}/{name}", "1", layer(name=f"{self.name} {name}".encode()), Cmd=["/none"])
         lines = [
             f"COMPOSE_PROJECT_NAME={self.name}",
