@@ -24,12 +24,12 @@ STAND_INS = {
 # Debian is behind: pin and stand-in are of one line, but not of one patch release.
 BEHIND = {"prometheus": "3.5.3"}
 # The digest of this tag is not known yet; Renovate adds it (.github/renovate.json).
-WITHOUT_DIGEST = {"nginx"}
+WITHOUT_DIGEST = {"nginx", "operators"}  # of one image
 
 
 def pins() -> dict[str, str]:
     """Return the official image of each service, and of the API's base, as they are pinned."""
-    found = {name: re.search(r":-([^}]+:[^}]+)\}", service["image"]) for name, service in services().items()}
+    found = {name: re.search(r":-([^}$]+:[^}$]+)\}", service["image"]) for name, service in services().items()}
     base = re.search(r"^ARG PYTHON_IMAGE=(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert base is not None
     return {"python": base[1]} | {name: match[1] for name, match in found.items() if match}
