@@ -66,9 +66,9 @@ class RouteTemplates:
 
     def _read(self) -> Templates:
         templates: Templates = {}
-        for known, template in _walk(_routes(self._app), ""):
+        for known, template in _walk(routes_of(self._app), ""):
             self._endpoints[id(known)] = known
-            regex, label = _compile(template)
+            regex, label = compile_template(template)
             candidates = templates.setdefault(id(known), [])
             if all(label != other for _, other in candidates):
                 candidates.append((regex, label))
@@ -78,12 +78,12 @@ class RouteTemplates:
 def templates(app: Any) -> frozenset[str]:
     """Return the templates of the app's routes and mounts; none of routes of a kind that is not known."""
     try:
-        return frozenset(template.removesuffix("/{path:path}") for _, template in _walk(_routes(app), ""))
+        return frozenset(template.removesuffix("/{path:path}") for _, template in _walk(routes_of(app), ""))
     except Exception:
         return frozenset()
 
 
-def _compile(template: str) -> tuple[re.Pattern[str], str]:
+def compile_template(template: str) -> tuple[re.Pattern[str], str]:
     """Return what matches the template's paths, and the template without its convertors."""
     # A mount and what is mounted may give their parameters one name, which no regex can.
     numbers = count()
@@ -98,12 +98,13 @@ def _walk(routes: Iterable[BaseRoute], prefix: str) -> Iterator[tuple[object, st
         if isinstance(original, Mount | Host):
             app = getattr(route, "app", original.app)
             yield app, template + "/{path:path}"
-            yield from _walk(_routes(app), template)
+            yield from _walk(routes_of(app), template)
         elif (endpoint := getattr(route, "endpoint", None)) is not None:
             yield endpoint, template
 
 
-def _routes(app: Any) -> Iterable[BaseRoute]:
+def routes_of(app: Any) -> Iterable[BaseRoute]:
+    """Return the app's own routes, those of what its middleware wraps; none where it keeps none."""
     # Middleware keeps what it wraps in `.app` by convention.
     while app is not None and not hasattr(app, "routes"):
         app = getattr(app, "app", None)

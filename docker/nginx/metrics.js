@@ -1,5 +1,7 @@
 // The edge's metrics: `count` adds a finished request to the counters in shared memory, `render` writes them as
-// Prometheus text (exposition format 0.0.4). A counter's key is its kind and label values, joined by "|".
+// Prometheus text (exposition format 0.0.4). A counter's key is its kind and label values, a line each.
+
+import routes from 'routes.js';
 
 // Upper bounds in seconds, the API's own (sightglass/metrics).
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -14,27 +16,28 @@ const CONNECTION_STATES = ['active', 'reading', 'waiting', 'writing'];
 const EVERYTHING = 1000000; // items() stops at 1024 unless told otherwise
 
 // For js_set: the access log's condition asks for it once per request, when the response is over.
-// Returns "1": every request is logged. The log has $edge_upstream_failure after it.
+// Returns "1": every request is logged. The log has $edge_route and $edge_upstream_failure after it.
 function count(r) {
     const counters = ngx.shared.metrics;
     const v = r.variables;
-    const route = v.edge_route;
+    const route = routes.find(v);
+    v.edge_route = route;
     const status = v.edge_status;
     try {
-        counters.incr(`requests|${route}|${v.edge_method}|${status}`, 1, 0);
+        counters.incr(key('requests', route, v.edge_method, status), 1, 0);
         if (status !== '101') { // how long a WebSocket stays open is not a latency
             const seconds = Number(v.request_time);
-            counters.incr(`bucket|${route}|${bucketOf(seconds)}`, 1, 0);
-            counters.incr(`seconds|${route}`, seconds, 0);
+            counters.incr(key('bucket', route, bucketOf(seconds)), 1, 0);
+            counters.incr(key('seconds', route), seconds, 0);
         }
         const failed = failure(v);
         if (failed) {
             v.edge_upstream_failure = failed;
-            counters.incr(`failure|${failed}`, 1, 0);
+            counters.incr(key('failure', failed), 1, 0);
         }
         const cache = v.upstream_cache_status;
         if (cache) {
-            counters.incr(`cache|${cache}`, 1, 0);
+            counters.incr(key('cache', cache), 1, 0);
         }
         if (isOver(v.limit_req_status) || isOver(v.limit_conn_status)) {
             counters.incr('limited', 1, 0);
@@ -99,6 +102,10 @@ function isCut(v, status) {
         && Number(last(v.upstream_response_length)) < Number(length);
 }
 
+function key(...parts) {
+    return parts.join('\n'); // which no template has: it came in a header
+}
+
 function bucketOf(seconds) {
     let i = 0;
     while (i < BUCKETS.length && seconds > BUCKETS[i]) {
@@ -117,7 +124,7 @@ function watchReloads() {
     const counters = ngx.shared.metrics;
     counters.add('dropped', 0);
     counters.add('limited', 0);
-    UPSTREAM_FAILURES.forEach((reason) => counters.add(`failure|${reason}`, 0));
+    UPSTREAM_FAILURES.forEach((reason) => counters.add(key('failure', reason), 0));
     const current = counters.get('worker');
     // The one before may look once more while it is being replaced.
     if (process.pid !== current && process.pid !== counters.get('predecessor')) {
@@ -132,8 +139,8 @@ function watchReloads() {
 // For js_content.
 function render(r) {
     const counters = {};
-    for (const [key, value] of ngx.shared.metrics.items(EVERYTHING)) {
-        const [kind, ...labels] = key.split('|');
+    for (const [joined, value] of ngx.shared.metrics.items(EVERYTHING)) {
+        const [kind, ...labels] = joined.split('\n');
         (counters[kind] ??= []).push([labels, value]);
     }
     r.headersOut['Content-Type'] = 'text/plain; version=0.0.4; charset=utf-8';
@@ -153,6 +160,8 @@ function render(r) {
             [[{}, single(counters.reloads)]]),
         family('edge_metrics_dropped_total', 'counter', 'Requests not counted in full because the counters\' memory was full.',
             [[{}, single(counters.dropped)]]),
+        family('sightglass_edge_routes', 'gauge', 'Entries in the table of the API\'s routes; 0 until there was one to fetch.',
+            [[{}, routes.size()]]),
     ].join(''));
 }
 
@@ -161,13 +170,13 @@ function requests(pairs) {
     const totals = {};
     for (const [[route, method, status], n] of pairs) {
         for (const failure of FAILURES) {
-            totals[`${route}|${method}|${failure}`] ??= 0;
+            totals[key(route, method, failure)] ??= 0;
         }
-        totals[`${route}|${method}|${status}`] = n;
+        totals[key(route, method, status)] = n;
     }
-    return Object.keys(totals).map((key) => {
-        const [route, method, status] = key.split('|');
-        return [{ route, method, status }, totals[key]];
+    return Object.keys(totals).map((joined) => {
+        const [route, method, status] = joined.split('\n');
+        return [{ route, method, status }, totals[joined]];
     });
 }
 
@@ -199,8 +208,12 @@ function header(name, type, help) {
 }
 
 function sample(name, labels, value) {
-    const pairs = Object.keys(labels).map((label) => `${label}="${labels[label]}"`);
+    const pairs = Object.keys(labels).map((label) => `${label}="${escape(labels[label])}"`);
     return `${name}${pairs.length ? `{${pairs.join(',')}}` : ''} ${value}\n`;
+}
+
+function escape(value) {
+    return String(value).replace(/["\\]/g, '\\$&');
 }
 
 function labelled(pairs, label) {

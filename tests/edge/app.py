@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 app = FastAPI()
@@ -183,3 +183,54 @@ async def hold(name: str) -> None:
 @app.delete("/held/{name}")
 async def let_go(name: str) -> None:
     held.pop(name).set()
+
+
+shop = APIRouter(prefix="/shop")
+
+
+@shop.get("/items/{number:int}")
+async def item(number: int) -> int:
+    return number
+
+
+@shop.post("/items/{name}")
+async def named(name: str) -> str:
+    return name
+
+
+app.include_router(shop, prefix="/v2")
+admin = FastAPI()
+
+
+@admin.get("/users/{user}/größe")
+async def size_of(user: str) -> str:
+    return user
+
+
+@admin.get('/quoted/"{word}"')
+async def quoted(word: str) -> str:
+    return word
+
+
+@admin.websocket("/talk/{room}")
+async def talk(connection: WebSocket, room: str) -> None:
+    await connection.accept()
+    await connection.send_text(room)
+    await connection.close()
+
+
+app.mount("/admin", admin)
+
+
+@app.websocket("/closed/{room}")
+async def closed(connection: WebSocket, room: str) -> None:
+    await connection.close()
+
+
+@app.get("/forging")
+async def forging() -> Response:
+    return PlainTextResponse("forged", headers={"X-Sightglass-Route": "/forged"})
+
+
+if "SIGHTGLASS_RELEASE" in os.environ:
+    app.add_api_route("/released/{number}", item)

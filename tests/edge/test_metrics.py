@@ -15,17 +15,17 @@ DURATION = "edge_http_request_duration_seconds"
 
 # method, path, times → route, status
 MIXTURE = [
-    ("GET", "/echo", 40, "other", 200),
+    ("GET", "/echo", 40, "/echo", 200),
     ("POST", "/api/v1/predict", 60, "/api/v1/predict", 200),
     ("GET", "/api/v1/jobs/17", 20, "/api/v1/jobs/{job_id}", 200),
     ("GET", "/api/v1/jobs/18?secret=1", 20, "/api/v1/jobs/{job_id}", 200),
-    ("GET", "/api/v1//jobs/./19", 10, "/api/v1/jobs/{job_id}", 404),  # the application takes the path as sent
-    ("GET", "/api/v1/jobs/17/result", 10, "/api/v1/jobs/{job_id}/result", 404),
+    ("GET", "/api/v1//jobs/./19", 10, "(unmatched)", 404),  # the application takes the path as sent
+    ("GET", "/api/v1/jobs/17/result", 10, "(unmatched)", 404),
     ("DELETE", "/api/v1/predict", 15, "/api/v1/predict", 405),
-    ("GET", "/metrics", 10, "other", 404),
-    ("GET", "/status/500", 10, "other", 500),
-    ("BREW", "/status/200", 10, "other", 400),
-    ("OPTIONS", "/echo", 5, "other", 200),
+    ("GET", "/metrics", 10, "(unmatched)", 404),
+    ("GET", "/status/500", 10, "/status/{code}", 500),
+    ("BREW", "/nowhere", 10, "(unmatched)", 400),
+    ("OPTIONS", "/echo", 5, "/echo", 200),
 ]
 
 
@@ -112,21 +112,23 @@ def test_latency_falls_into_the_bucket_of_its_duration(start_edge: Callable[...,
     eventually(lambda: edge.counts(f"{DURATION}_count", "route"))
     below = {float(le): count for (le,), count in edge.counts(f"{DURATION}_bucket", "le").items()}
     assert min(below) >= 0.5  # a busy machine may be slower, never faster
-    assert edge.counts(f"{DURATION}_sum", "route")["other",] >= 0.3
+    assert edge.counts(f"{DURATION}_sum", "route")["/slow/{seconds}",] >= 0.3
 
 
 def test_rejected_requests_are_counted(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge(RATE_LIMIT="1", RATE_BURST="2")
+    eventually(lambda: edge.counts("sightglass_edge_routes"))
     with edge.client() as client, ThreadPoolExecutor(10) as pool:
         statuses = Counter(answer.status_code for answer in pool.map(client.get, ["/echo"] * 40))
     assert statuses[429] > 0
-    expected = {("other", "GET", str(status)): count for status, count in statuses.items()}
+    expected = {("/echo", "GET", str(status)): count for status, count in statuses.items()}
     eventually(lambda: edge.counts(REQUESTS, "route", "method", "status") == expected)
     assert edge.counts("rate_limit_exceeded_total") == {(): statuses[429]}
 
 
 def test_a_head_too_large_for_http_2_ends_the_connection_and_counts_as_400(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge()
+    eventually(lambda: edge.counts("sightglass_edge_routes"))
     for path, headers in (
         ("/" + "x" * 20_000, {}),
         ("/echo", {"X-Long": "y" * 20_000}),
@@ -134,17 +136,19 @@ def test_a_head_too_large_for_http_2_ends_the_connection_and_counts_as_400(start
     ):
         with edge.client(http2=True) as client, pytest.raises(httpx.RemoteProtocolError, match="error_code:11,"):
             client.get(path, headers=headers)
-    expected = {("other", "OTHER", "400"): 3}
+    expected = {("(unmatched)", "OTHER", "400"): 1, ("/echo", "OTHER", "400"): 2}
     eventually(lambda: edge.counts(REQUESTS, "route", "method", "status") == expected)
     eventually(lambda: len(edge.log()) == 3)
-    assert {(line["status"], line["message"]) for line in edge.log()} == {(400, "OTHER other 400")}
+    assert {(line["status"], line["message"]) for line in edge.log()} == {
+        (400, "OTHER (unmatched) 400"), (400, "OTHER /echo 400"),
+    }  # fmt: skip
 
 
 def test_everything_is_there_before_the_first_request(start_edge: Callable[..., Edge]) -> None:
     families = {family.name: family for family in text_string_to_metric_families(start_edge().exposition())}
     assert set(families) == {
         "edge_http_requests", "edge_http_request_duration_seconds", "edge_cache_requests", "rate_limit_exceeded",
-        "edge_upstream_failures", "edge_connections", "edge_reloads", "edge_metrics_dropped",
+        "edge_upstream_failures", "edge_connections", "edge_reloads", "edge_metrics_dropped", "sightglass_edge_routes",
     }  # fmt: skip
     assert all(family.documentation for family in families.values())
     zeros = {sample.name: sample.value for sample in families["rate_limit_exceeded"].samples}
@@ -180,8 +184,8 @@ def test_open_connections_are_shown(start_edge: Callable[..., Edge]) -> None:
 
 def test_a_full_zone_is_said_and_stops_nothing(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge(RATE_LIMIT="100000", RATE_BURST="100000")
-    routes = edge.configuration / "nginx" / "http" / "routes.conf"
-    routes.write_text(routes.read_text().replace('default "other"', "default $uri"))  # the mistake that fills it
+    routes = edge.configuration / "nginx" / "routes.js"  # with the mistake that fills it
+    routes.write_text(routes.read_text().replace("function find(v) {", "function find(v) { return v.request_uri;"))
     zone = edge.configuration / "nginx" / "http" / "metrics.conf"
     zone.write_text(zone.read_text().replace("metrics:1m", "small:32k"))
     code = edge.configuration / "nginx" / "metrics.js"
