@@ -25,12 +25,12 @@ function count(r) {
     const status = v.edge_status;
     try {
         counters.incr(key('requests', route, v.edge_method, status), 1, 0);
-        if (status !== '101') { // how long a WebSocket stays open is not a latency
+        const failed = failure(v);
+        if (!isRefusal(v, status, failed) && !isStream(v, status) && !isSlow(v, route) && v.limit_req_status !== 'DELAYED') {
             const seconds = Number(v.request_time);
             counters.incr(key('bucket', route, bucketOf(seconds)), 1, 0);
             counters.incr(key('seconds', route), seconds, 0);
         }
-        const failed = failure(v);
         if (failed) {
             v.edge_upstream_failure = failed;
             counters.incr(key('failure', failed), 1, 0);
@@ -100,6 +100,20 @@ function isCut(v, status) {
     const length = v.upstream_http_content_length;
     return length !== undefined && v.request_completion === 'OK' && v.edge_method !== 'HEAD' && status !== '304'
         && Number(last(v.upstream_response_length)) < Number(length);
+}
+
+// The edge's own 429 and 5xx tell how fast it refuses. An answer of the application's, cut or not, is one.
+function isRefusal(v, status, failed) {
+    return (status === '429' || status.startsWith('5')) && (!v.upstream_status || failed && failed !== 'answer_cut');
+}
+
+// How long a WebSocket or server-sent events stay open is not a latency.
+function isStream(v, status) {
+    return status === '101' || /^text\/event-stream\b/i.test(v.sent_http_content_type);
+}
+
+function isSlow(v, route) { // SLOW_ROUTES
+    return v.slow_routes.split(' ').includes(route);
 }
 
 function key(...parts) {
@@ -196,7 +210,7 @@ function latency(counters) {
         lines.push(sample(`${name}_sum`, { route }, labelled(counters.seconds, route)));
         lines.push(sample(`${name}_count`, { route }, total));
     }
-    return header(name, 'histogram', 'From a request\'s first byte to its answer\'s last, in seconds.') + lines.join('');
+    return header(name, 'histogram', 'From a request\'s first byte to its answer\'s last, in seconds; without refusals, streams and SLOW_ROUTES.') + lines.join('');
 }
 
 function family(name, type, help, samples) {

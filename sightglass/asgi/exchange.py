@@ -48,6 +48,7 @@ class Exchange:
         "_send",
         "context",
         "duration",
+        "first_byte",
         "outcome",
         "recorded",
         "request_size",
@@ -75,6 +76,7 @@ class Exchange:
         self.sent: int | None = None
         self.status = 0
         self.duration: float | None = None
+        self.first_byte: float | None = None
         self.outcome: Outcome = "ok"
         self.recorded = False
         self._receive = receive
@@ -123,6 +125,7 @@ class Exchange:
             client[0] if client else None,
             self.context,
             time(),
+            self.first_byte,
         )
 
     def _with_headers(self, message: Message) -> Message:
@@ -182,6 +185,7 @@ class Request(Exchange):
                 # An exception may follow, at which uvicorn closes: a request sent meanwhile would be lost.
                 message["headers"].append((b"connection", b"close"))
             last = self._length == 0
+            self.first_byte = perf_counter() - self.started
         else:
             last = kind == "http.response.pathsend"
         try:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
-from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, StreamingResponse
 
 app = FastAPI()
 made: Counter[str] = Counter()
@@ -101,6 +101,28 @@ async def events() -> StreamingResponse:
         await asyncio.sleep(3600)
 
     return StreamingResponse(stream(), media_type="text/event-stream")
+
+
+@app.get("/ticks/{seconds}")
+async def ticks(seconds: float) -> StreamingResponse:
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"data: first\n\n"
+        await asyncio.sleep(seconds)
+        yield b"data: last\n\n"
+
+    return StreamingResponse(stream(), media_type="text/event-stream")
+
+
+@app.get("/page/{parts}")
+async def page(parts: int) -> HTMLResponse:
+    """A page of so many parts, each of which marks its place in the body."""
+    scripts = "".join(f'<script async src="/part/{number}.js"></script>' for number in range(parts))
+    return HTMLResponse(f"<!doctype html><title>page</title><body>{scripts}")
+
+
+@app.get("/part/{number}.js")
+async def part(number: int) -> Response:
+    return Response(f"document.body.dataset.part{number} = 'here'", media_type="text/javascript")
 
 
 @app.websocket("/socket")

@@ -115,6 +115,59 @@ def test_latency_falls_into_the_bucket_of_its_duration(start_edge: Callable[...,
     assert edge.counts(f"{DURATION}_sum", "route")["/slow/{seconds}",] >= 0.3
 
 
+def test_server_sent_events_have_no_latency_but_a_first_byte(network: Network, start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge()
+    alone = network.start_api(alias="streaming")
+    try:
+        edge.pin(f"{network.address(alone)}:8000")
+        with edge.client() as client, ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(client.get, ["/ticks/2"] * 20))
+        assert {(answer.status_code, answer.text) for answer in answers} == {(200, "data: first\n\ndata: last\n\n")}
+        eventually(lambda: edge.counts(REQUESTS, "route", "status") == {("/ticks/{seconds}", "200"): 20})
+        assert edge.counts(f"{DURATION}_count", "route") == {}
+        text = httpx.get(f"http://{network.address(alone)}:9464/metrics").text
+        api = {
+            sample.name: sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.labels.get("route") == "/ticks/{seconds}" and sample.name.endswith(("_count", "_sum"))
+        }
+        first, whole = "http_time_to_first_byte_seconds", "http_request_duration_seconds"
+        assert api[f"{first}_count"] == api[f"{whole}_count"] == 20
+        assert api[f"{whole}_sum"] - api[f"{first}_sum"] >= 40
+    finally:
+        network.remove(alone)
+
+
+def test_refusals_have_no_latency_and_the_applications_errors_have(
+    network: Network, api: str, start_edge: Callable[..., Edge]
+) -> None:
+    edge = start_edge(RATE_LIMIT="1", RATE_BURST="3")
+    with edge.client() as client:
+        asked = ["/status/429", "/status/503", "/status/500", "/status/404"] + ["/echo"] * 40
+        statuses = Counter((path, client.get(path).status_code) for path in asked)
+    assert statuses["/echo", 429] > 0
+    passed = statuses.total() - statuses["/echo", 429]
+    eventually(lambda: sum(edge.counts(REQUESTS, "route", "status").values()) == len(asked))
+    eventually(lambda: sum(edge.counts(f"{DURATION}_count", "route").values()) == passed)
+
+    other = start_edge()
+    other.pin(f"{network.address(api)}:9")  # nobody listens there
+    with other.client() as client:
+        assert [client.get("/echo").status_code for _ in range(3)] == [502] * 3
+    eventually(lambda: sum(other.counts(REQUESTS, "route", "status").values()) == 3)
+    assert other.counts(f"{DURATION}_count", "route") == {}
+
+
+def test_slow_routes_have_no_latency(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge(SLOW_ROUTES="/api/v1/jobs/{job_id} /status/{code}")
+    with edge.client() as client:
+        for path in ("/api/v1/jobs/1", "/status/200", "/status/404", "/echo"):
+            client.get(path)
+    eventually(lambda: sum(edge.counts(REQUESTS, "route", "status").values()) == 4)
+    assert edge.counts(f"{DURATION}_count", "route") == {("/echo",): 1}
+
+
 def test_rejected_requests_are_counted(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge(RATE_LIMIT="1", RATE_BURST="2")
     eventually(lambda: edge.counts("sightglass_edge_routes"))
