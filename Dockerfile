@@ -15,6 +15,10 @@ RUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=pip_conf,target=/etc
     if [ -s /run/secrets/ca_bundle ]; then export PIP_CERT=/run/secrets/ca_bundle; fi; \
     pip install --require-hashes --only-binary=:all: -r requirements/runtime.txt
 
+# For images that bring a Python of their own, with or without a pip (docker/overlay).
+FROM build AS pip
+RUN mkdir /pip && cp -r /opt/venv/lib/python3*/site-packages/pip /pip/
+
 FROM build AS build-service
 COPY requirements/service.txt requirements/
 RUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=pip_conf,target=/etc/pip.conf \

@@ -3,7 +3,8 @@ SHELL := /bin/bash
 COMPOSE := docker compose --profile monitoring
 VENV := .venv/bin
 # Tests that share a stack stay in one process; what is skipped is said, and which tests took longest.
-PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10
+PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10 \
+	--hypothesis-profile thorough
 DRAW := monitoring/draw
 
 .PHONY: help up deploy scale reload down logs ps credentials dev images bases draw check test test-long fuzz lint format lock
@@ -37,7 +38,8 @@ credentials:  ## show Grafana's admin password
 
 dev:  ## the API alone on http://localhost:8000, reloading as you type
 	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/preflight.py && python3 scripts/images.py python \
-		&& docker compose -f docker-compose.dev.yml up --build
+		&& python3 scripts/build.py && project=$$(python3 scripts/environment.py COMPOSE_PROJECT_NAME) \
+		&& docker compose -p "$${project:-sightglass}-dev" -f docker-compose.dev.yml up --no-build
 
 images:  ## pull every image, or build its stand-in from OS packages
 	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/images.py
@@ -45,7 +47,7 @@ images:  ## pull every image, or build its stand-in from OS packages
 bases: images  ## the images an application's own Dockerfile stands on
 	@scripts/bases.sh
 
-draw: $(DRAW)/node_modules/.installed  ## draw a dashboard by Grafana's packages: make draw DASHBOARD=edge PROMETHEUS=http://… OUT=… MINUTES=30
+draw: $(DRAW)/node_modules/.installed  ## draw dashboards as Grafana would: make draw DASHBOARD=edge PROMETHEUS=URL OUT=DIRECTORY MINUTES=30
 	@node $(DRAW)/draw.mjs $(if $(PROMETHEUS),--prometheus $(PROMETHEUS)) $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(OUT),--out $(OUT)) $(if $(DASHBOARD),grafana/dashboards/$(DASHBOARD).json,grafana/dashboards/*.json)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from monitoring import rules
 from monitoring.dashboards import BUILDERS
+from monitoring.schema import written
 from monitoring.slo import Objectives
 from monitoring.slo_page import slo_page
 
@@ -23,8 +23,7 @@ def files(root: Path, objectives: Objectives) -> dict[Path, str]:
         prometheus / "causes.yml": HEADER + _yaml(rules.cause_rules()),
         root / "docs/slo.md": slo_page(objectives),
         **{
-            root / f"grafana/dashboards/{name}.json": json.dumps(build(objectives).build(), cls=JSONEncoder, indent=2)
-            + "\n"
+            root / f"grafana/dashboards/{name}.json": json.dumps(written(build(objectives)), indent=2) + "\n"
             for name, build in BUILDERS.items()
         },
     }

@@ -79,6 +79,7 @@ class Prometheus:
 def interpolate(expr: str, window: Window, variables: dict[str, str]) -> str:
     """Return ``expr`` as Grafana sends it; ``variables`` are those of the dashboard, as regular expressions."""
     values = variables | {
+        "__interval": f"{window.step}s",
         # Grafana: at least four scrapes, so that a rate survives a missed one.
         "__rate_interval": f"{max(window.step + SCRAPE_INTERVAL, 4 * SCRAPE_INTERVAL)}s",
         "__range": f"{int(window.end - window.start)}s",

@@ -23,9 +23,27 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 Panel = heatmap.Panel | stat.Panel | statetimeline.Panel | table.Panel | timeseries.Panel
 SOURCE = common_models.DataSourceRef(type_val="prometheus", uid="${datasource}")
-GOOD, WARN, BAD = "green", "orange", "red"
+GOOD, WARN, BAD, CALM, NEUTRAL = "green", "orange", "red", "blue", "text"
 Steps = Sequence[tuple[float | None, str]]
 """Colours from a value on; the first step's value is None: from the lowest value on."""
+STATUS_COLOURS = {"/^2/": GOOD, "/^3/": CALM, "/^4/": "yellow", "429": WARN, "/^5/": BAD}
+"""Of series named by status or class, the same on every panel: the last that matches, several are shades of it."""
+SOFT_MAX = {"percentunit": 0.01, "s": 0.01, "bytes": 1024}
+"""To where an axis reaches at least, by unit, else 1. By itself it reaches to 100 over flat zeros, and to 10,000 %."""
+LOWEST = -1e12
+"""Below every value: a colour from here on is one of values, not of there being none."""
+
+WITHOUT_PORT = models.DataTransformerConfig(id_val="renameByRegex", options={"regex": r"/:\d+/", "renamePattern": ""})
+"""A replica's name is its address; the port is the same for all."""
+BY_ROUTE = "/d/sightglass-{board}?var-route=${{__value.raw:percentencode}}&${{__url_time_range}}"
+"""Where a route's cell leads: the other dashboard of requests, that route chosen, over the same time."""
+FIRING = 'ALERTS{alertstate="firing",severity=~"page|ticket"}'
+DEPLOYS = (
+    'min by (version, revision) (app_info{job="api"}'
+    ' * on (job, instance, worker) group_left () process_start_time_seconds{job="api"}) * 1000'
+    ' unless on (version, revision) app_info{job="api"} offset $__interval'
+)
+"""When a version's first process started, once, at the first sample that knows the version (milliseconds)."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +62,8 @@ class Row:
 
     title: str
     panels: Sequence[Panel]
+    closed: bool = False
+    """Whether it has to be opened: what is rarely looked at."""
 
 
 def lines(
@@ -52,23 +72,32 @@ def lines(
     unit: str,
     *queries: Query,
     w: int = 8,
-    h: int = 8,
+    h: int = 9,
     limits: Steps = (),
     stacked: bool = False,
     exemplars: bool = False,
+    bottom: float | None = 0,
     top: float | None = None,
     colours: dict[str, str] | None = None,
+    interval: str = "",
+    decimals: int | None = None,
+    empty: str = "",
 ) -> Panel:
-    """Return a time series panel; ``limits`` are drawn as lines, ``colours`` are fixed by series name."""
+    """Return a time series panel.
+
+    ``limits`` are drawn as lines. ``colours`` are by a series' name, or by a regular expression between slashes.
+    ``interval`` is the least distance of two samples, and with it of what a rate is taken over. ``empty`` is what
+    stands there while there is nothing to draw, where that is no fault.
+    """
     panel = (
         timeseries.Panel()
         .title(title)
         .description(description)
         .datasource(SOURCE)
         .unit(unit)
-        .min(0)
         .span(w)
         .height(h)
+        .axis_soft_max(SOFT_MAX.get(unit, 1))
         .line_width(2 if not stacked else 1)
         .fill_opacity(30 if stacked else 0)
         .show_points(common_models.VisibilityMode.NEVER)
@@ -76,8 +105,11 @@ def lines(
         .legend(
             common.VizLegendOptions()
             .show_legend(True)
-            .display_mode(common_models.LegendDisplayMode.LIST)
+            .display_mode(common_models.LegendDisplayMode.TABLE)
             .placement(common_models.LegendPlacement.BOTTOM)
+            .calcs(["lastNotNull", "max"])
+            .sort_by("Last *")
+            .sort_desc(True)
         )
         .tooltip(
             common.VizTooltipOptions()
@@ -85,16 +117,28 @@ def lines(
             .sort(common_models.SortOrder.DESCENDING)
         )
     )
+    if bottom is not None:
+        panel.min(bottom)
     if top is not None:
         panel.max(top)
+    if decimals is not None:
+        panel.decimals(decimals)
+    if interval:
+        panel.interval(interval)
+    if empty:
+        panel.no_value(empty)
+    if any("instance" in query.legend for query in queries):
+        panel.transformations([WITHOUT_PORT])
     if stacked:
         panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL).group("A"))
     if limits:
         panel.thresholds(_thresholds(limits))
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED))
     for name, colour in (colours or {}).items():
-        fixed = {"mode": "fixed", "fixedColor": colour}
-        panel.override_by_name(name, [models.DynamicConfigValue(id_val="color", value=fixed)])
+        if name.startswith("/"):
+            panel.override_by_regexp(name, [_setting("color", {"mode": "shades", "fixedColor": colour})])
+        else:
+            panel.override_by_name(name, [_setting("color", {"mode": "fixed", "fixedColor": colour})])
     return panel
 
 
@@ -111,7 +155,7 @@ def number(
     decimals: int | None = None,
     mappings: dict[str, str] | None = None,
 ) -> Panel:
-    """Return a stat panel of the value now; ``empty`` is what it says when there is none.
+    """Return a stat panel of the value now; ``empty`` is what it says, in no colour, when there is none.
 
     No graph behind it: that would take a range query, whose last value may be hours old.
     """
@@ -124,7 +168,7 @@ def number(
         .span(w)
         .height(h)
         .no_value(empty)
-        .thresholds(_thresholds(steps))
+        .thresholds(_thresholds([(None, NEUTRAL), (LOWEST, steps[0][1]), *steps[1:]]))
         .color_mode(common_models.BigValueColorMode.VALUE)
         .graph_mode(common_models.BigValueGraphMode.NONE)
         .text_mode(common_models.BigValueTextMode.VALUE)
@@ -142,14 +186,20 @@ def rows(
     title: str,
     description: str,
     *queries: Query,
-    unit: str = "short",
+    unit: str = "locale",
     columns: dict[str, str],
     w: int = 24,
-    h: int = 8,
+    h: int = 9,
     empty: str = "No data",
     sort: str = "",
+    widths: dict[str, int] | None = None,
+    links: dict[str, dict[str, str]] | None = None,
 ) -> Panel:
-    """Return a table, one row a set of labels, one column a query; ``columns`` are labels with their titles."""
+    """Return a table, one row a set of labels, one column a query; ``columns`` are labels with their titles.
+
+    By a column's title, ``widths`` are in pixels, and ``links`` are addresses by what they are called. Numbers are
+    counts, written out in full, unless ``unit`` or the query's says otherwise.
+    """
     titles = {f"Value #{ref}": query.legend for ref, query in zip("ABCDEFGH", queries, strict=False) if query.legend}
     if len(queries) == 1:
         titles = {"Value": queries[0].legend} if queries[0].legend else {}
@@ -163,6 +213,7 @@ def rows(
         .span(w)
         .height(h)
         .no_value(empty)
+        .min_width(70)
         .targets(
             [_target(query, ref, instant=True, as_table=True) for ref, query in zip("ABCDEFGH", queries, strict=False)]
         )
@@ -177,9 +228,15 @@ def rows(
             ]
         )
     )
+    panel.override_by_field_type("string", [_setting("noValue", "-")])
     for query in queries:
         if query.unit:
-            panel.override_by_name(query.legend, [models.DynamicConfigValue(id_val="unit", value=query.unit)])
+            panel.override_by_name(query.legend, [_setting("unit", query.unit)])
+    for name, width in (widths or {}).items():
+        panel.override_by_name(name, [_setting("custom.width", width)])
+    for name, addresses in (links or {}).items():
+        shown_as = [{"title": says, "url": address} for says, address in addresses.items()]
+        panel.override_by_name(name, [_setting("links", shown_as)])
     if sort:
         panel.sort_by([common.TableSortByFieldState().display_name(sort).desc(True)])
     return panel
@@ -191,12 +248,12 @@ def states(
     query: Query,
     *,
     w: int = 12,
-    h: int = 8,
+    h: int = 9,
     names: dict[str, str],
     steps: Steps = ((None, BAD), (1, GOOD)),
 ) -> Panel:
     """Return a state timeline; ``names`` maps values to words."""
-    return (
+    panel = (
         statetimeline.Panel()
         .title(title)
         .description(description)
@@ -213,9 +270,12 @@ def states(
         .legend(common.VizLegendOptions().show_legend(False))
         .with_target(_target(query, "A"))
     )
+    if "instance" in query.legend:
+        panel.transformations([WITHOUT_PORT])
+    return panel
 
 
-def density(title: str, description: str, unit: str, expr: str, *, w: int = 12, h: int = 8) -> Panel:
+def density(title: str, description: str, unit: str, expr: str, *, w: int = 12, h: int = 9) -> Panel:
     """Return a heat map of a classic histogram's buckets; ``expr`` keeps the label ``le``."""
     return (
         heatmap.Panel()
@@ -246,8 +306,13 @@ def board(
     layout: Sequence[Row],
     variables: Sequence[dashboard.QueryVariable] = (),
     time: str = "now-3h",
+    *,
+    alerts: bool = False,
 ) -> dashboard.Dashboard:
-    """Return a dashboard of ``layout`` with what all of them share: links, annotations, the data source variable."""
+    """Return a dashboard of ``layout`` with what all of them share: links, deploys, the data source variable.
+
+    With ``alerts``, times at which one fired are tinted.
+    """
     built = (
         dashboard.Dashboard(title)
         .uid(f"sightglass-{uid}")
@@ -272,42 +337,52 @@ def board(
             .label("Data source")
             .type("prometheus")
             .current(models.VariableOption(text="Prometheus", value="prometheus", selected=True))
+            .hide(models.VariableHide.HIDE_VARIABLE)
         )
-        .annotation(
-            _annotation(
-                "Deploys",
-                "blue",
-                'group by (version, revision) (app_info{job="api"})'
-                ' unless group by (version, revision) (app_info{job="api"} offset 1m)',
-                "Deployed {{version}}",
-            )
-        )
-        .annotation(
-            _annotation("Alerts", "red", 'ALERTS{alertstate="firing",severity=~"page|ticket"}', "{{alertname}}")
-        )
+        .annotation(_annotation("Deploys", CALM, DEPLOYS, "Deployed {{version}}").use_value_for_time(True))
     )
+    if alerts:
+        # One tint, however many there are: the table names them.
+        built.annotation(_annotation("Alerts", BAD, f"count({FIRING})", "Alerts fire"))
     for variable in variables:
         built.with_variable(variable)
+    if alerts:
+        built.with_variable(dashboard.ConstantVariable("alertmanager").value("http://127.0.0.1:9093"))
     number_of_panel = y = 0
     for row in layout:
         number_of_panel += 1
-        built.with_row(dashboard.Row(row.title).id(number_of_panel).grid_pos(models.GridPos(x=0, y=y, w=24, h=1)))
-        x, y, height = 0, y + 1, 0
-        for panel in row.panels:
-            size = panel.build().grid_pos
-            if size is None:
-                raise ValueError(f"{uid}: a panel without size")
-            if x + size.w > 24:
-                x, y, height = 0, y + height, 0
-            number_of_panel += 1
-            built.with_panel(panel.id(number_of_panel).grid_pos(models.GridPos(x=x, y=y, w=size.w, h=size.h)))
-            x, height = x + size.w, max(height, size.h)
-        y += height
+        heading = dashboard.Row(row.title).id(number_of_panel).grid_pos(models.GridPos(x=0, y=y, w=24, h=1))
+        placed, bottom = _placed(row.panels, number_of_panel + 1, y + 1)
+        number_of_panel += len(placed)
+        if row.closed:
+            heading.collapsed(True)
+            for panel in placed:
+                heading.with_panel(panel)
+            placed, bottom = [], y + 1  # panels of a closed row take no room
+        built.with_row(heading)
+        for panel in placed:
+            built.with_panel(panel)
+        y = bottom
     return built
 
 
-def choice(name: str, label: str, query: str) -> dashboard.QueryVariable:
-    """Return a variable of a label's values, all of them chosen at first."""
+def _placed(panels: Sequence[Panel], first: int, y: int) -> tuple[list[Panel], int]:
+    """Return panels with ids from ``first`` on, side by side from line ``y`` on, and the line below them."""
+    placed: list[Panel] = []
+    x = height = 0
+    for panel in panels:
+        size = panel.build().grid_pos
+        if size is None:
+            raise ValueError("a panel without size")
+        if x + size.w > 24:
+            x, y, height = 0, y + height, 0
+        placed.append(panel.id(first + len(placed)).grid_pos(models.GridPos(x=x, y=y, w=size.w, h=size.h)))
+        x, height = x + size.w, max(height, size.h)
+    return placed, y + height
+
+
+def choice(name: str, label: str, query: str, *, hidden: bool = False) -> dashboard.QueryVariable:
+    """Return a variable of a label's values, all of them chosen at first; ``hidden`` where there is but one."""
     variable = (
         dashboard.QueryVariable(name)
         .label(label)
@@ -320,6 +395,8 @@ def choice(name: str, label: str, query: str) -> dashboard.QueryVariable:
         .include_all(True)
         .current(models.VariableOption(text="All", value="$__all", selected=True))
     )
+    if hidden:
+        variable.hide(models.VariableHide.HIDE_VARIABLE)
     # All jobs are those offered: names such as process_cpu_seconds_total exist in others too.
     return variable if name == "job" else variable.all_value(".*")
 
@@ -367,5 +444,8 @@ def _annotation(name: str, colour: str, expr: str, title: str) -> dashboard.Anno
         .icon_color(colour)
         .expr(expr)
         .title_format(title)
-        .step("10s")
     )
+
+
+def _setting(name: str, value: object) -> models.DynamicConfigValue:
+    return models.DynamicConfigValue(id_val=name, value=value)

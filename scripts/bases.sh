@@ -7,8 +7,8 @@ bundle=$(python3 scripts/environment.py CA_BUNDLE)
 pip_conf=$(python3 scripts/environment.py PIP_CONFIG_FILE)
 for target in build runtime; do
     # buildx: an older `docker build` is not BuildKit, which the Dockerfile needs.
-    docker buildx build --load --quiet --target "$target" --tag "sightglass-$target" ${python:+--build-arg PYTHON_IMAGE="$python"} \
+    docker buildx build --load --target "$target" --tag "sightglass-$target" ${python:+--build-arg PYTHON_IMAGE="$python"} \
         --build-arg VERSION --build-arg REVISION --build-arg CREATED \
         --secret id=ca_bundle,src="${bundle:-docker/build/none}" \
-        --secret id=pip_conf,src="${pip_conf:-docker/build/none}" . >/dev/null
+        --secret id=pip_conf,src="${pip_conf:-docker/build/none}" .
 done

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,23 +20,28 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
+
+from scripts.commands import ROOT, CommandError, checked, run, step
+
 SERVICE = "api"
 JOBS = "jobs"
 FORMER_JOBS = "worker"  # of which none is left (docker/upgrade.yml)
 PORT = 8000
 METRICS_PORT = 9464
-HEALTH_TIMEOUT = 240.0  # seconds a new replica has to become healthy, after the start period of its health check
+HEALTH_SECONDS = 240.0  # a new replica has to become healthy, after the start period of its health check
 # Seconds until the edge sends nothing more to a replica it is no longer pinned to: NGINX's keepalive_min_timeout
 # (docker/nginx/http/limits.conf), within which its old workers may still take a client's next request, and a margin.
-LET_GO = 5 + 2
+LET_GO_SECONDS = 5 + 2
 # Seconds that requests under way may take: NGINX's worker_shutdown_timeout (docker/nginx.conf), which ends them anyway.
-LONGEST_REQUEST = 600.0
+LONGEST_REQUEST_SECONDS = 600.0
 # Seconds until the edge knows that an address is gone: its resolver's `valid` (docker/nginx/http/upstream.conf), the
 # second it rounds up by, and a margin.
-FORGET = 2 + 1 + 1
+FORGET_SECONDS = 2 + 1 + 1
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# In an image of the application's own, its Python by the overlay's name for it (docker/overlay).
+PYTHON = 'PATH=/opt/sightglass:$PATH; exec python -c "$0"'
 ASK_METRICS = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{METRICS_PORT}/metrics').read().decode())"
 
 
@@ -70,17 +74,20 @@ def main() -> int:
             scale(running, wanted)
         else:
             if not options.no_build:
-                say("building")
-                checked("scripts/build.sh")
+                step("building")
+                build()
             replace(running, wanted)
             follow()
     except DeployError as error:
         print(f"deploy: {error}", file=sys.stderr)
         return 1
+    except CommandError as error:
+        print(f"deploy: {error.line}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("deploy: interrupted", file=sys.stderr)
         return 130
-    say(f"done: {len(replicas())} running")
+    step(f"done: {len(replicas())} running")
     return 0
 
 
@@ -101,7 +108,8 @@ def check(running: Sequence[str]) -> None:
     """Refuse to begin where something is wrong already.
 
     Raises:
-        DeployError: nothing runs, or Compose or NGINX does not take the configuration as it is now.
+        DeployError: nothing runs, or NGINX does not take the configuration as it is now.
+        CommandError: Compose does not.
 
     """
     if not running:
@@ -110,6 +118,18 @@ def check(running: Sequence[str]) -> None:
     tested = run("docker", "compose", "exec", "-T", "nginx", "nginx", "-t", "-q", "-c", "/etc/sightglass/nginx.conf")
     if tested.returncode != 0:
         raise DeployError(f"NGINX refuses its configuration: {tested.stderr.strip()}")
+
+
+def build() -> None:
+    """Make the image to be served.
+
+    Raises:
+        DeployError: it cannot be; with what its build said.
+
+    """
+    result = run(sys.executable, "scripts/build.py")
+    if result.returncode != 0:
+        raise DeployError(result.stderr.strip() or result.stdout.strip())
 
 
 def replace(old: Sequence[str], wanted: int) -> None:
@@ -130,10 +150,10 @@ def follow() -> None:
     """Put the new image under the job processes too; they give back what they have begun.
 
     Raises:
-        DeployError: it does not become healthy. The API's new replicas stay.
+        CommandError: it does not become healthy. The API's new replicas stay.
 
     """
-    say("the job processes")
+    step("the job processes")
     compose("up", "--detach", "--no-deps", "--no-build", "--wait", JOBS)
     compose("up", "--detach", "--no-deps", "--no-build", FORMER_JOBS)
 
@@ -167,7 +187,7 @@ def beside(running: Sequence[str], count: int) -> Iterator[list[str]]:
         return [container for container in replicas(stopped=True) if container not in running]
 
     remove(others())  # Compose would start what an earlier end left stopped, with whatever image it has
-    say(f"starting {count} beside {len(running)}")
+    step(f"starting {count} beside {len(running)}")
     try:
         number = f"{SERVICE}={len(running) + count}"
         compose("up", "--detach", "--no-deps", "--no-recreate", "--no-build", "--scale", number, SERVICE)
@@ -176,7 +196,7 @@ def beside(running: Sequence[str], count: int) -> Iterator[list[str]]:
         yield new
     except BaseException:
         uninterruptible()
-        say("back to what ran before")
+        step("back to what ran before")
         remove(others())
         raise
 
@@ -188,7 +208,7 @@ def wait_until_healthy(containers: Sequence[str]) -> None:
         DeployError: one has failed or did not answer in time; with the end of its log.
 
     """
-    end = time.monotonic() + HEALTH_TIMEOUT + max(map(start_period, inspect(containers)), default=0.0)
+    end = time.monotonic() + HEALTH_SECONDS + max(map(start_period, inspect(containers)), default=0.0)
     waiting = list(containers)
     while waiting:
         states = {item["Id"]: item["State"] for item in inspect(waiting)}
@@ -211,21 +231,21 @@ def start_period(container: dict[str, Any]) -> float:
 
 def stop(containers: Sequence[str]) -> None:
     """Wait until the edge has let go of replicas and they have answered, remove them and wait until it knows."""
-    say(f"draining {len(containers)}")
-    time.sleep(LET_GO)
-    end = time.monotonic() + LONGEST_REQUEST
+    step(f"draining {len(containers)}")
+    time.sleep(LET_GO_SECONDS)
+    end = time.monotonic() + LONGEST_REQUEST_SECONDS
     while (left := sum(map(in_progress, containers))) and time.monotonic() < end:
         if sys.stdout.isatty():
             print(f"    {left} requests under way \r", end="", flush=True)
         time.sleep(1)
     checked("docker", "stop", *containers)  # their own stop_grace_period
     remove(containers)
-    time.sleep(FORGET)
+    time.sleep(FORGET_SECONDS)
 
 
 def in_progress(container: str) -> int:
     """Return how many requests a replica is answering; 0 where it does not say."""
-    told = run("docker", "exec", container, "python3", "-c", ASK_METRICS).stdout
+    told = run("docker", "exec", container, "sh", "-c", PYTHON, ASK_METRICS).stdout
     return int(sum(float(n) for n in re.findall(r"^http_requests_in_progress\{.*\} (\S+)$", told, re.MULTILINE)))
 
 
@@ -281,34 +301,6 @@ def inspect(containers: Sequence[str]) -> list[dict[str, Any]]:
 def compose(*arguments: str) -> str:
     """Run `docker compose` on the project of this directory."""
     return checked("docker", "compose", *arguments)
-
-
-def checked(*command: str) -> str:
-    """Run a command for its output.
-
-    Raises:
-        DeployError: it failed; with the last line it wrote.
-
-    """
-    result = run(*command)
-    if result.returncode != 0:
-        raise DeployError(f"{' '.join(command[:4])} …: {last_line(result.stderr or result.stdout)}")
-    return result.stdout
-
-
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command, whatever its status; a terminal's ^C is ours to handle, not its."""
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, start_new_session=True)
-
-
-def last_line(text: str) -> str:
-    """Return the line that tends to say what went wrong."""
-    return (text.strip().splitlines() or ["it did not say why"])[-1]
-
-
-def say(message: str) -> None:
-    """Print a progress line."""
-    print(f"==> {message}", flush=True)
 
 
 def uninterruptible() -> None:

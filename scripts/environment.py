@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
+
+from scripts.commands import ROOT
 
 
 def read(*names: str, env_file: Path | None = None) -> dict[str, str]:

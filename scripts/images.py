@@ -11,16 +11,16 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
+
 from scripts import environment, pulling
-from scripts.environment import ROOT
+from scripts.commands import ROOT, CommandError, checked, run, say
 from scripts.pulling import Outcome
 
 RECIPES = ROOT / "docker" / "images" / "Dockerfile"
@@ -63,11 +63,11 @@ def main() -> int:
         " without it, such an image is an error",
     )  # fmt: skip
     arguments.add_argument(
-        "--standstill", type=float, default=pulling.STANDSTILL, metavar="SECONDS",
+        "--standstill", type=float, default=pulling.STANDSTILL_SECONDS, metavar="SECONDS",
         help="a pull without any progress is given up after (default: %(default)s)",
     )  # fmt: skip
     arguments.add_argument(
-        "--back-off", type=float, default=pulling.BACK_OFF, metavar="SECONDS",
+        "--back-off", type=float, default=pulling.BACK_OFF_SECONDS, metavar="SECONDS",
         help="pause before a second attempt, doubled for each further one (default: %(default)s)",
     )  # fmt: skip
     arguments.add_argument(
@@ -265,33 +265,8 @@ def write_env(path: Path, text: str, added: dict[str, str]) -> None:
         path.write_bytes(encoded(text))
 
 
-def say(message: str) -> None:
-    """Print a progress line."""
-    print(f"    {message}", flush=True)
-
-
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command, whatever its status; what it prints is kept."""
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-
-
-class CommandError(SystemExit):
-    """A command failed; with the last lines it printed."""
-
-
-def checked(*command: str) -> str:
-    """Run a command that must succeed, for what it prints.
-
-    Raises:
-        CommandError: it did not.
-
-    """
-    result = run(*command)
-    if result.returncode != 0:
-        tail = "\n".join((result.stdout + result.stderr).strip().splitlines()[-20:])
-        raise CommandError(f"{' '.join(command)}: failed\n{tail}")
-    return result.stdout
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except CommandError as error:
+        sys.exit(str(error))

@@ -10,16 +10,16 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # run as a program, what is beside this file has no package
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import environment  # noqa: E402
+from scripts import environment
+from scripts.commands import ROOT, say
 
 RENAMED = {"WORKER_REPLICAS": "JOBS_REPLICAS"}
 """Since the last release; the Compose files refuse the old names too (docker/upgrade.yml)."""
 MOVED = {"docker-compose.http3.yml": "docker/nginx/http3.yml"}
 """Compose files that COMPOSE_FILE may still call by their old name, for one release."""
-START_PERIOD, LONGEST_START_PERIOD = 120, 86400
+START_PERIOD_SECONDS, LONGEST_START_PERIOD_SECONDS = 120, 86400
 """Seconds: the default of API_START_PERIOD, and the most."""
 
 
@@ -68,7 +68,7 @@ def main() -> int:
     given = settings()
     for name in given.get("COMPOSE_FILE", "").split(given.get("COMPOSE_PATH_SEPARATOR", ":")):
         if name in MOVED:
-            print(f"    COMPOSE_FILE: {name} is {MOVED[name]} now; the old name goes with the next release")
+            say(f"COMPOSE_FILE: {name} is {MOVED[name]} now; the old name goes with the next release")
     wrong = problems(given)
     for line in wrong:
         print(line, file=sys.stderr)
@@ -89,15 +89,17 @@ def problems(given: Mapping[str, str]) -> list[str]:
         if value and (expected := missing(ROOT / Path(value).expanduser())):
             lines.append(refusal(name, value, expected))
     if start_period(given) is None:
-        allowed = f"whole seconds from 1 to {LONGEST_START_PERIOD}"
+        allowed = f"whole seconds from 1 to {LONGEST_START_PERIOD_SECONDS}"
         lines.append(refusal("API_START_PERIOD", given["API_START_PERIOD"], allowed))
     return lines
 
 
 def start_period(given: Mapping[str, str]) -> int | None:
     """Return the seconds the API has to become ready; none where what is set is no such number."""
-    value = given.get("API_START_PERIOD") or str(START_PERIOD)
-    return int(value) if re.fullmatch(r"[0-9]{1,5}", value) and 1 <= int(value) <= LONGEST_START_PERIOD else None
+    value = given.get("API_START_PERIOD") or str(START_PERIOD_SECONDS)
+    return (
+        int(value) if re.fullmatch(r"[0-9]{1,5}", value) and 1 <= int(value) <= LONGEST_START_PERIOD_SECONDS else None
+    )
 
 
 def refusal(name: str, value: str, expected: str) -> str:

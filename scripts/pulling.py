@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-STANDSTILL = 120.0  # seconds without any movement after which a pull is given up
-BACK_OFF = 2.0  # seconds before the second attempt, doubled for each further one
+STANDSTILL_SECONDS = 120.0  # without any movement, after which a pull is given up
+BACK_OFF_SECONDS = 2.0  # before the second attempt, doubled for each further one
 ATTEMPTS = 4
 ATTEMPTS_TO_REACH = 2  # of a registry that does not answer at all
-SAY_EVERY = 10.0  # seconds between two lines of progress
+SAY_EVERY_SECONDS = 10.0  # between two lines of progress
 
 # What Docker says where no answer came: name resolution, connection, proxy, TLS.
 UNREACHABLE = re.compile(
@@ -32,6 +32,8 @@ ABSENT = re.compile(
     r"|invalid reference",
     re.IGNORECASE,
 )
+# How a current client takes a 401: it asks for a name and a password, and waits, whoever is there to answer.
+LOGIN = re.compile(r"^(?:Please l|L)ogin prior to pull")
 CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 LAYER = re.compile(r"^([0-9a-f]{12}): (.*)$")
 SIZE = re.compile(r"^Downloading\b.*?([\d.]+) ?([kMGT]?B)(?:/([\d.]+) ?([kMGT]?B))?")
@@ -68,8 +70,8 @@ class Registries:
     """
 
     say: Callable[[str], None]
-    standstill: float = STANDSTILL
-    back_off: float = BACK_OFF
+    standstill: float = STANDSTILL_SECONDS
+    back_off: float = BACK_OFF_SECONDS
     _answered: set[str] = field(default_factory=set)
     _unreachable: dict[str, str] = field(default_factory=dict)
 
@@ -143,8 +145,11 @@ def pull_once(image: str, standstill: float, say: Callable[[str], None]) -> Pull
     progress, said = Progress(), time.monotonic()
     try:
         for line in lines(terminal, lambda: progress.moved + standstill):
+            if LOGIN.match(line):
+                process.terminate()
+                return Pull(Outcome.FAILED, "unauthorized: the registry wants a login")
             progress.note(line)
-            if progress.layers and progress.moved - said > SAY_EVERY:
+            if progress.layers and progress.moved - said > SAY_EVERY_SECONDS:
                 said = progress.moved
                 say(f"{image}: {progress}")
     except TimeoutError:

@@ -8,21 +8,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # run as a program, what is beside this file has no package
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import preflight  # noqa: E402
-from scripts.preflight import refusal, start_period  # noqa: E402
+from scripts import preflight
+from scripts.commands import ROOT, run, say
+from scripts.preflight import refusal, start_period
 
 COMPOSE = ("docker", "compose", "--profile", "monitoring")
-PAUSE = 10.0
+PAUSE_SECONDS = 10.0
 """Seconds between two lines of progress."""
-BESIDES = 240
+BESIDES_SECONDS = 240
 """Seconds that everything may take besides the API's start period."""
+LINES = 15
+"""The most that is shown of a log."""
 NO_LONGER_MOUNTED = {"app": "APP_DIR", "models": "MODELS_DIR", "alert_secrets": "ALERT_SECRETS_DIR"}
 """Volumes of the last release, and what names the directory that is mounted in their place."""
 
@@ -41,17 +43,18 @@ def main() -> int:
         print("\n".join(left), file=sys.stderr)
         return 1
     end_those_of_none(config)
-    timeout = str((start_period(given) or 0) + BESIDES)
+    end_those_that_loop()
+    timeout = str((start_period(given) or 0) + BESIDES_SECONDS)
     with tempfile.TemporaryFile("w+") as said:
         command = [*COMPOSE, "up", "--detach", "--quiet-pull", "--wait", "--wait-timeout", timeout]
         starting = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said)
         begun = time.monotonic()
         while True:
             try:
-                status = starting.wait(PAUSE)
+                status = starting.wait(PAUSE_SECONDS)
                 break
             except subprocess.TimeoutExpired:
-                print(f"    {time.monotonic() - begun:.0f} s: waiting for {waited_for() or 'Docker'}", flush=True)
+                say(f"{time.monotonic() - begun:.0f} s: waiting for {waited_for() or 'Docker'}")
         if status != 0:
             said.seek(0)
             report(said.read(), given)
@@ -86,6 +89,14 @@ def end_those_of_none(config: Mapping[str, Any]) -> None:
         output(*COMPOSE, "up", "--detach", "--no-deps", "--no-build", *none)
 
 
+def end_those_that_loop() -> None:
+    """Remove what starts again and again: Docker would let it wait, for longer each time, although it might do now."""
+    for container in containers():
+        if container["RestartCount"] > 0 and not finished(container["State"]):
+            print(f"    {service(container)}: it failed {container['RestartCount'] + 1} times; made anew", flush=True)
+            output("docker", "rm", "--force", container["Id"])
+
+
 def waited_for() -> str:
     """Name what is not healthy yet, and what its health check said last."""
     parts = []
@@ -100,15 +111,51 @@ def waited_for() -> str:
 
 
 def report(said: str, given: Mapping[str, str]) -> None:
-    """Say what did not start: Compose's last lines, and the end of the log of each service that is not well."""
-    print("\n".join(said.strip().splitlines()[-3:]), file=sys.stderr)
-    print("What did not start, and the end of its log:", file=sys.stderr)
+    """Say what did not start and why: by each service that is not well, or by Compose where it made no container."""
     unwell = [container for container in containers() if not finished(container["State"])]
-    for name in sorted({service(container) for container in unwell}):
-        print(output(*COMPOSE, "logs", "--no-color", "--tail", "3", name), file=sys.stderr, end="")
+    reasons = {service(one): reason for one in unwell if (reason := why(one))}
+    if not reasons:
+        print("\n".join(said.strip().splitlines()[-3:]), file=sys.stderr)
+    for name, lines in sorted(reasons.items()):
+        print(f"{name} did not start; the end of its log:", *lines, sep="\n    ", file=sys.stderr)
     if any(service(c) == "api" and c["State"].get("Health", {}).get("Status") == "unhealthy" for c in unwell):
         line = f"API_START_PERIOD={start_period(given)}: not enough for the API; more, if time is what it needs"
         print(line, file=sys.stderr)
+
+
+def why(container: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a container's log that tell most likely why it is not well, oldest first."""
+    log = ("docker", "logs", "--tail", "500", str(container["Id"]))
+    result = subprocess.run(log, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return telling(result.stdout.splitlines())
+
+
+def telling(log: Sequence[str]) -> list[str]:
+    """Return the last lines that are an error or no JSON at all, each once; the very last where there is none.
+
+    A container that was started again has said the same each time, and what its server says of its own end, by one
+    line for each process, comes after the line with the reason.
+    """
+    chosen = [text for line in log if (text := as_error(line))]
+    last_of_each = list(dict.fromkeys(reversed(chosen)))[:LINES]
+    return last_of_each[::-1] or list(log[-3:])
+
+
+def as_error(line: str) -> str | None:
+    """Return what a log line says if it may be a reason: for people, where it is JSON."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return line.rstrip() or None
+    if not isinstance(entry, dict):
+        return line
+    if entry.get("level") not in ("ERROR", "CRITICAL"):
+        return None
+    exception = entry.get("exception") or {}
+    if entry.get("logger") == "gunicorn.error" and not exception:
+        return None  # that a worker ended, and that it ends therefore
+    stack = exception.get("stack") or [""]
+    return " ".join(filter(None, (str(entry.get("message")), str(exception.get("type", "")), str(stack[-1]))))
 
 
 def containers() -> list[dict[str, Any]]:
@@ -133,7 +180,7 @@ def service(container: Mapping[str, Any]) -> str:
 
 def output(*command: str) -> str:
     """Return what a command prints; what it cannot say is left out."""
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    return run(*command).stdout
 
 
 if __name__ == "__main__":

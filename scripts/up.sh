@@ -28,7 +28,7 @@ python3 scripts/images.py --this-run "$this_run"
 while read -r variable; do export "${variable?}"; done <"$this_run"
 
 step "the API's image"
-scripts/build.sh
+python3 scripts/build.py
 
 step "starting, until every service is healthy"
 python3 scripts/start.py

@@ -6,7 +6,8 @@ from typing import Any
 
 from starlette.routing import BaseRoute, Host, Mount
 
-from sightglass.routes import compile_template, iter_route_contexts, routes_of
+from sightglass.frameworks import template as own_template
+from sightglass.routes import compile_template, iter_route_contexts, routes_of, wrapped_with
 
 RouteTable = list[tuple[str, str]]
 """Regular expressions, each with its template; a request has the template of the first that matches its subject.
@@ -24,9 +25,11 @@ _GROUP_NAME = re.compile(r"\(\?P<\w+>")
 
 
 def route_table(app: Any) -> RouteTable:
-    """Return the table of an app's routes, in Starlette's order: empty for routes of a kind that is not known."""
+    """Return the table of an app's routes, in the order they are tried; empty for a kind of app that is not known."""
     try:
-        return [(regex, template) for regex, template in _level(routes_of(app), "", _ANY) if template.isprintable()]
+        rules = getattr(wrapped_with(app, "url_map"), "url_map", None)
+        found = _level(routes_of(app), "", _ANY) if rules is None else _werkzeug(rules)
+        return [(regex, template) for regex, template in found if template.isprintable()]
     except Exception:
         return []
 
@@ -62,6 +65,15 @@ def _level(routes: Iterable[BaseRoute], prefix: str, host: str) -> Iterator[tupl
             else:
                 yield entry(None, regex.pattern, label, host)
     yield from otherwise
+
+
+def _werkzeug(rules: Any) -> Iterator[tuple[str, str]]:
+    """Yield the entries of Flask's or Quart's rules: what is fixed comes first, and another method has no route."""
+    for rule in sorted(rules.iter_rules(), key=lambda rule: (rule.rule.count("<"), -len(rule.rule))):
+        parts = re.split(r"<([^<>]*)>", rule.rule)
+        parts[::2] = map(re.escape, parts[::2])
+        parts[1::2] = (".+" if part.startswith("path") else "[^/]+" for part in parts[1::2])
+        yield entry(rule.methods, "".join(parts), own_template(rule.rule))
 
 
 def _bare(regex: str) -> str:

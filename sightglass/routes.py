@@ -8,6 +8,9 @@ from typing import Any
 
 from starlette.routing import PARAM_REGEX, BaseRoute, Host, Mount, compile_path
 
+from sightglass.context import current_request
+from sightglass.frameworks import own_templates
+
 try:
     from fastapi.routing import iter_route_contexts as iter_route_contexts
 except ImportError:  # no FastAPI, or one before 0.137, whose routes have their routers' prefixes in them
@@ -18,6 +21,8 @@ except ImportError:  # no FastAPI, or one before 0.137, whose routes have their 
 
 
 UNMATCHED = "(unmatched)"
+REST = "/{path}"
+"""What a mount's template ends in."""
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +49,15 @@ class RouteTemplates:
         route (unknown paths, slash redirects, answers of middleware) share `UNMATCHED`.
         """
         endpoint = scope.get("endpoint")
+        request = current_request.get()
+        noted = request.route if request is not None else None
         if endpoint is None:
-            return UNMATCHED
+            return noted or scope.get("path_template") or UNMATCHED  # the latter is Litestar's
+        route = self._find(scope, endpoint)
+        # An application of another framework in a mount.
+        return route.removesuffix(REST) + noted if noted and route.endswith(REST) else route
+
+    def _find(self, scope: Any, endpoint: object) -> str:
         found = self._templates.get(id(endpoint))
         if found is None:
             found = self._learn(endpoint)
@@ -78,7 +90,9 @@ class RouteTemplates:
 def templates(app: Any) -> frozenset[str]:
     """Return the templates of the app's routes and mounts; none of routes of a kind that is not known."""
     try:
-        return frozenset(template.removesuffix("/{path:path}") for _, template in _walk(routes_of(app), ""))
+        inner = wrapped_with(app, "url_map")
+        own = own_templates(inner) if inner is not None else frozenset()
+        return own | {template.removesuffix("/{path:path}") for _, template in _walk(routes_of(app), "")}
     except Exception:
         return frozenset()
 
@@ -105,7 +119,12 @@ def _walk(routes: Iterable[BaseRoute], prefix: str) -> Iterator[tuple[object, st
 
 def routes_of(app: Any) -> Iterable[BaseRoute]:
     """Return the app's own routes, those of what its middleware wraps; none where it keeps none."""
+    return getattr(wrapped_with(app, "routes"), "routes", ())
+
+
+def wrapped_with(app: Any, name: str) -> Any:
+    """Return the app, or the first it wraps, that has an attribute of this name; None where none has."""
     # Middleware keeps what it wraps in `.app` by convention.
-    while app is not None and not hasattr(app, "routes"):
+    while app is not None and not hasattr(app, name):
         app = getattr(app, "app", None)
-    return getattr(app, "routes", ())
+    return app

@@ -10,9 +10,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.stack import Stack, running_stack
 
-# No test depends on how fast the machine is.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+# No test depends on how fast the machine is. `make test` and `make test-long` ask for the thorough profile.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=100)
+hypothesis.settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,8 @@ GROUPS = {
     "deploys": r"edge/test_deploy",
     "the edge": r"edge/",
     "any app": r"e2e/",
+    "unmodified apps": r"apps/",
+    "the dashboards": r"dashboards/",
 }
 
 

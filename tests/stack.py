@@ -5,6 +5,7 @@ It runs beside whatever else runs on the machine, and a test may change files of
 
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -48,6 +49,7 @@ class Stack:
         # An image of its own too: its build must not replace what another stack runs.
         self.settings = {
             "API_IMAGE": self.project,
+            "API_CONTEXT": ".",
             "API_START_PERIOD": "600",
             **dict(zip(PUBLISHED, ports, strict=True)),
         } | settings
@@ -65,7 +67,7 @@ class Stack:
             compose_file_name="docker-compose.prod.yml",
             env_file=str(self.env_file),
             profiles=self.profiles,
-            build=True,
+            build=False,
         )
 
     def up(self) -> None:
@@ -75,6 +77,9 @@ class Stack:
             command = [sys.executable, "scripts/images.py", *names]
             subprocess.run(command, cwd=self.directory, check=True, capture_output=True)
         say(f"{self.project}: building, starting, waiting until healthy")
+        built = self.run("python3", "scripts/build.py")
+        if built.returncode != 0:
+            raise RuntimeError(built.stderr)
         try:
             self.containers.start()
         except subprocess.CalledProcessError as error:
@@ -84,7 +89,8 @@ class Stack:
     def down(self) -> None:
         """Remove containers, networks, volumes and the image built."""
         self.containers.stop()
-        subprocess.run(["docker", "image", "rm", self.project], capture_output=True, check=False)
+        served = re.findall(r"^SERVED_IMAGE=(\S+)", self.env_file.read_text(), re.MULTILINE)
+        subprocess.run(["docker", "image", "rm", *served, self.project], capture_output=True, check=False)
 
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `docker compose` on this project.

@@ -80,9 +80,14 @@ def _fold(text: str) -> Reading:
         folded = character if character < "\x80" else _fold_character(character)
         if not folded.isascii() or not folded:
             attached = bool(ends) and ends[-1] == place and unicodedata.category(character) in ("Mn", "Me")
-            if attached and not (folded and parts[-1].isalpha()):  # a digit crossed out or in a box is a digit
-                ends[-1] = place + 1
-                continue
+            if attached:
+                letter = bool(folded) and parts[-1].isalpha()
+                composed = unicodedata.normalize("NFC", parts[-1] + folded) if letter else parts[-1]
+                # A letter and its accent are one letter; a digit crossed out or in a box is a digit.
+                if len(composed) == len(parts[-1]):
+                    parts[-1] = composed
+                    ends[-1] = place + 1
+                    continue
         if folded and parts and _BORDER.match(parts[-1][-1] + folded[0]):
             parts.append(" ")
             starts.append(place)

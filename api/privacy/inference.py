@@ -17,10 +17,10 @@ from api.problem import ProblemError
 THREADS = 1  # the interpreter lock lets one compute at a time; a second thread only takes turns from the event loop
 # How long the model may keep the event loop waiting for the lock, in seconds: a fifth of Python's default. Measured
 # under full load: loop lag p99 from 10.5 to 2.3 ms, the same throughput.
-SWITCH_INTERVAL = 0.001
+SWITCH_INTERVAL_SECONDS = 0.001
 # How long a request waits for a model that is still loading, in seconds: a worker takes requests before it has one, and
 # the successor of one that ended (`GUNICORN_MAX_REQUESTS`, a reload, a crash) does so beside others that work.
-LOADING_PATIENCE = 5.0
+LOADING_PATIENCE_SECONDS = 5.0
 RETRY_AFTER = {"Retry-After": "1"}
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class Inference:
 
     def start(self) -> None:
         """Load the model in the background; `check` tells how far it is."""
-        sys.setswitchinterval(SWITCH_INTERVAL)
+        sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         MODEL_READY.set(0)
         self._loading = self._executor.submit(self._start)
 
@@ -58,7 +58,7 @@ class Inference:
         return None if self._model else self._reason
 
     async def model(self) -> Model:
-        """Give the loaded model, or wait for it up to `LOADING_PATIENCE` seconds.
+        """Give the loaded model, or wait for it up to `LOADING_PATIENCE_SECONDS`.
 
         Raises:
             ProblemError: 503, it failed to load, takes longer, or as many as may search texts are waiting already.
@@ -66,7 +66,7 @@ class Inference:
         """
         if self._model is None and self._loading is not None:
             with self._waiting.taken():
-                await asyncio.wait([asyncio.wrap_future(self._loading)], timeout=LOADING_PATIENCE)
+                await asyncio.wait([asyncio.wrap_future(self._loading)], timeout=LOADING_PATIENCE_SECONDS)
         if self._model is None:
             raise ProblemError(503, "The model is not ready", headers=RETRY_AFTER)
         return self._model

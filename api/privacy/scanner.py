@@ -13,7 +13,7 @@ WINDOW = 2048
 """Characters analysed at once."""
 OVERLAP = 256
 """Characters a window looks ahead of what it settles: findings up to this length are always seen whole."""
-CONTEXT = 64
+CONTEXT = 128
 """Settled characters shown again before a window: words there raise or lower a finding's score."""
 
 

@@ -2,7 +2,20 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.panels import BAD, WARN, Query, Row, board, choice, density, lines, quantiles, rows
+from monitoring.panels import (
+    BAD,
+    BY_ROUTE,
+    STATUS_COLOURS,
+    WARN,
+    Query,
+    Row,
+    board,
+    choice,
+    density,
+    lines,
+    quantiles,
+    rows,
+)
 from monitoring.slo import Objectives
 
 INSTANCE = 'job=~"$job",instance=~"$instance"'
@@ -54,6 +67,8 @@ def build(objectives: Objectives) -> Dashboard:
                     unit="s",
                 ),
                 columns={"route": "Route", "method": "Method"},
+                widths={"Route": 250, "Method": 90},
+                links={"Route": {"This route at the edge": BY_ROUTE.format(board="edge")}},
                 sort="Requests",
                 w=12,
             ),
@@ -63,6 +78,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "reqps",
                 Query(f"sum by (status) (rate(http_requests_total{{{users}}}[$__rate_interval]))", "{{status}}"),
                 stacked=True,
+                colours=STATUS_COLOURS,
                 w=12,
             ),
         ),
@@ -109,6 +125,7 @@ def build(objectives: Objectives) -> Dashboard:
                 *quantiles("http_response_size_bytes", users),
             ),
         ),
+        closed=True,
     )
     return board(
         "api",

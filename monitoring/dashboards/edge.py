@@ -3,7 +3,23 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from monitoring.alerts import CERTIFICATE_PAGE, CERTIFICATE_TICKET
-from monitoring.panels import BAD, GOOD, WARN, Query, Row, board, choice, density, lines, number, quantiles, rows
+from monitoring.panels import (
+    BAD,
+    BY_ROUTE,
+    CALM,
+    GOOD,
+    STATUS_COLOURS,
+    WARN,
+    Query,
+    Row,
+    board,
+    choice,
+    density,
+    lines,
+    number,
+    quantiles,
+    rows,
+)
 from monitoring.slo import Objectives
 
 JOB = 'job=~"$job"'
@@ -30,6 +46,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "reqps",
                 Query(requests % "status", "{{status}}"),
                 stacked=True,
+                colours=STATUS_COLOURS,
             ),
             lines(
                 "Errors by route",
@@ -83,7 +100,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "Requests rejected with 429, per second.",
                 "reqps",
                 Query(f"sum(rate(rate_limit_exceeded_total{{{JOB}}}[$__rate_interval]))", "rejected"),
-                colours={"rejected": "orange"},
+                colours={"rejected": WARN},
                 w=8,
             ),
             lines(
@@ -98,6 +115,7 @@ def build(objectives: Objectives) -> Dashboard:
                     )
                     for status in ("502", "503", "504")
                 ),
+                colours=STATUS_COLOURS,
                 w=8,
             ),
             lines(
@@ -106,6 +124,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "reqps",
                 Query(f"sum by (reason) (rate(edge_upstream_failures_total{{{JOB}}}[$__rate_interval]))", "{{reason}}"),
                 stacked=True,
+                colours={"/./": BAD},
                 w=8,
             ),
             lines(
@@ -114,6 +133,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "reqps",
                 Query(f"sum by (cache) (rate(edge_cache_requests_total{{{JOB}}}[$__rate_interval]))", "{{cache}}"),
                 stacked=True,
+                colours={"hit": GOOD, "revalidated": GOOD, "miss": CALM, "/stale|updating|expired/": WARN},
                 w=12,
             ),
             lines(
@@ -131,20 +151,21 @@ def build(objectives: Objectives) -> Dashboard:
             number(
                 "Certificate valid for",
                 "Time until the first certificate of the chain expires.",
-                "s",
-                'min(probe_ssl_earliest_cert_expiry{job="probe"}) - time()',
-                steps=((None, BAD), (CERTIFICATE_PAGE, WARN), (CERTIFICATE_TICKET, GOOD)),
+                "suffix: days",
+                '(min(probe_ssl_earliest_cert_expiry{job="probe"}) - time()) / 86400',
+                steps=((None, BAD), (CERTIFICATE_PAGE / 86400, WARN), (CERTIFICATE_TICKET / 86400, GOOD)),
+                decimals=0,
                 w=4,
-                h=8,
+                h=9,
             ),
             number(
                 "Configuration reloads",
                 "Since the edge started, a renewed certificate's included.",
-                "short",
+                "locale",
                 f"sum(edge_reloads_total{{{JOB}}})",
-                steps=((None, "blue"),),
+                steps=((None, CALM),),
                 w=4,
-                h=8,
+                h=9,
             ),
             lines(
                 "Probe by phase",
@@ -163,6 +184,8 @@ def build(objectives: Objectives) -> Dashboard:
                     "5xx",
                 ),
                 columns={"route": "Route"},
+                widths={"Route": 250},
+                links={"Route": {"This route in the application": BY_ROUTE.format(board="api")}},
                 sort="Requests",
                 w=8,
             ),
@@ -174,7 +197,7 @@ def build(objectives: Objectives) -> Dashboard:
         "What NGINX sees: every request, its own errors and rejections included.",
         (traffic, duration, protection, outside),
         (
-            choice("job", "Job", "label_values(edge_connections, job)"),
+            choice("job", "Job", "label_values(edge_connections, job)", hidden=True),
             choice("route", "Route", 'label_values(edge_http_requests_total{job=~"$job"}, route)'),
         ),
     )

@@ -3,11 +3,20 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from monitoring.alerts import JOB_AGE
-from monitoring.panels import BAD, GOOD, WARN, Query, Row, board, choice, lines, number, quantiles, rows
+from monitoring.panels import BAD, CALM, GOOD, WARN, Query, Row, board, choice, lines, number, quantiles, rows
 from monitoring.promql import grown
 from monitoring.slo import Objectives
 
 JOBS = 'job=~"$job",instance=~"$instance"'
+NOBODY = "None there"
+ENDS = {
+    "accepted": CALM,
+    "succeeded": GOOD,
+    "retried": WARN,
+    "failed": "semi-dark-red",
+    "dead": BAD,
+    "cancelled": "purple",
+}
 DEAD = f'jobs_total{{{JOBS},status="dead"}}'
 
 
@@ -21,8 +30,8 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Jobs that wait for a job process.",
                 "short",
                 f"max(job_queue_depth{{{JOBS}}})",
-                steps=((None, "blue"),),
-                empty="No process",
+                steps=((None, CALM),),
+                empty=NOBODY,
                 w=6,
             ),
             number(
@@ -31,21 +40,23 @@ def build(_objectives: Objectives) -> Dashboard:
                 "s",
                 f"max(job_queue_age_seconds{{{JOBS}}})",
                 steps=((None, GOOD), (JOB_AGE / 2, WARN), (JOB_AGE, BAD)),
-                empty="No process",
+                empty=NOBODY,
                 w=6,
             ),
             number(
                 "Processes",
                 "Job processes that answer.",
                 "short",
-                'sum(up{job=~"$job"}) or vector(0)',
+                # Gone from DNS they have no series: that is bad where there is work for them.
+                'sum(up{job=~"$job"}) or 0 * (sum(increase(jobs_total{status="accepted"}[$__range])) > 0)',
                 steps=((None, BAD), (1, GOOD)),
+                empty=NOBODY,
                 w=6,
             ),
             number(
                 "Given up in this time range",
                 "Jobs given up after all their attempts.",
-                "short",
+                "locale",
                 f"sum({grown(DEAD, '$__range')}) or vector(0)",
                 steps=((None, GOOD), (1, BAD)),
                 decimals=0,
@@ -61,18 +72,39 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Changes of status per minute, accepted by the API and ended by job processes.",
                 "short",
                 Query("sum by (status) (rate(jobs_total[$__rate_interval])) * 60", "{{status}}"),
+                colours=ENDS,
+                interval="5m",
             ),
             lines(
                 "Duration",
                 "From the start of an attempt at a job to its end.",
                 "s",
                 *quantiles("job_duration_seconds", JOBS),
+                interval="5m",
+                empty="No job",
             ),
             lines(
                 "Queue",
                 "Jobs that wait for a job process.",
                 "short",
                 Query(f"max(job_queue_depth{{{JOBS}}})", "waiting"),
+                empty=NOBODY,
+            ),
+            lines(
+                "Age of the oldest",
+                "How long the oldest waiting job has waited; the line is the alert's threshold.",
+                "s",
+                Query(f"max(job_queue_age_seconds{{{JOBS}}})", "oldest"),
+                limits=((None, "transparent"), (JOB_AGE, BAD)),
+                empty=NOBODY,
+            ),
+            rows(
+                "Jobs in this time range",
+                "By what became of them.",
+                Query("round(sum by (status) (increase(jobs_total[$__range])))", "Jobs"),
+                columns={"status": "Status"},
+                sort="Jobs",
+                w=16,
             ),
             lines(
                 "CPU by process",
@@ -82,20 +114,16 @@ def build(_objectives: Objectives) -> Dashboard:
                     f"sum by (instance) (rate(process_cpu_seconds_total{{{JOBS}}}[$__rate_interval]))",
                     "{{instance}}",
                 ),
+                empty=NOBODY,
+                w=12,
             ),
             lines(
                 "Memory by process",
                 "Resident memory.",
                 "bytes",
                 Query(f"max by (instance) (process_resident_memory_bytes{{{JOBS}}})", "{{instance}}"),
-            ),
-            rows(
-                "Jobs in this time range",
-                "By what became of them.",
-                Query("round(sum by (status) (increase(jobs_total[$__range])))", "Jobs"),
-                columns={"status": "Status"},
-                sort="Jobs",
-                w=8,
+                empty=NOBODY,
+                w=12,
             ),
         ),
     )
@@ -105,7 +133,7 @@ def build(_objectives: Objectives) -> Dashboard:
         "Work in the background: how much waits, how long it takes, how it ends.",
         (now, work),
         (
-            choice("job", "Job", "label_values(job_queue_depth, job)"),
+            choice("job", "Job", "label_values(job_queue_depth, job)", hidden=True),
             choice("instance", "Instance", 'label_values(job_queue_depth{job=~"$job"}, instance)'),
         ),
     )

@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.panels import GOOD, Query, Row, board, choice, lines, number, quantiles, rows, states
+from monitoring.panels import BAD, GOOD, WARN, Query, Row, board, choice, lines, number, quantiles, rows, states
 from monitoring.slo import Objectives
 
 OURS = 'job=~"$job",instance=~"$instance"'
@@ -27,13 +27,14 @@ def build(_objectives: Objectives) -> Dashboard:
                 Query(f"sum(rate(model_predictions_total{{{OURS}}}[$__rate_interval]))", "finished"),
                 Query(f"sum(rate(model_errors_total{{{OURS}}}[$__rate_interval]))", "failed"),
                 Query(f"sum(rate(model_rejections_total{{{OURS}}}[$__rate_interval]))", "no room"),
-                colours={"finished": "green", "failed": "red", "no room": "orange"},
+                colours={"finished": GOOD, "failed": BAD, "no room": WARN},
             ),
             lines(
                 "Inference duration",
                 "Time in the model for one text of /api/v1/predict, without waiting for it; documents are not in it.",
                 "s",
                 *quantiles("model_inference_duration_seconds", OURS),
+                interval="5m",
             ),
         ),
     )
@@ -43,13 +44,13 @@ def build(_objectives: Objectives) -> Dashboard:
             number(
                 "Findings in this time range",
                 "Personal data found, of all types.",
-                "short",
+                "locale",
                 f"sum(increase(pii_detected_total{{{OURS}}}[$__range]))",
                 steps=((None, GOOD),),
                 decimals=0,
                 empty="None yet",
                 w=4,
-                h=8,
+                h=9,
             ),
             lines(
                 "Findings by type",

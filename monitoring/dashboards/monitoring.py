@@ -2,13 +2,15 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.alerts import DISK_FREE, DISK_FREE_RATIO, NOTIFIED
-from monitoring.panels import BAD, GOOD, WARN, Query, Row, board, choice, lines, number, rows, states
+from monitoring.alerts import DISK_FREE, DISK_FREE_RATIO, EXPECTED_JOBS, NOTIFIED
+from monitoring.panels import BAD, CALM, GOOD, WARN, Query, Row, board, choice, lines, number, rows, states
 from monitoring.slo import Objectives
 
 JOB = 'job=~"$job"'
 NO_RECEIVERS = '0 * sum(up{job="alertmanager"})'
 """Alertmanager has no series of notifications until a receiver is configured."""
+
+MISSING = " or ".join(f'absent(up{{job="{job}"}})' for job in ("api", *EXPECTED_JOBS))
 
 
 def build(_objectives: Objectives) -> Dashboard:
@@ -36,18 +38,18 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             number(
                 "Targets down",
-                "Targets Prometheus cannot scrape.",
-                "short",
-                "sum(up == bool 0)",
+                "Targets Prometheus cannot scrape, and jobs that must have some and have none.",
+                "locale",
+                f"(count(up == 0) or vector(0)) + (count({MISSING}) or vector(0))",
                 steps=((None, GOOD), (1, BAD)),
                 w=4,
             ),
             number(
                 "Series",
                 "Time series in memory.",
-                "short",
+                "locale",
                 'prometheus_tsdb_head_series{job="prometheus"}',
-                steps=((None, "blue"),),
+                steps=((None, CALM),),
                 w=4,
             ),
             number(
@@ -56,7 +58,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "bytes",
                 'prometheus_tsdb_storage_blocks_bytes{job="prometheus"}'
                 ' + on (instance) prometheus_tsdb_wal_storage_size_bytes{job="prometheus"}',
-                steps=((None, "blue"),),
+                steps=((None, CALM),),
                 w=4,
             ),
             number(
@@ -64,7 +66,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "How far back queries reach.",
                 "s",
                 'time() - prometheus_tsdb_lowest_timestamp_seconds{job="prometheus"}',
-                steps=((None, "blue"),),
+                steps=((None, CALM),),
                 w=4,
             ),
         ),
@@ -90,6 +92,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "What each target costs: series times retention is storage.",
                 Query(f"scrape_samples_post_metric_relabeling{{{JOB}}}", "Samples"),
                 columns={"job": "Job", "instance": "Instance"},
+                widths={"Job": 120, "Samples": 90},
                 sort="Samples",
                 w=8,
             ),
@@ -136,7 +139,7 @@ def build(_objectives: Objectives) -> Dashboard:
                     f" or {NO_RECEIVERS}",
                     "failed",
                 ),
-                colours={"failed": "red"},
+                colours={"tried": CALM, "failed": BAD},
                 w=6,
             ),
             lines(
@@ -195,6 +198,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 w=6,
             ),
         ),
+        closed=True,
     )
     return board(
         "monitoring",

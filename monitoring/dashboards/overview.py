@@ -2,11 +2,30 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.panels import BAD, GOOD, WARN, Panel, Query, Row, board, choice, lines, number, quantiles, rows
+from monitoring.alerts import CAUSES
+from monitoring.panels import (
+    BAD,
+    BY_ROUTE,
+    CALM,
+    FIRING,
+    GOOD,
+    STATUS_COLOURS,
+    WARN,
+    Panel,
+    Query,
+    Row,
+    board,
+    choice,
+    lines,
+    number,
+    quantiles,
+    rows,
+)
 from monitoring.slo import BURNS, Objectives
 
 JOB = 'job=~"$job"'
-STATUS_COLOURS = {"2xx": "green", "3xx": "blue", "4xx": "orange", "5xx": "red"}
+SLO_COLOURS = {"/^availability/": CALM, "/^latency/": "purple"}
+ALERTMANAGER = "${alertmanager}/#/alerts?filter=%7Balertname%3D%22${__value.raw}%22%7D"
 PAGES = sorted(burn.factor for burn in BURNS if burn.severity == "page")
 BY_CLASS = (
     'sum by (class) (label_replace(rate(edge_http_requests_total{{{selector}}}[$__rate_interval]), "class", "$1",'
@@ -23,8 +42,8 @@ def build(objectives: Objectives) -> Dashboard:
 
     def budget(name: str, says: str, objective: float) -> Panel:
         return number(
-            f"{name} budget left",
-            f"Of the error budget of the last {days} days, weighted by traffic. Objective: {objective:.4g} % {says}."
+            f"{name} budget",
+            f"What is left of that of the last {days} days, weighted by traffic. Objective: {objective:.4g} % {says}."
             " Below 0 the objective is missed.",
             "percentunit",
             f'slo:error_budget_remaining:ratio{{slo="{name.lower()}"}}',
@@ -53,10 +72,10 @@ def build(objectives: Objectives) -> Dashboard:
             ),
             number(
                 "Requests",
-                "All requests the edge answered, per second.",
+                "Users' requests the edge answered, per second, over 5 minutes.",
                 "reqps",
-                f"sum(rate(edge_http_requests_total{{{JOB}}}[$__rate_interval]))",
-                steps=((None, "blue"),),
+                f"sum(rate(edge_http_requests_total{{{JOB},{objectives.counted}}}[5m]))",
+                steps=((None, CALM),),
                 empty="No traffic",
             ),
             number(
@@ -88,6 +107,77 @@ def build(objectives: Objectives) -> Dashboard:
             ),
         ),
     )
+    firing = Row(
+        "What is wrong",
+        (
+            rows(
+                "Firing alerts",
+                "Each has a section in docs/runbook.md, which Alertmanager links to.",
+                Query(_with_dashboard(FIRING)),
+                columns={
+                    "alertname": "Alert",
+                    "severity": "Severity",
+                    "slo": "Objective",
+                    "job": "Job",
+                    "instance": "Instance",
+                    "dashboard": "Shown on",
+                },
+                widths={"Alert": 190, "Severity": 90, "Objective": 110, "Job": 90, "Shown on": 110},
+                links={
+                    "Alert": {"Runbook, silences: Alertmanager": ALERTMANAGER},
+                    "Shown on": {"The dashboard that shows it": "/d/sightglass-${__value.raw}?${__url_time_range}"},
+                },
+                w=16,
+                h=7,
+                empty="None",
+            ),
+            rows(
+                "Versions running",
+                "Worker processes by version; more than one row while a deploy is under way.",
+                Query('count by (version, revision, environment) (app_info{job="api"})', "Processes"),
+                columns={"version": "Version", "revision": "Revision", "environment": "Environment"},
+                widths={"Version": 150, "Revision": 100, "Processes": 100},
+                w=8,
+                h=7,
+                empty="None",
+            ),
+        ),
+    )
+    routed = f"{JOB},{objectives.counted}"
+    asked = f"(sum by (route) (rate(edge_http_requests_total{{{routed}}}[5m])) > 0)"
+
+    def share(matcher: str) -> str:
+        these = f"sum by (route) (rate(edge_http_requests_total{{{routed},{matcher}}}[5m]))"
+        return f"{these} / {asked} or 0 * {asked}"
+
+    where = Row(
+        "Where",
+        (
+            rows(
+                "Routes",
+                "Over the last 5 minutes, at the edge; a route's cell leads on.",
+                Query(asked, "Requests", unit="reqps"),
+                Query(share('status=~"5.."'), "5xx", unit="percentunit"),
+                Query(share('status="429"'), "429", unit="percentunit"),
+                Query(
+                    "histogram_quantile(0.95, sum by (le, route) "
+                    f"(rate(edge_http_request_duration_seconds_bucket{{{routed}}}[5m]))) >= 0",
+                    "p95",
+                    unit="s",
+                ),
+                columns={"route": "Route"},
+                links={
+                    "Route": {
+                        "This route at the edge": BY_ROUTE.format(board="edge"),
+                        "This route in the application": BY_ROUTE.format(board="api"),
+                    }
+                },
+                sort="5xx",
+                h=7,
+                empty="No traffic",
+            ),
+        ),
+    )
     traffic = Row(
         "Traffic, errors, latency",
         (
@@ -105,6 +195,8 @@ def build(objectives: Objectives) -> Dashboard:
                 "percentunit",
                 Query("slo:sli_error:ratio_rate5m", "{{slo}}"),
                 limits=((None, "transparent"), (availability.budget, WARN)),
+                colours=SLO_COLOURS,
+                empty="No traffic",
             ),
             lines(
                 "Request duration",
@@ -112,40 +204,41 @@ def build(objectives: Objectives) -> Dashboard:
                 "s",
                 *quantiles("edge_http_request_duration_seconds", timed),
                 limits=((None, "transparent"), (seconds, BAD)),
+                empty="No traffic",
             ),
         ),
     )
+    burn = "slo:sli_error:ratio_rate{window} / on (slo) group_left () slo:error_budget:ratio"
     slo = Row(
         "Objectives",
         (
             lines(
                 "Burn rate",
-                "How many times faster than allowed the budget is spent over the last hour: 1 spends it exactly in "
-                f"{days} days, {' and '.join(f'{factor:g}' for factor in PAGES)} page.",
+                "How many times faster than allowed the budget is spent, over the windows of the alerts that page: 1 "
+                f"spends it exactly in {days} days, {' and '.join(f'{factor:g}' for factor in PAGES)} page.",
                 "short",
-                Query("slo:sli_error:ratio_rate1h / on (slo) group_left () slo:error_budget:ratio", "{{slo}}"),
+                *(
+                    Query(burn.format(window=one.long), f"{{{{slo}}}} {one.long}")
+                    for one in BURNS
+                    if one.severity == "page"
+                ),
                 limits=((None, "transparent"), (1, GOOD), (PAGES[0], WARN), (PAGES[-1], BAD)),
+                colours=SLO_COLOURS,
+                decimals=1,
+                empty="No traffic yet",
+                w=12,
             ),
             lines(
                 "Error budget left",
-                f"Over {days} days, weighted by traffic.",
+                f"Over {days} days, weighted by traffic; below 0 the objective is missed.",
                 "percentunit",
-                Query("clamp_min(slo:error_budget_remaining:ratio, 0)", "{{slo}}"),
+                Query("slo:error_budget_remaining:ratio", "{{slo}}"),
+                bottom=None,
                 top=1,
-            ),
-            rows(
-                "Firing alerts",
-                "Empty when all is well. Each alert has a section in docs/runbook.md.",
-                Query('ALERTS{alertstate="firing",severity=~"page|ticket"}'),
-                columns={
-                    "alertname": "Alert",
-                    "severity": "Severity",
-                    "slo": "Objective",
-                    "job": "Job",
-                    "instance": "Instance",
-                },
-                w=8,
-                empty="None",
+                colours=SLO_COLOURS,
+                decimals=1,
+                empty="No traffic yet",
+                w=12,
             ),
         ),
     )
@@ -159,19 +252,14 @@ def build(objectives: Objectives) -> Dashboard:
                 Query(
                     'sum by (instance) (rate(process_cpu_seconds_total{job="api"}[$__rate_interval]))', "{{instance}}"
                 ),
+                w=12,
             ),
             lines(
                 "Memory of the API",
                 "Resident memory of all gunicorn workers, by instance.",
                 "bytes",
                 Query('sum by (instance) (process_resident_memory_bytes{job="api"})', "{{instance}}"),
-            ),
-            rows(
-                "Versions running",
-                "gunicorn workers by version; more than one row while a deploy is under way.",
-                Query('count by (version, revision, environment) (app_info{job="api"})', "Workers"),
-                columns={"version": "Version", "revision": "Revision", "environment": "Environment"},
-                w=8,
+                w=12,
             ),
         ),
     )
@@ -179,6 +267,17 @@ def build(objectives: Objectives) -> Dashboard:
         "overview",
         "Overview",
         "How the service does for its users, and how much of its error budget is left.",
-        (now, traffic, slo, resources),
-        (choice("job", "Edge job", "label_values(edge_connections, job)"),),
+        (now, firing, where, traffic, slo, resources),
+        (choice("job", "Edge job", "label_values(edge_connections, job)", hidden=True),),
+        alerts=True,
     )
+
+
+def _with_dashboard(alerts: str) -> str:
+    """Return ``alerts`` with the name of the dashboard that shows each as a label."""
+    shown: dict[str, set[str]] = {"overview": {"ErrorBudgetBurn"}}
+    for alert in (alert for group in CAUSES.values() for alert in group):
+        shown.setdefault(alert.dashboard, set()).add(alert.name)
+    for name, these in sorted(shown.items()):
+        alerts = f'label_replace({alerts}, "dashboard", "{name}", "alertname", "{"|".join(sorted(these))}")'
+    return alerts

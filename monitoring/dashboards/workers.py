@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.alerts import EVENT_LOOP_LAG, RESTARTS
+from monitoring.alerts import EVENT_LOOP_LAG
 from monitoring.panels import BAD, WARN, Query, Row, board, choice, lines, states
 from monitoring.slo import Objectives
 
@@ -31,11 +31,11 @@ def build(_objectives: Objectives) -> Dashboard:
                 ),
             ),
             lines(
-                "Starts within 15 minutes",
-                "How often each process was started: the worker in a slot, or a job process.",
+                "Processes younger than 15 minutes",
+                "By when they were started: a replica that comes back has a new address.",
                 "short",
-                Query(f"max by (job, instance, worker) (changes(process_start_time_seconds{{{OURS}}}[15m]))", PROCESS),
-                limits=((None, "transparent"), (RESTARTS, BAD)),
+                Query(f"sum by (job) (time() - process_start_time_seconds{{{OURS}}} < bool 900)", "{{job}}"),
+                decimals=0,
             ),
         ),
     )
@@ -108,6 +108,7 @@ def build(_objectives: Objectives) -> Dashboard:
                     f"max by (job, instance) (sightglass_container_spec_memory_limit_bytes{{{OURS}}})",
                     "{{instance}} limit",
                 ),
+                empty="No limit, or no cgroup v2",
                 w=6,
             ),
             lines(
@@ -141,7 +142,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 Query('node_load1{job="node"}', "1 minute"),
                 Query('node_load15{job="node"}', "15 minutes"),
                 Query('count(count by (cpu) (node_cpu_seconds_total{job="node"}))', "cores"),
-                colours={"cores": "red"},
+                colours={"cores": BAD},
                 w=6,
             ),
         ),

@@ -144,7 +144,7 @@ async function main() {
     for (const path of positionals) {
       const name = basename(path, '.json');
       const dashboard = JSON.parse(await readFile(path, 'utf8'));
-      await page.setViewport({ width, height: 1000 });
+      await page.setViewport({ width, height: 8000 }); // what is out of sight is not laid out
       const wanted = { dashboard, range, variables, width, theme: values.theme, open: values.open };
       const report = await page.evaluate((wanted) => window.draw(wanted), wanted);
       report.faults.push(...thrown);

@@ -35,7 +35,7 @@ _SWAGGER = {
 _REDOC = {"redoc_js_url": "redoc.standalone.js", "redoc_favicon_url": "favicon.png"}
 # Redoc loads its maker's logo from elsewhere.
 _ELSEWHERE = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
-_YEAR = 365 * 24 * 3600  # seconds
+_YEAR_SECONDS = 365 * 24 * 3600
 
 
 class DocsAssets:
@@ -64,7 +64,7 @@ class DocsAssets:
         assert found is not None, "asked of what `serves` confirmed"  # noqa: S101
         body = await asyncio.to_thread((self._directory / found[2]).read_bytes)
         # A page of another version, during a deploy, gets this one's files.
-        lasting = f"public, max-age={_YEAR}, immutable" if found[1] == self._version else "no-store"
+        lasting = f"public, max-age={_YEAR_SECONDS}, immutable" if found[1] == self._version else "no-store"
         headers = {"cache-control": lasting, "x-content-type-options": "nosniff"}
         await Response(body.replace(_ELSEWHERE, b"data:,"), 200, headers, _TYPES[found[2]])(scope, receive, send)
 

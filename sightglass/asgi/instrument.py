@@ -10,6 +10,7 @@ from sightglass.asgi.docs_assets import docs_assets
 from sightglass.asgi.health import Health
 from sightglass.asgi.health import health as default_health
 from sightglass.asgi.middleware import Middleware
+from sightglass.frameworks import note_routes
 from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog, Unwritten
 from sightglass.metrics.container import CONTAINER_MEMORY as CONTAINER_MEMORY
@@ -28,7 +29,7 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
     as it is.
 
     Args:
-        app: any ASGI app; FastAPI's and Starlette's routes name what is measured.
+        app: any ASGI app; the routes of FastAPI, Starlette, Litestar, Flask, Quart and Django name what is measured.
         settings: from the environment when None.
         health: the checks to answer with; `sightglass.health` when None.
 
@@ -39,6 +40,7 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
     if isinstance(app, Middleware):
         return app
     settings = settings or load_settings()
+    note_routes()
     route_of = RouteTemplates(app).find
     servers = logging.getLogger("uvicorn.error")
     if not any(isinstance(one, Unwritten) for one in servers.filters):

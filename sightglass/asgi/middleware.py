@@ -19,7 +19,7 @@ from sightglass.context import RequestContext, current_request
 from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog
 from sightglass.metrics.process import ProcessMetrics
-from sightglass.metrics.requests import LAG_PERIOD
+from sightglass.metrics.requests import LAG_PERIOD_SECONDS
 from sightglass.problem import MEDIA_TYPE, problem_body
 from sightglass.route_table import route_table
 
@@ -161,9 +161,9 @@ class Middleware:
 
     async def _measure_lag(self) -> None:
         while True:
-            due = monotonic() + LAG_PERIOD
+            due = monotonic() + LAG_PERIOD_SECONDS
             self._metrics.lag_expected(due)
-            await asyncio.sleep(LAG_PERIOD)
+            await asyncio.sleep(LAG_PERIOD_SECONDS)
             self._metrics.lag_measured(monotonic() - due)
 
 

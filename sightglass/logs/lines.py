@@ -12,8 +12,13 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 import orjson
-from pythonjsonlogger.core import RESERVED_ATTRS
-from pythonjsonlogger.orjson import OrjsonFormatter
+
+try:
+    from pythonjsonlogger.core import RESERVED_ATTRS
+    from pythonjsonlogger.orjson import OrjsonFormatter
+except ImportError:  # before 3.1
+    from pythonjsonlogger.jsonlogger import RESERVED_ATTRS  # type: ignore[attr-defined]
+    from pythonjsonlogger.jsonlogger import JsonFormatter as OrjsonFormatter  # type: ignore[attr-defined,assignment]
 
 Fields = dict[str, Any]
 Encoder = Callable[[Fields], bytes]
@@ -89,10 +94,10 @@ def describe_exception(error: BaseException, *, with_message: bool, depth: int =
         cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
         if cause is not None:
             fields["cause"] = describe_exception(cause, with_message=with_message, depth=depth - 1)
-        if isinstance(error, BaseExceptionGroup):
+        exceptions = getattr(error, "exceptions", None)  # of a group: a class of its own since Python 3.11
+        if isinstance(exceptions, tuple) and all(isinstance(one, BaseException) for one in exceptions):
             fields["exceptions"] = [
-                describe_exception(one, with_message=with_message, depth=depth - 1)
-                for one in error.exceptions[:_CAUSES]
+                describe_exception(one, with_message=with_message, depth=depth - 1) for one in exceptions[:_CAUSES]
             ]
     return fields
 

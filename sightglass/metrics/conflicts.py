@@ -14,7 +14,11 @@ from sightglass.metrics.requests import FAMILIES
 PREFIX = "app_"
 
 _COUNTER = "sightglass_metric_conflicts"
-_OURS = FAMILIES | {UP: "gauge", _COUNTER: "counter"}
+_PROMETHEUS = ("up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling",
+               "scrape_series_added", "scrape_timeout_seconds", "scrape_sample_limit", "scrape_body_size_bytes",
+               "ALERTS", "ALERTS_FOR_STATE")  # fmt: skip
+"""What it writes of each target, and of alerts, itself: TargetDown would take an application's `up 0` for its own."""
+_OURS = FAMILIES | {UP: "gauge", _COUNTER: "counter"} | dict.fromkeys(_PROMETHEUS, "gauge")
 # OpenMetrics 1.0, "Suffixes": the names a family occupies beside its own.
 _SUFFIXES = {
     "counter": ("_total", "_created"),

@@ -28,12 +28,12 @@ from sightglass.metrics.slots import SlotDirectory
 
 _TMPFS = Path("/dev/shm")  # noqa: S108 - a private directory is made in it
 _PREFIX = "sightglass-"
-_CLIENT_TIMEOUT = 5.0  # seconds a client may take to say what it wants
+_CLIENT_SECONDS = 5.0  # a client may take to say what it wants
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: "_Server"
-    timeout = _CLIENT_TIMEOUT
+    timeout = _CLIENT_SECONDS
     server_version = "metrics"
     sys_version = ""
 

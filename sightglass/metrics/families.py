@@ -12,10 +12,23 @@ from typing import Any
 
 from prometheus_client.metrics import Counter, Histogram, Summary
 from prometheus_client.metrics_core import Metric
-from prometheus_client.openmetrics.exposition import UNDERSCORES, escape_label_name, escape_metric_name
 from prometheus_client.registry import CollectorRegistry
 from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
+
+try:
+    from prometheus_client.openmetrics.exposition import UNDERSCORES, escape_label_name, escape_metric_name
+except ImportError:  # before 0.23, with one escaping or none
+    UNDERSCORES = "underscores"
+
+    def escape_label_name(s: str, escaping: str = UNDERSCORES) -> str:  # noqa: ARG001
+        """Return the name in the classic character set."""
+        return re.sub(r"^(?=[0-9])|[^a-zA-Z0-9_]", "_", s)
+
+    def escape_metric_name(s: str, escaping: str = UNDERSCORES) -> str:  # noqa: ARG001
+        """Return the name in the classic character set."""
+        return re.sub(r"^(?=[0-9])|[^a-zA-Z0-9_:]", "_", s)
+
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +160,7 @@ def _samples(metric: Metric, worker: str) -> Iterator[Sample]:
     created = metric.name + "_created"
     for sample in metric.samples:
         # Text formats cannot carry native histograms, and a creation time is not kept across workers.
-        if sample.name == created or sample.native_histogram is not None:
+        if sample.name == created or getattr(sample, "native_histogram", None) is not None:
             continue
         labels = [(escape_label_name(label, UNDERSCORES), value) for label, value in sample.labels.items()]
         key = series(escape_metric_name(sample.name, UNDERSCORES), labels, worker)

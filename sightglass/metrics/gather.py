@@ -9,11 +9,11 @@ from sightglass.metrics.families import Family, Sample, are_families, as_familie
 from sightglass.metrics.slots import SlotDirectory
 
 UP = "sightglass_worker_up"
-DEADLINE = 1.0
+DEADLINE_SECONDS = 1.0
 """Seconds a worker has to answer; well below Prometheus's scrape timeout."""
 
 
-def gather(directory: SlotDirectory, deadline: float = DEADLINE) -> list[Family]:
+def gather(directory: SlotDirectory, deadline: float = DEADLINE_SECONDS) -> list[Family]:
     """Ask every slot's worker, and add `sightglass_worker_up`.
 
     A worker that does not answer in time, or answers nonsense, is 0 there and is represented by what is known of its

@@ -16,8 +16,8 @@ from sightglass.metrics.families import Family, Totals, continued, from_registry
 from sightglass.metrics.requests import RequestMetrics
 from sightglass.metrics.slots import SlotDirectory
 
-_SEND_TIMEOUT = 2.0  # seconds; longer than any gatherer waits
-_PAUSE = 1.0  # seconds
+_SEND_SECONDS = 2.0  # longer than any gatherer waits
+_PAUSE_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class ProcessMetrics:
             try:
                 connection, _ = listener.accept()
             except OSError:  # no descriptor is left, which may pass
-                time.sleep(_PAUSE)
+                time.sleep(_PAUSE_SECONDS)
                 continue
             with connection:
                 try:
@@ -101,7 +101,7 @@ class ProcessMetrics:
                     logger.error("the metrics could not be told: %s", type(error).__name__)
                     continue
                 with contextlib.suppress(OSError):  # a gatherer may give up at any time
-                    connection.settimeout(_SEND_TIMEOUT)
+                    connection.settimeout(_SEND_SECONDS)
                     connection.sendall(data)
                     # A child forked meanwhile may hold this connection too: closing alone would not end it.
                     connection.shutdown(socket.SHUT_RDWR)

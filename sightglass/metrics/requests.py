@@ -17,10 +17,10 @@ DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.
 SIZE_BUCKETS = tuple(float(256 * 8**power) for power in range(8))
 """Upper bounds in bytes: 256 B, 2 KiB, 16 KiB … 512 MiB."""
 
-LAG_PERIOD = 1.0
+LAG_PERIOD_SECONDS = 1.0
 """Seconds between two measurements of the event loop's lag."""
 
-_LAG_WINDOW = 15  # measurements; longer than the usual 10 s between scrapes, so that no peak is missed
+_LAG_MEASUREMENTS = 15  # longer than the usual 10 s between scrapes, so that no peak is missed
 
 FAMILIES = {
     "http_requests": "counter",
@@ -85,7 +85,7 @@ class RequestMetrics:
         self._build: list[tuple[str, str]] | None = None
         self._routes: dict[tuple[str, str], _Route] = {}
         self._connections: dict[tuple[str, str, int], int] = {}
-        self._lags: deque[float] = deque(maxlen=_LAG_WINDOW)
+        self._lags: deque[float] = deque(maxlen=_LAG_MEASUREMENTS)
         self._lag_due: float | None = None
 
     def describe(self, *, version: str, revision: str, environment: str) -> None:

@@ -15,7 +15,7 @@ from sightglass.metrics.families import Totals, is_number
 _MOST = 1024
 _LEASES = "leases"
 _ROUTES = "routes.json"
-_LONGEST_SOCKET_PATH = 107  # sun_path holds 108 bytes and ends in a zero, unix(7)
+_SOCKET_PATH_BYTES = 107  # sun_path holds 108 bytes and ends in a zero, unix(7)
 
 
 class SlotDirectory:
@@ -27,7 +27,7 @@ class SlotDirectory:
     """
 
     def __init__(self, path: Path) -> None:
-        if len(os.fsencode(path / f"{_MOST}.sock")) > _LONGEST_SOCKET_PATH:
+        if len(os.fsencode(path / f"{_MOST}.sock")) > _SOCKET_PATH_BYTES:
             raise ValueError(f"{path}: too long for unix sockets in it")
         self.path = path
 

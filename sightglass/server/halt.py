@@ -6,12 +6,12 @@ to stop: so the first one does, and the others just end.
 
 import mmap
 import sys
-from typing import Never
+from typing import NoReturn
 
 _halting = mmap.mmap(-1, 1)  # shared by forked workers: to be imported before the fork
 
 
-def halt(status: int, line: str | None = None) -> Never:
+def halt(status: int, line: str | None = None) -> NoReturn:
     """End this process; the first to do so with the status, and with the line on stderr.
 
     Args:

@@ -13,7 +13,11 @@ from sightglass.settings import Settings
 class ServerSettings(Settings):
     """Which application gunicorn serves, and how."""
 
-    app: str = text("api.main:app", "module:attribute of the ASGI app to serve", r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+    app: str = text(
+        "api.main:app",
+        "module:attribute of an ASGI or WSGI application, or of a function without arguments that makes one",
+        r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(\))?",
+    )
     app_fallback_dir: Path | None = path(None, "a directory")
     port: int = whole(8000, 1, 65535, "a port number from 1 to 65535")
     web_concurrency: int | None = whole(None, 1, 64, "a whole number from 1 to 64; unset, what the CPU quota allows")

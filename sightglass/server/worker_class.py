@@ -96,6 +96,7 @@ class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc]
         "access_log": False,
         "server_header": False,
         "lifespan": "on",
+        "workers": 1,  # or uvicorn reads WEB_CONCURRENCY, the application's, and stumbles over some values
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -27,7 +27,8 @@ TWO_STATES = ("api", "workers", "model", "jobs", "monitoring")
 
 def dashboards(state: str) -> tuple[str, ...]:
     """Return which dashboards are drawn in a state."""
-    return (*EVERY_STATE, *(TWO_STATES if state in {"load", "down"} else ()))
+    more = {"load": TWO_STATES, "down": TWO_STATES, "no-jobs": ("jobs",)}
+    return (*EVERY_STATE, *more.get(state, ()))
 
 
 def image(directory: Path) -> str:

@@ -15,12 +15,14 @@ from monitoring.slo import BUCKETS, Objectives, load
 LENGTH = 2400
 BROKEN = 1500
 API = ("172.20.0.5:9464", "172.20.0.6:9464")
-JOBS = "worker"
+JOBS = "jobs"
 """The Prometheus job of the processes that work on jobs."""
-WORKER_UP = "worker_up"
+WORKER_UP = "sightglass_worker_up"
 
 Value = Callable[[float], float]
 Labels = dict[str, Any]
+OLD: Labels = {"version": "1.3.9", "revision": "a0c1d22", "environment": "production"}
+NEW: Labels = {"version": "1.4.0", "revision": "3f9ac21", "environment": "production"}
 
 
 @dataclass
@@ -117,10 +119,10 @@ def idle(end: int) -> World:
 
 
 def under_load(end: int) -> World:
-    """Ordinary traffic, few errors."""
+    """Ordinary traffic, few errors; a deploy when something breaks elsewhere."""
     world = World(end)
     _edge(world, (*USUAL, PROBES))
-    _api(world, (*USUAL, PROBES))
+    _api(world, (*USUAL, PROBES), deployed=BROKEN)
     _jobs(world, rate=0.4)
     _slo(world, load(), requests=13, bad={"availability": 0.0004, "latency": 0.004})
     _host(world)
@@ -206,6 +208,8 @@ def _edge(world: World, traffic: tuple[Traffic, ...], limited: float | Value = 0
             "edge_cache_requests_total", 0.05 if cache == "hit" and len(traffic) > 1 else 0, cache=cache, **nginx
         )
     world.counter("rate_limit_exceeded_total", limited, **nginx)
+    for reason in ("no_address", "refused", "reset", "read_timeout"):
+        world.counter("edge_upstream_failures_total", 0, reason=reason, **nginx)
     for state, n in {"active": 7, "reading": 0, "writing": 2, "waiting": 5}.items():
         world.gauge("edge_connections", n, state=state, **nginx)
     world.gauge("edge_reloads_total", 1, **nginx)
@@ -223,17 +227,22 @@ def _edge(world: World, traffic: tuple[Traffic, ...], limited: float | Value = 0
         world.gauge("probe_http_duration_seconds", seconds, phase=phase, **probe)
 
 
-def _api(world: World, traffic: tuple[Traffic, ...], stop: float = LENGTH, *, jobs: bool = True) -> None:
+def _api(
+    world: World, traffic: tuple[Traffic, ...], stop: float = LENGTH, *, jobs: bool = True, deployed: int = 0
+) -> None:
+    """Add the API's replicas; ``deployed`` is when they were replaced by those of a new version, 0 if long ago."""
     for instance in API:
         at: Labels = {"job": "api", "instance": instance}
         world.gauge("up", 1, stop=stop, **at)
-        world.gauge("app_info", 1, stop=stop, version="1.4.0", revision="3f9ac21", environment="production", **at)
         for status in ("accepted", "retried", "succeeded", "failed", "dead", "cancelled"):
             accepted = 0.2 if jobs and status == "accepted" and len(traffic) > 1 else 0
             world.counter("jobs_total", accepted, stop=stop, status=status, **at)
         for worker in ("0", "1"):
-            _process(world, stop, worker=worker, **at)
             labels: Labels = {"worker": worker, **at}
+            _process(world, stop, deployed, **labels)
+            if deployed:
+                world.gauge("app_info", 1, stop=deployed, **OLD, **labels)
+            world.gauge("app_info", 1, deployed, stop, **NEW, **labels)
             world.gauge(WORKER_UP, 1, stop=stop, **labels)
             world.gauge("event_loop_lag_seconds", 0.002, stop=stop, **labels)
             world.gauge("http_requests_in_progress", 1, stop=stop, **labels)
@@ -253,8 +262,11 @@ def _api(world: World, traffic: tuple[Traffic, ...], stop: float = LENGTH, *, jo
         _container(world, stop, **at)
 
 
-def _process(world: World, stop: float = LENGTH, **at: Any) -> None:
-    world.gauge("process_start_time_seconds", world.end - 86400, stop=stop, **at)
+def _process(world: World, stop: float = LENGTH, started: int = 0, **at: Any) -> None:
+    began = world.end - LENGTH
+    world.gauge("process_start_time_seconds", began - 86400, stop=started or stop, **at)
+    if started:
+        world.gauge("process_start_time_seconds", began + started - 7, started, stop, **at)
     world.counter("process_cpu_seconds_total", 0.12, stop=stop, **at)
     world.gauge("process_resident_memory_bytes", 130e6, stop=stop, **at)
     world.gauge("process_open_fds", 31, stop=stop, **at)
@@ -289,7 +301,7 @@ def _jobs(world: World, rate: float) -> None:
     _process(world, **at)
     _container(world, **at)
     _model(world, rate, **at)
-    world.gauge("app_info", 1, version="1.4.0", revision="3f9ac21", environment="production", **at)
+    world.gauge("app_info", 1, **NEW, **at)
     world.gauge("job_queue_depth", 2 if rate else 0, **at)
     world.gauge("job_queue_age_seconds", 4 if rate else 0, **at)
     ends = {"succeeded": 0.95, "failed": 0.02, "dead": 0.004, "retried": 0.03, "cancelled": 0.01, "accepted": 0}
@@ -366,6 +378,8 @@ def _host(world: World) -> None:
         world.counter("prometheus_rule_evaluation_failures_total", 0, **of)
     alertmanager: Labels = {"job": "alertmanager", "instance": "alertmanager:9093"}
     receiver: Labels = {"receiver_name": "default", "integration": "webhook", **alertmanager}
+    for state in ("active", "suppressed", "unprocessed"):
+        world.gauge("alertmanager_alerts", int(state == "active"), state=state, **alertmanager)
     world.gauge("alertmanager_config_last_reload_successful", 1, **alertmanager)
     world.counter("alertmanager_notifications_total", 0.01, **receiver)
     world.counter("alertmanager_notifications_failed_total", 0, **receiver)

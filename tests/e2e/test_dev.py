@@ -31,6 +31,10 @@ def test_dev_serves_and_reloads(tmp_path: Path) -> None:
 
         try:
             eventually(lambda: '"ready":true' in answered("/ready"), said)
+            # Nothing is production's, which may run in the project of this name.
+            assert stack.run("docker", "compose", "ps", "--all", "--quiet").stdout == ""
+            services = stack.run("docker", "compose", "-f", "docker-compose.dev.yml", "config", "--services").stdout
+            assert services.split() == ["dev"]
             assert "http_requests_total" in answered("/metrics")
             assert '"level"' not in said()  # text, for people
             with (stack.directory / "api" / "main.py").open("a") as code:
@@ -39,5 +43,6 @@ def test_dev_serves_and_reloads(tmp_path: Path) -> None:
         finally:
             os.killpg(dev.pid, signal.SIGINT)
             dev.wait(60)
-            stack.run("docker", "compose", "-f", "docker-compose.dev.yml", "down", "--volumes", **environment)
+            compose = ("docker", "compose", "--project-name", f"{stack.project}-dev", "-f", "docker-compose.dev.yml")
+            stack.run(*compose, "down", "--volumes", **environment)
             stack.run("docker", "image", "rm", stack.project)

@@ -86,7 +86,7 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Edge, API and Prometheus; the app is that of the tests with workers."""
     code = tmp_path_factory.mktemp("code")
-    shutil.copy(ROOT / "tests" / "workers" / "served.py", code)
+    shutil.copy(ROOT / "tests" / "server" / "served.py", code)
     for path in (code, *code.rglob("*")):  # the container's user is another
         path.chmod(0o755)
     stack = Stack(

@@ -6,7 +6,11 @@ import pytest
 
 from tests.stack import ROOT, Stack
 
-BLOCKS = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+BLOCKS = [
+    block
+    for document in ("README.md", "docs/install.md")
+    for block in re.findall(r"```console\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+]
 COMMANDS = [line.removeprefix("$ ") for block in BLOCKS for line in block.splitlines() if line.startswith("$ ")]
 ELSEWHERE = {
     "make test": "this is it",

@@ -290,7 +290,7 @@ WRONG = [
 def test_a_wrong_setting_stops_the_start_with_one_line(
     made: Stack, service: str, name: str, value: str, expected: object
 ) -> None:
-    result = made.run("docker", "compose", "run", "--rm", "--no-deps", "-T", "-e", f"{name}={value}", service)
+    result = made.run("docker", "compose", "run", "--rm", "--no-deps", "-T", service, **{name: value})
     assert result.returncode == 2, result.stderr
     lines = [line for line in result.stderr.splitlines() if line and not line.startswith((" Container", " Network"))]
     assert len(lines) == 1, result.stderr
@@ -301,7 +301,7 @@ def test_a_wrong_setting_stops_the_start_with_one_line(
 
 @pytest.mark.parametrize("app", ["nowhere:app", "api.main:nothing", "api.settings:Path.cwd"])
 def test_an_app_that_is_not_there_stops_the_start_with_one_line(made: Stack, app: str) -> None:
-    result = made.run("docker", "compose", "run", "--rm", "--no-deps", "-T", "-e", f"SIGHTGLASS_APP={app}", "api")
+    result = made.run("docker", "compose", "run", "--rm", "--no-deps", "-T", "api", APP=app)
     assert result.returncode != 0
     lines = [line for line in (result.stdout + result.stderr).splitlines() if f"APP={app}" in line]
     assert len(lines) == 1, result.stdout + result.stderr

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import platform
+import socket
 import tarfile
 import threading
 import time
@@ -24,6 +25,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 OTHER_ARCHITECTURE = "s390x"
+TLS_HANDSHAKE = b"\x16"  # the first byte of a connection that begins with one (RFC 8446, section 5.1)
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 SLOW_SECONDS, SLOW_PIECES = 4.5, 30
 
@@ -134,8 +136,16 @@ class Registry:
 class Handler(BaseHTTPRequestHandler):
     """Answers what `docker pull` asks."""
 
-    protocol_version = default_request_version = "HTTP/1.1"  # the answer to TLS too, by which an engine knows
+    protocol_version = "HTTP/1.1"
     registry: Registry
+
+    def handle(self) -> None:
+        """Answer what comes; to TLS, in plain HTTP, by which an engine knows that there is none."""
+        if self.connection.recv(1, socket.MSG_PEEK) == TLS_HANDSHAKE:
+            self.connection.recv(65536)
+            self.wfile.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+        else:
+            super().handle()
 
     def do_GET(self) -> None:
         """Answer, or fail as told."""

@@ -118,7 +118,7 @@ def test_mail_goes_to_lists_as_alertmanager_takes_them(tmp_path: Path, to: str) 
 @given(
     st.lists(st.tuples(st.text("abc .,'\u00fc", max_size=9), st.text("abc+-_'", min_size=1, max_size=9)), min_size=1)
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_any_list_that_follows_the_rfc_is_taken_as_it_is(people: list[tuple[str, str]]) -> None:
     to = ", ".join(f'"{name}" <{local}@example.org>' if name else f"{local}@example.org" for name, local in people)
     with tempfile.TemporaryDirectory() as path:

@@ -41,6 +41,7 @@ class Server:
         path: Path | None = None,
         stdout: int | None = None,
         environment: Mapping[str, str] | None = None,
+        python: str = sys.executable,
         **settings: str,
     ) -> None:
         self.port, self.metrics_port = free_ports(2)
@@ -60,7 +61,7 @@ class Server:
         )
         with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "python:loopback_conf", *options, APPLICATION],
+                [python, "-m", "gunicorn", "-c", "python:loopback_conf", *options, APPLICATION],
                 env=variables,
                 cwd=directory,
                 stdout=out if stdout is None else stdout,

@@ -152,7 +152,7 @@ def test_a_stopped_worker_neither_blocks_nor_empties_a_scrape() -> None:
 
 
 def test_a_worker_that_hangs_is_told_and_its_successor_goes_on() -> None:
-    with gunicorn(2, timeout=5) as server:
+    with gunicorn(2, timeout=15) as server:  # the scrape has to come within it
         assert server.ask("/items/1", 60) == 60
         awaited(server.scrape, lambda scrape: counted(scrape) == 60)
         first = server.pids()

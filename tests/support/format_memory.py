@@ -1,13 +1,15 @@
-"""`python -m tests.support.format_memory`: the memory that documents at, or beyond, a limit take, each in its process.
+"""The memory that documents at, or beyond, a limit take, each in its process.
 
-A line each: name, rise of the peak (VmHWM) in KiB, status and detail of the problem (200 when it was done). The model
-finds nothing. What is sent is small, or made as it is read.
+`python -m tests.support.format_memory [NAME…]` writes a line each: name, rise of the peak (VmHWM) in KiB, status and
+detail of the problem (200 when it was done). The model finds nothing. What is sent is small, or made as it is read.
 """
 
 import gzip
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +25,7 @@ NAME = 900_000
 WIDE = "\U0001f600"
 ENCODED = "<?xml version='1.0' encoding='%s'?><a/>"
 LIMIT = 300 * 1024 * 1024
+ROOT = Path(__file__).resolve().parents[2]
 Parts = Iterator[bytes]
 
 
@@ -106,6 +109,31 @@ CODED: dict[str, bytes] = {
     "members of a stream": gzip.compress(b"") * 20_000,
 }
 NAMES_OF_CHARSETS = "names of charsets"
+ALL = [*CASES, *CODED, NAMES_OF_CHARSETS]
+REFUSED = {
+    "long names": (422, "A name has more than 1000 characters"),
+    "long names of attributes": (422, "A name has more than 1000 characters"),
+    "long names of instructions": (422, "A name has more than 1000 characters"),
+    "names": (422, "There are more than 10000 different names"),
+    "names of instructions": (422, "There are more than 10000 different names"),
+    "names together": (422, "The names have more than 1048576 characters together"),
+    "attributes": (422, "An element has more than 1000 attributes"),
+    "deep": (422, "Elements are nested more than 1000 deep"),
+    "long text": (422, "A text has more than 1048576 characters"),
+    "long tag": (422, "A tag has more than 1048576 bytes"),
+    "long value": (422, "A tag has more than 1048576 bytes"),
+    "long encoding": (422, "The XML declaration has more than 1024 bytes"),
+    "deep lists": (422, "Values are nested more than 500 deep"),
+    "deep objects": (422, "Values are nested more than 500 deep"),
+    "long line": (422, "A line has more than 1048576 characters"),
+    "long cell": (422, "A cell has more than 1048576 characters"),
+    "bomb": (413, "The body is more than 500 times as long once decoded"),
+    "members of a stream": (413, "The body's gzip stream has more than 10000 members"),
+    "names of charsets": (422, "they were refused"),
+}
+"""Status and detail of those that are not done."""
+MOST = 64 * 1024
+"""KiB that one may take."""
 
 
 def names_of_charsets() -> None:
@@ -146,9 +174,18 @@ def peak() -> int:
     return int(found[1])
 
 
+def check(*names: str) -> None:
+    """Assert that these documents are done or refused as they should be, within the memory there is for one."""
+    command = [sys.executable, "-m", "tests.support.format_memory", *names]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    told = {name: (status, detail) for name, _, status, detail in map(json.loads, lines)}
+    assert told == {name: REFUSED.get(name, (200, None)) for name in names}
+    assert {name: rise for name, rise, *_ in map(json.loads, lines) if rise >= MOST} == {}
+
+
 def main() -> None:
     """Measure each case in a child."""
-    for name in [*CASES, *CODED, NAMES_OF_CHARSETS]:
+    for name in sys.argv[1:] or ALL:
         if os.fork():
             os.wait()
             continue

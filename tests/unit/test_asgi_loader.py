@@ -1,5 +1,6 @@
 """``APP``: the app it names, or the one line that says why not."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from sightglass.server import loading
 from sightglass.server.halt import halt
 from sightglass.server.loading import AppLoadError, load_app
+from sightglass.server.wsgi import ServedWSGI
 
 GOOD = """
 class Holder:
@@ -24,12 +26,49 @@ async def legacy(scope):
     pass
 
 
-def create_app():
+async def old_async(environ, start_response):
+    pass
+
+
+def plain(environ, start_response):
+    return []
+
+
+def anything(*args, **kwargs):
+    return app(*args, **kwargs)
+
+
+def create_app(config=None, testing=False, debug=False):
     return app
+
+
+def create_plain():
+    return plain
+
+
+async def create_async():
+    return app
+
+
+def create_number():
+    return 3
+
+
+def create_factory():
+    return create_app
+
+
+def create_broken():
+    raise RuntimeError("no database")
+
+
+def create_exit():
+    raise SystemExit("no licence")
 
 
 holder = Holder()
 holder.inner = app
+holder.create = create_app
 number = 3
 """
 FILES = {
@@ -50,13 +89,29 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for name in ("good", "package", "package.main", "needs", "syntax", "raises", "exits"):
+    for name in ("good", "package", "package.inner", "package.main", "needs", "syntax", "raises", "exits"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
 @pytest.mark.parametrize("path", ["good:app", "package.main:app", "good:holder.inner"])
 def test_app_is_found(path: str) -> None:
     assert getattr(load_app(path), "__name__", None) == "app"
+
+
+@pytest.mark.parametrize("path", ["good:create_app", "good:create_app()", "good:holder.create", "good:holder.create()"])
+def test_a_factory_is_called_whether_or_not_it_says_so(path: str) -> None:
+    assert getattr(load_app(path), "__name__", None) == "app"
+
+
+@pytest.mark.parametrize("path", ["good:plain", "good:create_plain", "good:create_plain()"])
+def test_a_wsgi_app_is_told_by_its_signature(path: str) -> None:
+    served = load_app(path)
+    assert isinstance(served, ServedWSGI)
+    assert getattr(served.app, "__name__", None) == "plain"
+
+
+def test_a_callable_that_takes_anything_is_taken_for_an_asgi_app() -> None:
+    assert getattr(load_app("good:anything"), "__name__", None) == "anything"
 
 
 @pytest.mark.parametrize(
@@ -66,10 +121,17 @@ def test_app_is_found(path: str) -> None:
         ("package.absent:app", "there is no module package.absent in "),
         ("good:absent", "module good has no attribute absent"),
         ("good:holder.absent", "module good has no attribute holder.absent"),
-        ("good:number", "number is no ASGI app but a int"),
-        ("good:create_app", "create_app does not take scope, receive and send, so it is no ASGI app"),
-        ("good:legacy", "legacy does not take scope, receive and send, so it is no ASGI app"),
-        ("builtins:dict", "dict does not take scope, receive and send, so it is no ASGI app"),
+        ("good:number", "number is no ASGI or WSGI app but a int"),
+        ("good:number()", "number is no ASGI or WSGI app but a int"),
+        ("good:legacy", "legacy takes neither scope, receive and send nor environ and start_response, so it is no "),
+        ("good:old_async", "old_async takes neither scope, receive and send nor environ and start_response, so it "),
+        ("good:legacy()", "calling legacy raised TypeError: legacy() missing 1 required positional argument"),
+        ("good:create_async", "create_async is a coroutine function; expected a function that returns the app"),
+        ("good:create_number", "what create_number returned is no ASGI or WSGI app but a int"),
+        ("good:create_factory", "what create_factory returned takes neither scope, receive and send nor environ"),
+        ("good:create_broken", "calling create_broken raised RuntimeError: no database ("),
+        ("good:create_exit()", "calling create_exit raised SystemExit: no licence ("),
+        ("builtins:dict", "dict takes neither scope, receive and send nor environ and start_response, so it is no "),
         ("needs:app", "importing it raised ModuleNotFoundError: No module named 'absent_library_4711' ("),
         ("syntax:app", "importing it raised SyntaxError: "),
         ("raises:app", "importing it raised JSONDecodeError: "),
@@ -90,6 +152,19 @@ def test_error_inside_the_users_code_is_placed_there(path: str, place: str) -> N
     with pytest.raises(AppLoadError) as caught:
         load_app(f"{path}:app")
     assert str(caught.value).endswith(place)
+
+
+@pytest.mark.parametrize("closed", ["", "package", "package/inner"])
+def test_what_may_not_be_read_is_not_called_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    (tmp_path / "package" / "inner").mkdir()
+    allowed = os.access
+    # As root everything may be read.
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / closed and allowed(path, mode))
+    with pytest.raises(AppLoadError) as caught:
+        load_app("package.inner.absent:app")
+    assert str(caught.value) == f"APP=package.inner.absent:app: user {os.getuid()} may not read {tmp_path / closed}"
 
 
 @settings(max_examples=30)

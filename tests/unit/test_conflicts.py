@@ -119,6 +119,14 @@ CASES: dict[str, tuple[Callable[[], Any], str, Samples]] = {
     "an info": (info, "app", {'app_app_info{flavour="sweet"}': 1}),
     "a gauge of an info's series": (lambda: gauge("app_info"), "app_info", {"app_app_info": 7}),
     "what the arbiter adds": (lambda: gauge(UP), UP, {f"app_{UP}": 7}),
+    "what Prometheus says of a target": (lambda: gauge("up", 0), "up", {"app_up": 0}),
+    "what Prometheus says of a scrape": (
+        lambda: gauge("scrape_duration_seconds"),
+        "scrape_duration_seconds",
+        {"app_scrape_duration_seconds": 7},
+    ),
+    "what Prometheus says of alerts": (lambda: gauge("ALERTS"), "ALERTS", {"app_ALERTS": 7}),
+    "a counter of Prometheus' name": (lambda: Counter("up", "mine", registry=None), "up", {"app_up_total": 0}),
     "the count of conflicts": (lambda: gauge(CONFLICTS), CONFLICTS, {f"app_{CONFLICTS}": 7}),
 }  # fmt: skip
 

@@ -46,7 +46,7 @@ class Machine:
         self.pinned = list(containers) or None
 
     def sleep(self, seconds: float) -> None:
-        self.on({deploy.LET_GO: "let go", deploy.FORGET: "forget"}.get(int(seconds), "poll"))
+        self.on({deploy.LET_GO_SECONDS: "let go", deploy.FORGET_SECONDS: "forget"}.get(int(seconds), "poll"))
 
 
 @pytest.fixture

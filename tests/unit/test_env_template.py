@@ -22,7 +22,9 @@ SERVICES = {name: s for text in COMPOSE_FILES for name, s in yaml.safe_load(text
 # Where each default is defined: in the Compose file, in the settings, or in NGINX's start script.
 INTERPOLATED: dict[str, set[str]] = {}
 for name, default in re.findall(
-    r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*)|:\+[^}]*)?\}", "".join(COMPOSE_FILES) + DEVELOPMENT
+    # One may stand in the default of another, which then has none of its own.
+    r"\$\{([A-Z][A-Z0-9_]*)(?::-([^${}]*)(?=\}|.?.?\$\{)|:\+[^}]*\}|\})",
+    "".join(COMPOSE_FILES) + DEVELOPMENT,
 ):
     INTERPOLATED.setdefault(name, set()).add(default)
 PASSED_ON = {n for s in SERVICES.values() for n, value in s.get("environment", {}).items() if value is None}
@@ -36,7 +38,7 @@ START = (ROOT / "docker/nginx/start.sh").read_text()
 EDGE = dict(re.findall(r"^([A-Z_]+)=\$\{\1:-(.*)\}$", START, re.MULTILINE))
 
 FOR_COMPOSE_ITSELF = {"COMPOSE_FILE"}
-BUILD_ARGUMENTS = {"PYTHON_IMAGE"}  # the others are set by make up, or the shell's own
+BUILD_ARGUMENTS = {"PYTHON_IMAGE", "API_PYTHON"}  # the others are set by make up, or the shell's own
 SET_BY_THE_IMAGE = {
     "APP_FALLBACK_DIR",
     "APP_VERSION",
@@ -50,6 +52,7 @@ SET_BY_THE_IMAGE = {
 # default while developing.
 SHOWN_EMPTY = {
     "ALERT_SECRETS_DIR",
+    "API_CONTEXT",
     "API_KEYS_FILE",
     "APP_DIR",
     "APP_ENV_FILE",

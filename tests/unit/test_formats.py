@@ -26,9 +26,6 @@ from api.privacy.model import load
 from api.privacy.redactor import Find
 from tests.support.service import words
 
-settings.register_profile("formats", deadline=None)  # no test is of the machine's speed
-settings.load_profile("formats")
-
 WORD = "Zaphod"
 HIDDEN = "[WORD]"
 MARK = "\ufeff"

@@ -28,6 +28,7 @@ compose*config*) exec "$REAL" compose --file "$FAKE/compose.yml" --env-file "$5"
 "pull "*)
     name=${2##*/}; said="$FAKE/pull-${name%%:*}"; [ -e "$said" ] || said="$FAKE/pull"
     line=$(head -n 1 "$said"); sed -i 1d "$said"
+    case $line in *Login*) printf '\\n%s\\nUsername: ' "$line"; exec sleep 600 ;; esac
     [ -z "$line" ] || { echo "Error response from daemon: $line" >&2; exit 1; } ;;
 build*) [ ! -e "$FAKE/build-error" ] || { cat "$FAKE/build-error" >&2; exit 1; } ;;
 esac
@@ -48,7 +49,7 @@ class Machine:
     """A machine with this registry and these images."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        self.directory, self.root = directory, ROOT
         self.env_file = directory / "env"
         self.this_run = directory / "this-run"
         (directory / "docker").write_text(DOCKER)
@@ -66,7 +67,7 @@ class Machine:
 
     def images(self, *arguments: str, passing: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the program, as `make up` does (`passing`) or as `make images` does."""
-        command = [sys.executable, str(ROOT / "scripts" / "images.py"), "--env-file", str(self.env_file)]
+        command = [sys.executable, str(self.root / "scripts" / "images.py"), "--env-file", str(self.env_file)]
         if passing:
             command += ["--this-run", str(self.this_run)]
         (self.directory / "calls").write_text("")
@@ -158,6 +159,8 @@ def test_an_image_of_the_users_own_is_asked_for_again_and_its_line_outlives_a_st
         BUSY,
         "received unexpected HTTP status: 500 Internal Server Error",
         "unauthorized: authentication required",
+        "Login prior to pull:",  # the client waits for one
+        "Please login prior to pull:",
         "toomanyrequests: slow down",
         "unexpected EOF",
         "read: connection reset by peer",
@@ -165,8 +168,8 @@ def test_an_image_of_the_users_own_is_asked_for_again_and_its_line_outlives_a_st
         'exec: "docker-credential-desktop": executable file not found in $PATH',
     ],
 )
-@pytest.mark.parametrize("times", [1, 3])
-def test_what_passes_is_tried_again_and_leaves_nothing(machine: Machine, fault: str, times: int) -> None:
+def test_what_passes_is_tried_again_and_leaves_nothing(machine: Machine, fault: str) -> None:
+    times = 3 if fault == BUSY else 1
     machine.registry_says(*[fault] * times, of="grafana")
     assert machine.images(passing=False).returncode == 0
     assert machine.pulled() == [*["grafana/grafana:1"] * (times + 1), "nginx:1"]
@@ -286,18 +289,18 @@ def test_env_is_read_as_compose_reads_it_and_kept_as_it_is(machine: Machine, tex
     assert machine.env_file.read_bytes() == text.encode()
 
 
-def test_the_lent_bundle_is_recognised_whatever_ends_its_line(machine: Machine, tmp_path: Path) -> None:
-    bundle = tmp_path / "bundle"
-    bundle.write_text("certificates")
-    machine.env_file.write_bytes(b"CA_BUNDLE=.build/ca-certificates.crt\r\n")
-    lent = ROOT / ".build" / "ca-certificates.crt"
-    before = lent.read_bytes() if lent.exists() else None
-    try:
-        assert machine.images(SSL_CERT_FILE=str(bundle)).returncode == 0
-        assert lent.read_text() == "certificates"
-    finally:
-        lent.write_bytes(before) if before is not None else lent.unlink(missing_ok=True)
-    assert machine.env_file.read_bytes() == b"CA_BUNDLE=.build/ca-certificates.crt\r\n"
+@pytest.mark.parametrize("end", ["\n", "\r\n", "  # lent\r\n"])
+def test_the_lent_bundle_is_recognised_whatever_ends_its_line(machine: Machine, tmp_path: Path, end: str) -> None:
+    machine.root = tmp_path / "tree"  # where it is lent to
+    for part in ("scripts", "docker/images"):
+        shutil.copytree(ROOT / part, machine.root / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Dockerfile", machine.root)
+    (tmp_path / "bundle").write_text("certificates")
+    text = f"CA_BUNDLE=.build/ca-certificates.crt{end}".encode()
+    machine.env_file.write_bytes(text)
+    assert machine.images(SSL_CERT_FILE=str(tmp_path / "bundle")).returncode == 0
+    assert (machine.root / ".build" / "ca-certificates.crt").read_text() == "certificates"
+    assert machine.env_file.read_bytes() == text
 
 
 @pytest.mark.parametrize(

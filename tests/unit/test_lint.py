@@ -11,7 +11,7 @@ SCRIPTS = sorted(p for p in (*ROOT.glob("scripts/*.sh"), *ROOT.glob("docker/**/*
 CHECKS = {
     "ruff check": ["ruff", "check", "."],
     "ruff format": ["ruff", "format", "--check", "."],
-    "mypy": ["mypy", "api", "monitoring", "tests", "scripts", "bench"],
+    "mypy": ["mypy", "sightglass", "api", "monitoring", "tests", "scripts", "bench"],
     "shellcheck": ["shellcheck", *map(str, SCRIPTS)],
 }
 

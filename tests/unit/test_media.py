@@ -61,6 +61,7 @@ TAKEN = [
     ("text/csv; header=present", None, "text/csv"),
     ("text/csv;", None, "text/csv"),
     ('text/csv;charset="utf-8"', None, "text/csv"),
+    ("text/csv;charset='utf-8'", None, "text/csv"),
 ]
 REFUSED = [
     ("application/octet-stream", None),
@@ -208,7 +209,7 @@ header = st.text(st.characters(max_codepoint=255), max_size=60).map(lambda text:
 likely = st.sampled_from([b"text/plain; ", b"text/csv;charset", b"text/csv; charset*=", b'text/xml; charset="', b""])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(likely, header, st.sampled_from([b"attachment; filename", b'form-data; filename="', b""]), header)
 def test_any_header_is_taken_or_refused(client: TestClient, kind: bytes, rest: bytes, name: bytes, more: bytes) -> None:
     headers = {"Content-Type": kind + rest, "Content-Disposition": name + more}

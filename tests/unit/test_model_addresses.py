@@ -1,7 +1,7 @@
 """E-mail addresses of any domain, and URLs, IP addresses and phone numbers that are ones."""
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.model import blank, found, redacted
@@ -26,6 +26,11 @@ ADDRESSES = [
     "root@10.0.0.1",
     '"anna smith"@example.com',
     '"a@b"@host.lan',
+    r'"a\"b"@x.org',
+    r'"a\\"@x.org',
+    r'"\"\ \@"@host.lan',
+    "संपर्क@डाटामेल.भारत",
+    "ติดต่อ@โดเมน.ไทย",
     "first.last+tag@sub-domain.example.co.uk",
     "o'brien@example.ie",
     "!#$%&*+-/=?^_`{|}~@example.org",
@@ -79,7 +84,6 @@ labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,6}[a-z0-9])?", fullmatch=True)
 names = st.from_regex(r"[a-z0-9]([a-z0-9.+_-]{0,6}[a-z0-9])?", fullmatch=True)
 
 
-@settings(deadline=None)
 @given(names, st.lists(labels, max_size=3), st.from_regex(r"[a-z]([a-z0-9-]{0,6}[a-z0-9])?", fullmatch=True))
 @example("a", [], "b")
 def test_any_rfc_5321_mailbox_is_found_whole(name: str, before: list[str], last: str) -> None:
@@ -154,6 +158,13 @@ NO_URLS = [
     "x..com",
     "...",
     "yes.No",
+    "park.me too",
+    "row.to",
+    "df.at[0]",
+    "they went.to the",
+    "com.example.app",
+    "com.google.cloud",
+    "org.example.shop",
     "a.b.c.d",
 ]
 
@@ -186,9 +197,8 @@ def test_where_a_url_ends(text: str, expected: str) -> None:
     assert redacted(text) == expected
 
 
-@settings(deadline=None)
 @given(
-    st.from_regex(r"[a-z]{2,8}", fullmatch=True),
+    st.from_regex(r"(?!www)[a-z]{2,8}", fullmatch=True),
     st.sampled_from(["It", "So", "In", "At", "Is", "No", "To", "Me", "Later", "We", "De", "Then", "Info", "Name"]),
 )
 def test_a_missing_space_after_a_full_stop_makes_no_url(word: str, following: str) -> None:
@@ -201,6 +211,7 @@ def test_a_missing_space_after_a_full_stop_makes_no_url(word: str, following: st
         "192.0.2.1",
         "192.0.2.0/24",
         "0.0.0.0",
+        "10.0.0.0",
         "2001:db8::1",
         "fe80::1",
         "fe80::1%eth0",
@@ -241,6 +252,10 @@ def test_an_address_somebody_can_have_is_found(value: str) -> None:
         "c::d::e",
         "::a",
         "1::",
+        "version 1.2.3.4",
+        "Version: 10.0.0.1",
+        "build 6.1.0.2, release 4.3.2.1",
+        "Chrome/120.0.0.0 Safari/537.36 Edg/120.0.0.0",
     ],
 )
 def test_names_clocks_and_versions_are_no_ip_addresses(text: str) -> None:
@@ -287,6 +302,10 @@ def test_a_number_with_evidence_is_a_phones(value: str) -> None:
         "2125550123",
         "Please call us about order number 2125550123",
         "invoice 0301234567",
+        "order 9434765919",
+        "Order no.: 4010232137",
+        "Bestellung 9434765919",
+        "ISBN 0306406152",
         "id=4420794609",
         "ticket 12125550123",
         "ISBN 0-306-40615-2",
@@ -317,7 +336,6 @@ def test_digits_with_a_word_that_says_so_are_a_phone_number(text: str) -> None:
     assert [kind for kind, _ in found(text)] == ["PHONE_NUMBER"]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["212-555-0123", "+1 212 555 0123", "(212) 555-0123", "020 7946 0958"]), min_size=1),
     st.sampled_from([" ", ", ", "; ", "\n", " / "]),

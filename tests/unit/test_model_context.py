@@ -2,7 +2,7 @@
 
 import pytest
 import spacy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from api.privacy.model import PresidioModel
@@ -25,6 +25,15 @@ WITH_CONTEXT = [
     ("driver license A1234567", "US_DRIVER_LICENSE", "A1234567"),
     ("her driving permit is 12345678", "US_DRIVER_LICENSE", "12345678"),
     ("DRIVER'S LICENSE NO. 12345678", "US_DRIVER_LICENSE", "12345678"),
+    ("A/C 1234567890", "US_BANK_NUMBER", "1234567890"),
+    ("Acc: 123456789012", "US_BANK_NUMBER", "123456789012"),
+    ("savings 123456789012", "US_BANK_NUMBER", "123456789012"),
+    ("DL# D1234562", "US_DRIVER_LICENSE", "D1234562"),
+    ("driving licence no. 12345678", "US_DRIVER_LICENSE", "12345678"),
+    ("SS# 219099999", "US_SSN", "219099999"),
+    ("soc. sec. no. 219099999", "US_SSN", "219099999"),
+    ("patient id 9434765919", "UK_NHS", "9434765919"),
+    ("NHS number of the order: 943 476 5919", "UK_NHS", "943 476 5919"),
     ("taxpayer number 912803456", "US_ITIN", "912803456"),
     ("date 03/2024", "DATE_TIME", "03/2024"),
 ]
@@ -34,6 +43,8 @@ WITHOUT = [
     "a status of 912803456",
     "in public 12345678",  # holds "lic"
     "an update 03/2024",
+    "a class of 219099999",  # holds "ss"
+    "the container, in contact with 12345678",  # begins as "conta"
     "row 219099999",
     "version 945832201",
     "page 12345678",
@@ -60,7 +71,6 @@ def test_the_nearest_word_names_a_number() -> None:
     ]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 8), st.sampled_from([" ", ": ", " is ", " - ", "\n", " the of a "]))
 def test_context_reaches_five_words(distance: int, joint: str) -> None:
     filler = " ".join(["lorem"] * distance)

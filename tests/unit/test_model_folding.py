@@ -63,7 +63,7 @@ def disguised(draw: st.DrawFn) -> tuple[str, str]:
     return VALUES[value], "".join(parts)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 @given(
     disguised(),
     st.sampled_from(["", "see ", "„", "\n", "一", "("]),
@@ -79,14 +79,12 @@ def test_no_disguise_hides_a_value_and_all_of_it_goes(case: tuple[str, str], bef
     assert redacted(f"{before}{value}{after}") == f"{before}[{kind}]{after}"
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(VALUES)), st.sampled_from(IGNORABLE), st.integers(1, 3))
 def test_one_character_everywhere_hides_nothing(value: str, unseen: str, times: int) -> None:
     text = (unseen * times).join(value)
     assert redacted(f"see {text} now") == f"see [{VALUES[value]}] now"
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(VALUES)), st.sampled_from("\u200b\u200c\u200d\ufeff\u200e\u2063"))
 def test_an_unseen_character_between_a_word_and_a_value_hides_nothing(value: str, unseen: str) -> None:
     kind = VALUES[value]
@@ -110,6 +108,12 @@ def test_an_unseen_character_between_a_word_and_a_value_hides_nothing(value: str
         ("コーヒー192.0.2.1ー", "コーヒー[IP_ADDRESS]ー"),
         ("anna@example。jp です", "[EMAIL_ADDRESS] です"),
         ("\u200b4111111111111111\u200b", "\u200b[CREDIT_CARD]\u200b"),
+        ("andre\u0301@firma.de", "[EMAIL_ADDRESS]"),
+        ("a\u0301nna@example.com", "[EMAIL_ADDRESS]"),
+        ("jose\u0301.garci\u0301a+x@correo.lan, 4111", "[EMAIL_ADDRESS], 4111"),
+        ("anna@mu\u0308ller.de", "[EMAIL_ADDRESS]"),
+        ("www.bu\u0308cher.example", "[URL]"),
+        ("né: cafe\u0301 4111111111111111", "né: cafe\u0301 [CREDIT_CARD]"),
         ("Zürich \u2013 die Stadt…", "Zürich \u2013 die Stadt…"),
         ("می\u200cخ", "می\u200cخ"),
     ],
@@ -118,7 +122,6 @@ def test_edges(text: str, expected: str) -> None:
     assert redacted(text) == expected
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(blacklist_categories=["Cs"]), max_size=60))
 def test_every_place_of_a_copy_is_a_place_of_the_text(text: str) -> None:
     for reading in readings(text):

@@ -116,7 +116,7 @@ def test_a_body_too_large_is_refused_before_it_is_read_or_while_it_is() -> None:
 
 
 def test_not_ready_until_the_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "LOADING_PATIENCE", 0.1)
+    monkeypatch.setattr(inference, "LOADING_PATIENCE_SECONDS", 0.1)
     go = threading.Event()
 
     def load(_: object) -> StubModel:

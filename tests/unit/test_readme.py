@@ -31,6 +31,10 @@ def test_every_link_leads_somewhere(document: Path) -> None:
             assert anchor in anchors(file), target
 
 
+def test_the_readme_fits_two_screens() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 110
+
+
 def test_the_readme_shows_the_example_as_it_is() -> None:
     assert (ROOT / "examples" / "shop" / "Dockerfile").read_text() in (ROOT / "README.md").read_text()
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import flask
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
@@ -137,6 +138,18 @@ def test_own_endpoints_are_in_it() -> None:
     assert read(table, "POST", "/ready") == UNMATCHED
     assert read(table, "GET", "/x/_sightglass/docs/1/swagger-ui.css") == "/_sightglass/docs/{version}/{file}"
     assert read(table, "GET", "/metrics") == UNMATCHED
+
+
+def test_flasks_rules_are_in_it() -> None:
+    app = flask.Flask(__name__, static_folder=None)
+    for rule in ("/users/<name>", "/users/<int:number>/posts", "/users/me", "/files/<path:rest>"):
+        app.add_url_rule(rule, rule, lambda **_: "")
+    table = route_table(app)
+    assert read(table, "GET", "/users/me") == "/users/me"
+    assert read(table, "HEAD", "/users/you") == "/users/{name}"
+    assert read(table, "GET", "/users/7/posts") == "/users/{number}/posts"
+    assert read(table, "GET", "/files/a/b") == "/files/{rest}"
+    assert read(table, "POST", "/users/me") == read(table, "GET", "/nowhere") == UNMATCHED
 
 
 @pytest.mark.parametrize("app", [None, object(), lambda *_: None, type("Odd", (), {"routes": [1, 2]})()])

@@ -314,7 +314,7 @@ def test_a_worker_without_descriptors_answers_when_it_has_some_again(
         return accept(listener)
 
     monkeypatch.setattr(socket.socket, "accept", scarce)
-    monkeypatch.setattr("sightglass.metrics.process._PAUSE", 0.0)
+    monkeypatch.setattr("sightglass.metrics.process._PAUSE_SECONDS", 0.0)
     _serving(slots)
     assert value(gather(slots, deadline=10), 'sightglass_worker_up{worker="0"}') == 1
     assert failures == []

@@ -65,6 +65,8 @@ def parse_header(value: str) -> tuple[str, dict[str, str]]:
         text = text.strip()
         if text.startswith('"'):
             text = re.sub(r"\\(.)", r"\1", text[1:].removesuffix('"'), flags=re.DOTALL)
+        elif len(text) > 1 and text[0] == text[-1] == "'":  # not by the RFC, but sent
+            text = text[1:-1]
         parameters.setdefault(name.strip().lower(), text)
     return value.partition(";")[0].strip().lower(), parameters
 

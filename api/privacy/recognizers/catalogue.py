@@ -53,10 +53,22 @@ NATIONAL = {
 }
 """Those a language has besides, with its own words of context."""
 CONTEXT = {
+    "UsBankRecognizer": [
+        "acc", "a c", "savings", "konto", "bankkonto", "girokonto", "bankverbindung", "compte", "cuenta", "conta n",
+        "conta corrente", "conta bancária", "conto corrente", "rekening", "bankrekening",
+    ],
+    "UsLicenseRecognizer": [
+        "licence", "dl", "führerschein", "fahrerlaubnis", "permis de conduire", "licencia de conducir",
+        "permiso de conducir", "carnet de conducir", "carta de condução", "patente di guida", "rijbewijs",
+    ],
+    "UsPassportRecognizer": [
+        "reisepass", "passnummer", "passeport", "pasaporte", "passaporte", "passaporto", "paspoort", "paszport",
+    ],
+    "UsSsnRecognizer": ["ss", "soc sec", "sozialversicherung", "sécurité sociale", "seguridad social"],
     "CreditCardRecognizer": ["karte", "kreditkarte", "carte", "tarjeta", "carta", "cartão", "karta", "kaart"],
     "DateRecognizer": ["datum", "geboren", "geburtsdatum", "né", "née", "fecha", "nacido", "nacida", "data", "nato"],
-}
-"""Words of context that Presidio has in English alone."""
+}  # fmt: skip
+"""Words of context besides Presidio's, which has them in English alone."""
 
 
 def recognizers_for(language: str) -> list[EntityRecognizer]:

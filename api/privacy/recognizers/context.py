@@ -28,6 +28,14 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+GOODS = words(
+    "order invoice ticket tracking serial item sku article isbn receipt transaction part batch bestellung "
+    "bestellnummer rechnung rechnungsnummer auftrag commande facture pedido factura fatura ordine fattura zamówienie "
+    "faktura bestelling factuur"
+)
+"""Words that say digits alone are the number of a thing, nobody's own; the nearest word counts."""
+
+
 class WordContext(ContextAwareEnhancer):
     """Presidio's enhancer by lemmas, in linear time, for words as they stand and for lemmas where there are some."""
 

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+import regex
+
 from api.privacy.recognizers import domains
 from api.privacy.recognizers.limit import Budget
 from api.privacy.recognizers.patterns import Recognizer
@@ -14,11 +16,12 @@ QUOTED = 66
 """Characters of a quoted local part at most: 64 and its quotes (RFC 5321, section 4.5.3.1.1)."""
 
 _AT = re.compile("@")
-_LOCAL_REVERSED = re.compile(r"[\w!#$%&'*+\-/=?^`{|}~.]*+")
-_QUOTED_REVERSED = re.compile(r'"(?:[^"\\\r\n]|["\\](?=\\)){1,64}?"(?!\\)')
-_START = re.compile(r"[^\W_]")
+# The vowel signs of Indic scripts are marks, which are no letters to `re`.
+_LOCAL_REVERSED = regex.compile(r"[\w!#$%&'*+\-/=?^`{|}~.]*+")
+_QUOTED_REVERSED = re.compile(r'"(?:[^"\\\r\n]|[^\r\n]\\){1,64}?"(?!\\)')
+_START = regex.compile(r"[^\W_]")
 _LABEL = r"[^\W_]++(?:[-_]++[^\W_]++)*+"
-_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*+")
+_DOMAIN = regex.compile(rf"{_LABEL}(?:\.{_LABEL})*+")
 _LITERAL = re.compile(r"\[(?:(?:\d{1,3}\.){3}\d{1,3}|[A-Za-z][\w-]{0,15}:[!-Z^-~]{1,64})\]")
 _ADDRESS = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}")
 
@@ -41,7 +44,7 @@ class EmailSearch(Recognizer):
         reverse = text[::-1]
         found: tuple[int, int, float] | None = None
         for at in _AT.finditer(text):
-            budget.left()
+            budget.tick()
             start = _start(text, reverse, at.start())
             if start is None:
                 continue

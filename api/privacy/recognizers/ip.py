@@ -23,6 +23,11 @@ _OCTET = r"(?:25[0-5]|2[0-4][0-9]|[01]?[0-9]?[0-9])"
 _V4 = re.compile(
     rf"(?<![^\W_])(?<![0-9]\.)(?:{_OCTET}\.){{3}}{_OCTET}(?:/(?:3[0-2]|[0-2]?[0-9])(?![0-9]))?(?![^\W_]|\.[0-9])"
 )
+_VERSION = re.compile(
+    r"\b(?:version|versión|versão|versione|wersja|release|build|firmware|ver|rev)[.:=]? ?\Z", re.IGNORECASE
+)
+_PRODUCT = re.compile(r"[A-Za-z]/\Z")
+"""Of RFC 9110, section 10.1.5: browsers say `Chrome/120.0.0.0`, and no host has such an address."""
 _V6 = re.compile(r"(?<![\w:])[0-9A-Fa-f]*+:[0-9A-Fa-f:.]*+")
 _REST = re.compile(r"(?:%[0-9A-Za-z]{1,16})?(?:/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])(?![0-9]))?")
 
@@ -41,12 +46,18 @@ class IpSearch(Recognizer):
     def search(self, text: str, budget: Budget) -> Iterator[tuple[int, int, float]]:
         """Give IPv4 addresses, then IPv6 ones."""
         for match in _V4.finditer(text):
-            yield match.start(), match.end(), SCORE
+            if not _is_version(text, *match.span()):
+                yield match.start(), match.end(), SCORE
         for match in _V6.finditer(text):
-            budget.left()
+            budget.tick()
             end = _end_of_v6(text, *match.span())
             if end:
                 yield match.start(), end, SCORE
+
+
+def _is_version(text: str, start: int, end: int) -> bool:
+    before = text[max(start - LONGEST, 0) : start]
+    return bool(_VERSION.search(before) or (text.endswith(".0.0.0", start, end) and _PRODUCT.search(before)))
 
 
 def _end_of_v6(text: str, start: int, end: int) -> int | None:

@@ -7,6 +7,7 @@ import regex
 from presidio_analyzer import EntityRecognizer, LocalRecognizer, RecognizerResult
 from presidio_analyzer.nlp_engine import NlpArtifacts
 
+from api.privacy.recognizers.context import GOODS, REACH, find
 from api.privacy.recognizers.limit import Budget, SearchLimitError
 from api.privacy.recognizers.window import View, Window, whole
 
@@ -86,22 +87,23 @@ class PatternSearch(Recognizer):
         return window.digits
 
     def search(self, text: str, budget: Budget) -> Iterator[tuple[int, int, float]]:
-        """Do as Presidio does, but for the time-out: it goes on as if nothing were there."""
+        """Do as Presidio does, but for the time-out, at which it goes on as if nothing were there."""
+        best: dict[tuple[int, int], float] = {}
         for pattern, score in self._patterns:
             for match in _matches(pattern, text, budget):
-                found = self._judge(match, score)
-                if found:
-                    yield found
+                span = match.span()
+                best[span] = max(self._judge(match[0], score), best.get(span, 0))
+        for (start, end), score in best.items():
+            if score > EntityRecognizer.MIN_SCORE:
+                yield start, end, score
 
-    def _judge(self, match: "regex.Match[str]", score: float) -> tuple[int, int, float] | None:
-        start, end = match.span()
-        value = match[0]
+    def _judge(self, value: str, score: float) -> float:
         valid = self._inner.validate_result(value) if value else False
         if valid is not None:
             score = EntityRecognizer.MAX_SCORE if valid else EntityRecognizer.MIN_SCORE
-        if score <= EntityRecognizer.MIN_SCORE or self._inner.invalidate_result(value):
-            return None
-        return start, end, score
+        if score > EntityRecognizer.MIN_SCORE and self._inner.invalidate_result(value):
+            return EntityRecognizer.MIN_SCORE
+        return score
 
 
 class LetterSearch(PatternSearch):
@@ -139,11 +141,37 @@ class IbanSearch(PatternSearch):
                     break
 
 
+class NhsSearch(PatternSearch):
+    """NHS numbers: one in eleven numbers of ten digits has a right check digit, an order's too."""
+
+    def enhance_using_context(
+        self,
+        text: str,
+        raw_recognizer_results: list[RecognizerResult],
+        other_raw_recognizer_results: list[RecognizerResult],  # noqa: ARG002
+        nlp_artifacts: NlpArtifacts,
+        context: list[str] | None = None,  # noqa: ARG002
+    ) -> list[RecognizerResult]:
+        """Drop digits alone where the nearest word that says something says that they are another number."""
+        assert isinstance(nlp_artifacts, Window)  # noqa: S101  (the engine gives no other)
+        results = []
+        for result in raw_recognizer_results:
+            if text[result.start : result.end].isdigit():
+                before = nlp_artifacts.before(result.start, REACH)
+                other, own = find(_GOODS, before), find(self.context, before)
+                if other is not None and (own is None or other < own):
+                    continue
+            results.append(result)
+        return results
+
+
 def make_search(inner: Any, language: str) -> PatternSearch:
     """Give a `PatternRecognizer` of Presidio's as it is run here."""
     match inner.name:
         case "IbanRecognizer":
             return IbanSearch(inner, language)
+        case "NhsRecognizer":
+            return NhsSearch(inner, language)
         case "MacAddressRecognizer":
             return MacSearch(inner, language)
         case "ItFiscalCodeRecognizer":
@@ -158,5 +186,6 @@ def _matches(pattern: "regex.Pattern[str]", text: str, budget: Budget) -> Iterat
         raise SearchLimitError from None
 
 
+_GOODS = sorted(GOODS)
 _MAC = regex.compile(r"[0-9A-Fa-f]{2}[:\-][0-9A-Fa-f]{2}[:\-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.")
 _IBAN = regex.compile(r"[A-Za-z]{2}[0-9]{2}")

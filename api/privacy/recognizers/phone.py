@@ -7,7 +7,6 @@ region's format has the first (ITU-T E.123), or a word before it says that it is
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import pairwise
 from typing import NamedTuple
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
@@ -15,7 +14,7 @@ from phonenumbers.phonemetadata import PhoneMetadata
 from presidio_analyzer import RecognizerResult
 from presidio_analyzer.nlp_engine import NlpArtifacts
 
-from api.privacy.recognizers.context import find, raise_score, words
+from api.privacy.recognizers.context import GOODS, find, raise_score, words
 from api.privacy.recognizers.limit import Budget
 from api.privacy.recognizers.patterns import Recognizer
 from api.privacy.recognizers.window import View, Window
@@ -30,13 +29,7 @@ CONTEXT = sorted(
         "chiamare chiami zadzwoń dzwonić bellen телефон тел моб 電話 电话"
     )
 )
-OTHER = sorted(
-    words(
-        "order invoice ticket reference ref case tracking serial item sku article receipt transaction customer account "
-        "part batch contract policy id bestellung bestellnummer rechnung rechnungsnummer auftrag kundennummer vertrag "
-        "commande facture pedido factura fatura ordine fattura zamówienie faktura bestelling factuur"
-    )
-)
+OTHER = sorted(GOODS | words("reference ref case customer account contract policy id kundennummer vertrag"))
 """Words that say a bare number is another kind of number; the nearer one counts."""
 REACH = 4
 """Words before a number that are looked at."""
@@ -52,8 +45,8 @@ REGIONS = {
 LEAST, MOST = 7, 15
 """Digits: of a national number, and of any (ITU-T E.164)."""
 
-SHORTEST = 2
-"""Digits of a group where no 0 or country code is before it."""
+PARTS, SHORTEST = 4, 2
+"""Groups at most, and their digits at least, where no 0 or country code is before them."""
 GROUPS = 6
 """Groups of digits at most; two more with a country code."""
 
@@ -93,6 +86,18 @@ class Region(NamedTuple):
         return len(number), False
 
 
+class Plans(NamedTuple):
+    """Several regions' plans, and what is a number of any of them."""
+
+    regions: list[Region]
+    numbers: re.Pattern[str]
+
+    @classmethod
+    def of(cls, regions: list[Region]) -> "Plans":
+        """Put plans together."""
+        return cls(regions, re.compile("|".join(region.numbers.pattern for region in regions)))
+
+
 class Group(NamedTuple):
     """A run of digits; `apart` when there is a space, or nothing of a number, before it."""
 
@@ -129,8 +134,9 @@ class PhoneSearch(Recognizer):
 
     def __init__(self, language: str) -> None:
         regions = [_region(name) for name in (*DEFAULT_REGIONS, *REGIONS.get(language, ()))]
-        self._trunked = [region for region in regions if region.trunk == "0"]
-        self._plain = regions
+        self._trunked = Plans.of([region for region in regions if region.trunk == "0"])
+        self._bare = Plans.of(regions)
+        self._parted = Plans.of([region for region in regions if any(not entry.trunk for entry in region.formats)])
         for code in COUNTRY_CODE_TO_REGION_CODE:  # now, so that no text has to wait for it
             _country(code)
         super().__init__(["PHONE_NUMBER"], supported_language=language, name="PhoneRecognizer", context=CONTEXT)
@@ -144,7 +150,7 @@ class PhoneSearch(Recognizer):
         for groups in _sequences(text):
             number = 0
             while number < len(groups):
-                budget.left()
+                budget.tick()
                 found = self._number(text, groups, number)
                 if found is None:
                     number += 1
@@ -174,7 +180,8 @@ class PhoneSearch(Recognizer):
 
     def _number(self, text: str, groups: Sequence[Group], first: int) -> tuple[int, int, int, float] | None:
         start = groups[first].start
-        plus = _PLUS.search(text, max(start - 4, 0), start)
+        near = text[max(start - 4, 0) : start]
+        plus = _PLUS.search(text, start - len(near), start) if "+" in near else None
         if not plus and (not groups[first].apart or _is_word(text[start - 1 : start])):
             return None
         digits, places, choices = "", [], []
@@ -213,22 +220,31 @@ class PhoneSearch(Recognizer):
             # The area code with its 0 is a group by itself, if only by the way it is spoken.
             if places and places[0] == 1 and text[start - 1 : start] != "(":
                 return 0
-            for region in self._trunked:
-                if region.numbers.fullmatch(digits, 1):
-                    area = region.area(digits[1:])[0] + 1
-                    if not places or area == len(digits) or area in places or area + 1 in places:
-                        return score
-        for region in self._plain:
-            trunk = 1 if region.trunk == "1" and digits[0] == "1" else 0
-            # In 1-800-555-0199 the 1 is a group; in 1800 555 0199 it is not.
+            if self._trunked.numbers.fullmatch(digits, 1):
+                for region in self._trunked.regions:
+                    if region.numbers.fullmatch(digits, 1):
+                        area = region.area(digits[1:])[0] + 1
+                        if not places or area == len(digits) or area in places or area + 1 in places:
+                            return score
+        return score if self._is_national(digits, places) else 0
+
+    def _is_national(self, digits: str, places: Sequence[int]) -> bool:
+        """Tell whether it is a number without a 0 before it, parted, if it is, after the area code."""
+        plans = self._parted if places else self._bare
+        # In 1-800-555-0199 the 1 is a group; in 1800 555 0199 it is not.
+        for trunk in (0, 1) if digits[0] == "1" else (0,):
             own = [place - trunk for place in places if place > trunk]
-            ends = [0, *own, len(digits) - trunk]
-            if own and min(end - start for start, end in pairwise(ends)) < SHORTEST:
+            ends = [*own, len(digits) - trunk]
+            if len(ends) > PARTS or (own and min(map(int.__sub__, ends, [0, *own])) < SHORTEST):
                 continue
-            valid = region.numbers.fullmatch(digits, trunk)
-            if valid and (not own or (own[0], False) == region.area(digits[trunk:])):
-                return score
-        return 0
+            if not plans.numbers.fullmatch(digits, trunk):
+                continue
+            for region in plans.regions:
+                if (trunk and region.trunk != "1") or not region.numbers.fullmatch(digits, trunk):
+                    continue
+                if not own or (own[0], False) == region.area(digits[trunk:]):
+                    return True
+        return False
 
 
 def _is_international(digits: str) -> bool:

@@ -11,6 +11,7 @@ from api.privacy.recognizers import domains
 from api.privacy.recognizers.context import words
 from api.privacy.recognizers.limit import Budget
 from api.privacy.recognizers.patterns import Recognizer
+from api.privacy.recognizers.phone import REGIONS
 from api.privacy.recognizers.window import View, Window, whole
 
 WITH_SCHEME, WITHOUT, UNCLEAR = 0.6, 0.5, 0.2
@@ -29,8 +30,12 @@ CLEAR = words(
     "microsoft bmw audi"
 )
 """Longer top-level domains that are no attribute, file or English word."""
-UNCLEAR_COUNTRIES = words("am as cc cr do id in is la md mk ml mm mo ms nc pl pm ps py rs sc sh so st tf vi")
-"""Country codes that are file extensions or attributes as well."""
+UNCLEAR_COUNTRIES = words(
+    "am as at be by cc cr do id in is la md me mk ml mm mo ms my nc no pl pm ps py rs sc sh so st tf to us vi"
+)
+"""Country codes that are file extensions, attributes or English words as well."""
+REVERSED = words("com net org")
+"""What the names of programs' packages begin with, `com.example.app`, and those of hosts end with."""
 _LENGTH_OF_COUNTRY = 2
 
 _SCHEME_REVERSED = re.compile(r"[A-Za-z0-9+.\-]{1,15}")
@@ -49,7 +54,7 @@ class UrlSearch(Recognizer):
     """Looks at each `://`, and at each dot within a word."""
 
     def __init__(self, language: str) -> None:
-        self._own = {language}
+        self._own = {language, *(region.lower() for region in REGIONS.get(language, ()))}
         super().__init__(["URL"], supported_language=language, name="UrlRecognizer", context=CONTEXT)
 
     def view(self, window: Window) -> View:
@@ -62,7 +67,7 @@ class UrlSearch(Recognizer):
         reverse = text[::-1]
         end, place = 0, text.find("://")
         while place >= 0:
-            budget.left()
+            budget.tick()
             if place >= end:
                 scheme = _SCHEME_REVERSED.match(reverse, len(text) - place)
                 start = len(text) - scheme.end() if scheme else place
@@ -77,7 +82,7 @@ class UrlSearch(Recognizer):
         for dot in _DOT.finditer(text):
             if dot.start() < end:
                 continue
-            budget.left()
+            budget.tick()
             left = _RUN_REVERSED.match(reverse, len(text) - dot.start())
             right = _RUN.match(text, dot.start())
             start, end = len(text) - (left.end() if left else 0), right.end() if right else dot.end()
@@ -124,6 +129,8 @@ class UrlSearch(Recognizer):
         if not last.islower() and last.isascii() and not (".".join(labels).isupper() and last != "NET"):
             return 0
         last = last.lower()
+        if labels[0] in REVERSED and last not in REVERSED:
+            return UNCLEAR
         if not last.isascii() or last.startswith("xn--") or last in CLEAR or last in self._own:
             return WITHOUT
         if len(last) == _LENGTH_OF_COUNTRY and last not in UNCLEAR_COUNTRIES:

@@ -60,7 +60,8 @@ export function unreadable(panel: HTMLElement): string[] {
   const frame = panel.getBoundingClientRect();
   for (const element of panel.querySelectorAll<HTMLElement>('*')) {
     const own = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent?.trim());
-    if (!own || element.closest('[aria-hidden="true"],svg,style')) {
+    const forReaders = element.clientWidth <= 1 && getComputedStyle(element).position === 'absolute';
+    if (!own || forReaders || element.closest('[aria-hidden="true"],svg,style')) {
       continue;
     }
     const text = element.textContent?.trim() ?? '';

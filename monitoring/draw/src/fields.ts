@@ -4,6 +4,7 @@ import {
   FieldConfigOptionsRegistry,
   FieldConfigSource,
   GrafanaTheme2,
+  InterpolateFunction,
   applyFieldOverrides,
   cacheFieldDisplayNames,
   identityOverrideProcessor,
@@ -58,7 +59,7 @@ export function configure(
   data: DataFrame[],
   fieldConfig: FieldConfigSource,
   theme: GrafanaTheme2,
-  replaceVariables: (text: string) => string
+  replaceVariables: InterpolateFunction
 ): { data: DataFrame[]; fieldConfig: FieldConfigSource } {
   const own = DEFAULTS[type] ?? { color: 'thresholds', custom: {} };
   const source: FieldConfigSource = {

@@ -8,6 +8,7 @@ import {
   DataTransformerConfig,
   FieldConfigSource,
   GrafanaTheme2,
+  ScopedVars,
   ThemeContext,
   TimeRange,
   createTheme,
@@ -33,6 +34,8 @@ const COLUMNS = 24;
 const LINE = 30;
 const MARGIN = 8;
 const HEAD = 76;
+/** How many samples of an annotation's query there are at most. */
+const ANNOTATED = 100;
 
 interface PanelModel {
   id: number;
@@ -54,6 +57,8 @@ interface Annotation {
   enable: boolean;
   iconColor: string;
   target?: Target;
+  /** A series' values are the times, in milliseconds. */
+  useValueForTime?: boolean;
 }
 
 interface Dashboard {
@@ -82,13 +87,16 @@ export interface PanelReport extends Drawn {
   empty: boolean;
   /** What it says instead of data; absent where it shows some. */
   says?: string;
-  /** Its words, a line each. */
+  /** Its words, a line or a cell each. */
   text: string[];
+  /** Where it leads. */
+  links: string[];
   faults: string[];
 }
 
 export interface Report {
   faults: string[];
+  marks: Mark[];
   panels: PanelReport[];
   height: number;
 }
@@ -98,7 +106,7 @@ interface Ready {
   data: DataFrame[];
   fieldConfig: FieldConfigSource;
   report: PanelReport;
-  replace: (text: string) => string;
+  replace: (text: string, scoped?: ScopedVars) => string;
 }
 
 standardTransformersRegistry.setInit(() =>
@@ -106,7 +114,7 @@ standardTransformersRegistry.setInit(() =>
   [...new Map(Object.values(standardTransformers).map((one) => [one.id, one]))].map(([id, transformation]) => ({
     id,
     name: transformation.name,
-    transformation: async () => transformation,
+    transformation,
     editor: () => null,
     imageDark: '',
     imageLight: '',
@@ -141,12 +149,25 @@ function layOut(panels: PanelModel[], open: boolean): { placed: PanelModel[]; li
   return { placed, lines: Math.max(...placed.map((panel) => panel.gridPos.y + panel.gridPos.h)) };
 }
 
+/** Returns a link's text with what it says of its cell and of the time range. */
+function ofCell(text: string, range: Range, scoped?: ScopedVars): string {
+  const { field, rowIndex } = scoped?.__dataContext?.value ?? {};
+  return text
+    .replace('${__url_time_range}', `from=${range.from}&to=${range.to}`)
+    .replace(/\$\{__value\.raw(:percentencode)?\}/g, (mark, encoded) => {
+      const value = field?.values[rowIndex ?? -1];
+      return value === undefined ? mark : encoded ? encodeURIComponent(value) : `${value}`;
+    });
+}
+
 async function prepare(model: PanelModel, wanted: Wanted, chosen: Chosen, theme: GrafanaTheme2): Promise<Ready> {
   const { range, width } = wanted;
   const interval = step(range, (model.gridPos.w * width) / COLUMNS, model.interval);
   const faults: string[] = [];
-  const replace = (text: string) =>
-    interpolate(text, chosen, builtIn(range, interval), (name) => faults.push(`unknown variable $${name}`));
+  const replace = (text: string, scoped?: ScopedVars) =>
+    interpolate(ofCell(text, range, scoped), chosen, builtIn(range, interval), (name) =>
+      faults.push(`unknown variable $${name}`)
+    );
   const targets = model.targets ?? [];
   let data: DataFrame[] = [];
   for (const target of targets) {
@@ -173,7 +194,7 @@ async function prepare(model: PanelModel, wanted: Wanted, chosen: Chosen, theme:
   return {
     model,
     ...configure(model.type, data, fieldConfig, theme, replace),
-    report: { title: replace(model.title), type: model.type, empty, says, text: [], faults, series: [] },
+    report: { title: replace(model.title), type: model.type, empty, says, text: [], links: [], faults, series: [] },
     replace,
   };
 }
@@ -184,7 +205,7 @@ async function happened(annotation: Annotation, range: Range, chosen: Chosen, th
   if (!target?.expr || !target.refId) {
     throw new Error(`annotation ${annotation.name}: no target with expr and refId`);
   }
-  const interval = step(range, 1000, target.interval);
+  const interval = step(range, ANNOTATED, target.interval);
   const expr = interpolate(target.expr, chosen, builtIn(range, interval), (name) => {
     throw new Error(`annotation ${annotation.name}: unknown variable $${name}`);
   });
@@ -192,6 +213,10 @@ async function happened(annotation: Annotation, range: Range, chosen: Chosen, th
   const marks: Mark[] = [];
   for (const frame of await query({ ...target, expr }, range, interval, false)) {
     const [times, values] = frame.fields.map((field) => field.values);
+    if (annotation.useValueForTime) {
+      marks.push(...[...new Set<number>(values)].filter((at) => at > range.from).map((at) => ({ from: at, to: at, color })));
+      continue;
+    }
     times?.forEach((at, i) => {
       const last = marks.at(-1);
       if (values?.[i] && i > 0 && values[i - 1] !== null && last) {
@@ -202,15 +227,6 @@ async function happened(annotation: Annotation, range: Range, chosen: Chosen, th
     });
   }
   return marks;
-}
-
-/** A row's arrow: Grafana fetches its icons from its server. */
-function Icon({ closed }: { closed: boolean }) {
-  return (
-    <svg width={10} height={10} viewBox="0 0 10 10" style={{ transform: closed ? 'rotate(-90deg)' : undefined }}>
-      <path d="M1 3 L5 7 L9 3" fill="none" stroke="currentColor" strokeWidth={1.5} />
-    </svg>
-  );
 }
 
 function Board({ wanted, ready, marks, chosen, theme, timeRange, lines }: {
@@ -249,7 +265,8 @@ function Board({ wanted, ready, marks, chosen, theme, timeRange, lines }: {
         if (model.type === 'row') {
           return (
             <div key={model.id} className="row" style={place}>
-              <Icon closed={Boolean(model.collapsed) && !wanted.open} /> {report.title}
+              <span className="arrow" style={model.collapsed && !wanted.open ? { rotate: '-45deg' } : undefined} />
+              {report.title}
               {model.collapsed && !wanted.open && <i>{`(${model.panels?.length ?? 0} panels)`}</i>}
             </div>
           );
@@ -289,6 +306,8 @@ const STYLE = (theme: GrafanaTheme2) => `
   .pickers { position: absolute; top: 42px; left: ${MARGIN}px; display: flex; gap: 8px; font-size: 12px; }
   .picker { padding: 3px 8px; border: 1px solid ${theme.colors.border.medium}; border-radius: 2px; }
   .row { display: flex; align-items: center; gap: 6px; line-height: ${LINE}px; font-size: 15px; font-weight: 500; color: ${theme.colors.text.primary}; }
+  .arrow { width: 6px; height: 6px; margin: 0 4px 2px 2px; rotate: 45deg;
+    border: solid currentColor; border-width: 0 1.5px 1.5px 0; }
   .row i { color: ${theme.colors.text.secondary}; font-size: 12px; }
   .nothing { height: 100%; display: flex; align-items: center; justify-content: center;
     font-size: 18px; color: ${theme.colors.text.secondary}; }
@@ -340,10 +359,17 @@ async function draw(wanted: Wanted): Promise<Report> {
     last = now;
   }
   const panels = ready.filter(({ model }) => model.type !== 'row');
-  for (const { model, report } of panels) {
+  for (const { model, data, report } of panels) {
     const element = root.querySelector<HTMLElement>(`[data-panel="${model.id}"]`);
     if (element) {
-      report.text = element.innerText.split('\n').filter((line) => line.trim());
+      report.text = element.innerText.split(/[\n\t]/).filter((word) => word.trim());
+      report.links = data.flatMap((frame) =>
+        frame.fields.flatMap((field) =>
+          (field.getLinks ? field.values : []).flatMap((_, row) =>
+            field.getLinks!({ valueRowIndex: row }).map((link) => link.href)
+          )
+        )
+      );
       report.faults.push(...unreadable(element));
     }
     const names = new Set(report.series.map((one) => one.name));
@@ -351,7 +377,7 @@ async function draw(wanted: Wanted): Promise<Report> {
       report.faults.push(`two series of one name`);
     }
   }
-  return { faults, panels: panels.map(({ report }) => report), height: root.scrollHeight };
+  return { faults, marks, panels: panels.map(({ report }) => report), height: root.scrollHeight };
 }
 
 declare global {

@@ -63,7 +63,7 @@ function Graph({ options, data, width, height, timeRange, marks, drawn, theme }:
     }
   }
   const draw = (u: uPlot) => {
-    const { min, max } = Object.entries(u.scales).find(([key]) => key !== 'x')?.[1] ?? {};
+    const { min, max } = u.scales[u.series[1]?.scale ?? ''] ?? {};
     drawn.axis = { min: min ?? NaN, max: max ?? NaN };
     for (const mark of marks) {
       const [from, to] = [u.valToPos(mark.from, 'x', true), u.valToPos(mark.to, 'x', true)];
@@ -182,7 +182,7 @@ function Table({ options, fieldConfig, data, width, height, timeRange }: PanelPr
       width={width}
       height={height}
       noHeader={!options.showHeader}
-      sortBy={options.sortBy}
+      initialSortBy={options.sortBy}
       cellHeight={options.cellHeight}
       fieldConfig={fieldConfig}
       timeRange={timeRange}

@@ -98,7 +98,8 @@ export async function choose(
   const chosen: Chosen = new Map();
   for (const variable of variables) {
     const { name, type } = variable;
-    const current = [variable.current?.value ?? []].flat();
+    const fixed = type === 'constant' && typeof variable.query === 'string' ? variable.query : [];
+    const current = [variable.current?.value ?? fixed].flat();
     let offered: string[] = [];
     if (type === 'query') {
       offered = await labelValues(variable, chosen, range, fault);

@@ -1,0 +1,57 @@
+"""Runs commands in the project's directory, and says what goes on: for the programs beside this file.
+
+Standard library only: they run before anything is installed.
+"""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class CommandError(Exception):
+    """A command failed.
+
+    Args:
+        command: what was run.
+        written: what it wrote about it.
+
+    """
+
+    def __init__(self, command: Sequence[str], written: str) -> None:
+        lines = written.strip().splitlines()[-20:] or ["it did not say why"]
+        super().__init__(f"{' '.join(command)}: failed\n" + "\n".join(lines))
+        self.line = f"{' '.join(command[:4])} …: {lines[-1]}"
+        """The same in one line, with the last it wrote, which tends to say what went wrong."""
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command, whatever its status; what it writes is kept.
+
+    It has a session of its own: a terminal's ^C is for the program that runs it to handle.
+    """
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, start_new_session=True)
+
+
+def checked(*command: str) -> str:
+    """Run a command that must succeed, for what it prints.
+
+    Raises:
+        CommandError: it did not.
+
+    """
+    result = run(*command)
+    if result.returncode != 0:
+        raise CommandError(command, result.stderr or result.stdout)
+    return result.stdout
+
+
+def step(message: str) -> None:
+    """Print a line that begins a step."""
+    print(f"==> {message}", flush=True)
+
+
+def say(message: str) -> None:
+    """Print a line of progress within a step."""
+    print(f"    {message}", flush=True)

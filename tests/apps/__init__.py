@@ -1,0 +1,1 @@
+"""Applications of other frameworks and ages, behind the whole stack."""

@@ -1,0 +1,63 @@
+"""A Flask application as its tutorial makes one: a factory, a blueprint, bodies read as they come."""
+
+import hashlib
+import itertools
+import logging
+import os
+from collections.abc import Iterator
+
+from flask import Blueprint, Flask, request
+
+notes = Blueprint("notes", __name__, url_prefix="/notes")
+
+
+@notes.get("/<int:number>")
+def note(number: int) -> dict[str, int]:
+    return {"number": number}
+
+
+@notes.route("/files/<path:name>", methods=["GET", "POST"])
+def file(name: str) -> dict[str, str]:
+    return {"name": name}
+
+
+@notes.put("/digest")
+def digest() -> dict[str, object]:
+    found, size = hashlib.sha256(), 0
+    while chunk := request.stream.read(65536):
+        found.update(chunk)
+        size += len(chunk)
+    return {"sha256": found.hexdigest(), "size": size}
+
+
+@notes.put("/lines")
+def lines() -> dict[str, int]:
+    return {"lines": sum(1 for _ in request.stream)}
+
+
+@notes.get("/endless")
+def endless() -> Iterator[str]:
+    def numbers() -> Iterator[str]:
+        try:
+            yield from (f"{number}\n" * 1000 for number in itertools.count())
+        finally:
+            logging.getLogger("notes").warning("nobody listens")
+
+    return numbers()
+
+
+@notes.get("/broken")
+def broken() -> str:
+    raise RuntimeError("broken")
+
+
+@notes.get("/variables")
+def variables() -> dict[str, str]:
+    return {name: os.environ.get(name, "absent") for name in request.args.getlist("name")}
+
+
+def create_app() -> Flask:
+    """Make the application."""
+    app = Flask(__name__)
+    app.register_blueprint(notes)
+    return app

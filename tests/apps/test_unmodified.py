@@ -1,0 +1,239 @@
+"""Applications of three frameworks in an image of their own, served as it is: through TLS, counted, by one id."""
+
+import json
+import re
+import subprocess
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from websockets.sync.client import connect
+
+from tests.apps.conftest import OWN, Unmodified
+from tests.stack import Stack, docker, eventually
+
+REQUESTS = 20
+# By application: a path, its template and its status.
+CASES = {
+    "catalogue.main:app": [
+        ("/books/7", "/books/{number}", 200),
+        ("/shelves/top", "/shelves/{shelf}", 200),
+        ("/books/seven", "/books/{number}", 422),
+        ("/nowhere", "(unmatched)", 404),
+    ],
+    "notes:create_app": [
+        ("/notes/7", "/notes/{number}", 200),
+        ("/notes/files/a/b.txt", "/notes/files/{name}", 200),
+        ("/notes/broken", "/notes/broken", 500),
+        ("/nowhere", "(unmatched)", 404),
+    ],
+    "polls.wsgi:application": [
+        ("/polls/7/results/", "/polls/{poll}/results/", 200),
+        ("/articles/2024/", "/articles/{year}/", 200),
+        ("/broken", "/broken", 500),
+        ("/nowhere", "(unmatched)", 404),
+    ],
+    "polls.asgi:application": [
+        ("/polls/7/results/", "/polls/{poll}/results/", 200),
+        ("/nowhere", "(unmatched)", 404),
+    ],
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def served(request: pytest.FixtureRequest, unmodified: Stack) -> tuple[Stack, str]:
+    """The stack with one application after the other."""
+    if unmodified.settings["APP"] != request.param:
+        unmodified.set(APP=request.param)
+    return unmodified, request.param
+
+
+def samples(stack: Stack, name: str) -> list[tuple[dict[str, str], float]]:
+    text = stack.compose("exec", "-T", "nginx", "curl", "-fsS", "http://api:9464/metrics").stdout
+    return [
+        (sample.labels, sample.value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name
+    ]
+
+
+def counted(stack: Stack, route: str, status: int) -> float:
+    return sum(
+        value
+        for labels, value in samples(stack, "http_requests_total")
+        if labels["route"] == route and labels["status"] == str(status)
+    )
+
+
+def test_each_request_is_counted_under_its_template_and_has_one_id(served: tuple[Stack, str]) -> None:
+    stack, app = served
+    ids: dict[str, tuple[str, int]] = {}
+    with stack.client() as client:
+        for path, route, status in CASES[app]:
+            before = counted(stack, route, status)
+            for number in range(REQUESTS):
+                answer = client.get(path)
+                assert answer.status_code == status, answer.text
+                ids[answer.headers["x-request-id"]] = (route, status)
+                assert len(ids) % REQUESTS == (number + 1) % REQUESTS
+            eventually(
+                lambda before=before, route=route, status=status: (  # type: ignore[misc]
+                    counted(stack, route, status) == before + REQUESTS
+                ),
+                lambda route=route, status=status: f"{route}: {counted(stack, route, status)}",  # type: ignore[misc]
+            )
+    lines = stack.compose("logs", "--no-color", "--no-log-prefix", "api").stdout.splitlines()
+    logged = [json.loads(line) for line in lines if '"logger":"api.access"' in line]
+    assert {line["request_id"]: (line["route"], line["status"]) for line in logged if line["request_id"] in ids} == ids
+
+
+def test_it_is_healthy_and_tells_its_images_version(served: tuple[Stack, str]) -> None:
+    stack, _ = served
+    with stack.client() as client:
+        health = client.get("/health").json()
+        assert (health["status"], health["version"]) == ("healthy", "7.1")
+        assert client.get("/ready").json() == {"ready": True}
+        assert client.get("/metrics").status_code == 404
+    told = {(labels["version"], labels["revision"]) for labels, _ in samples(stack, "app_info")}
+    assert told == {("7.1", "0123456789abcdef")}
+
+
+def test_no_tracked_file_was_touched(unmodified: Unmodified) -> None:
+    assert len(unmodified.as_copied) > 100
+    assert unmodified.tracked() == unmodified.as_copied
+
+
+@pytest.fixture(scope="module")
+def catalogue(unmodified: Stack) -> Stack:
+    """The stack with the FastAPI application."""
+    if unmodified.settings["APP"] != "catalogue.main:app":
+        unmodified.set(APP="catalogue.main:app")
+    return unmodified
+
+
+def test_it_runs_on_its_own_packages_and_variables(catalogue: Stack) -> None:
+    with catalogue.client() as client:
+        about = client.get("/about").json()
+    assert (about["versions"]["fastapi"], about["versions"]["starlette"]) == ("0.115.6", "0.41.3")
+    expected = {name: OWN.get(name, "absent") for name in about["environment"]}
+    assert about["environment"] == expected | {"GREETING": "from its image"}
+    assert about["lifespan"] == ["yes"]
+    assert about["user"] == 10001
+
+
+def test_its_documentation_loads_nothing_from_elsewhere(catalogue: Stack) -> None:
+    with catalogue.client() as client:
+        page = client.get("/docs").text
+        (script,) = re.findall(r'<script src="([^"]+)"', page)
+        assert "//" not in script
+        assert client.get(f"/{script}").status_code == 200
+
+
+def test_a_websocket_passes(catalogue: Stack) -> None:
+    before = counted(catalogue, "/books/{number}/talk", 101)
+    assert before == 0  # a connection is no request
+    url = catalogue.https_url.replace("https", "wss")
+    with connect(f"{url}/books/7/talk", ssl=catalogue.tls) as socket:
+        socket.send("hello")
+        assert socket.recv() == "hello"
+
+
+def test_its_packages_are_the_same_before_and_after(catalogue: Stack) -> None:
+    theirs = catalogue.settings["API_IMAGE"]
+    after = catalogue.inspect("api")[0]["Config"]["Image"]
+    freeze = ("run", "--rm", "--network=none", "--entrypoint=/code/.venv/bin/pip")
+    before = docker(*freeze, theirs, "freeze", "--all")
+    assert "fastapi==0.115.6" in before
+    assert docker(*freeze, after, "freeze", "--all") == before
+    # What it has is not there twice.
+    site = docker("run", "--rm", "--network=none", "--entrypoint=ls", after, "/opt/sightglass/site").split()
+    assert "gunicorn" in site
+    assert not {"starlette", "fastapi", "pydantic", "anyio", "uvicorn", "bin"} & set(site)
+
+
+def test_its_image_stays_what_it_was(catalogue: Stack) -> None:
+    (theirs,) = json.loads(docker("image", "inspect", catalogue.settings["API_IMAGE"]))
+    assert theirs["Config"]["Entrypoint"] == ["/code/.venv/bin/uvicorn"]
+    refused = catalogue.run("docker", "compose", "build", "api")
+    assert refused.returncode != 0
+    assert "built by make up" in refused.stderr
+    assert json.loads(docker("image", "inspect", catalogue.settings["API_IMAGE"]))[0]["Id"] == theirs["Id"]
+
+
+def built(stack: Stack, **settings: str) -> tuple[int, list[str], str]:
+    """Return the status and stderr of a build, and what is to be served."""
+    kept = stack.env_file.read_text()
+    try:
+        result = stack.run("python3", "scripts/build.py", **settings)
+        served = [line for line in stack.env_file.read_text().splitlines() if line.startswith("SERVED_IMAGE=")]
+        return result.returncode, result.stderr.splitlines(), "".join(served)
+    finally:
+        stack.env_file.write_text(kept)
+
+
+def test_a_second_build_serves_the_same_image(catalogue: Stack) -> None:
+    (running,) = {one["Config"]["Image"] for one in catalogue.inspect("api")}
+    assert built(catalogue) == (0, [], f"SERVED_IMAGE={running}")
+
+
+def test_an_image_without_a_context_is_never_built_over(catalogue: Stack) -> None:
+    image = catalogue.settings["API_IMAGE"]
+    before = json.loads(docker("image", "inspect", image))[0]["Id"]
+    status, said, served = built(catalogue, API_CONTEXT="")
+    assert (status, said) == (0, [])
+    assert served.startswith("SERVED_IMAGE=sightglass-local/app:")
+    assert json.loads(docker("image", "inspect", image))[0]["Id"] == before
+    plain = catalogue.run("docker", "compose", "build", "api", API_CONTEXT="", SERVED_IMAGE="")
+    assert plain.returncode != 0
+    assert json.loads(docker("image", "inspect", image))[0]["Id"] == before
+
+
+def test_an_image_that_is_nowhere_is_one_line(catalogue: Stack) -> None:
+    status, said, _ = built(catalogue, API_CONTEXT="", API_IMAGE="127.0.0.1:9/team/absent:1.0")
+    assert status == 1
+    (line,) = said
+    assert line.startswith("API_IMAGE=127.0.0.1:9/team/absent:1.0: not allowed; expected the name of an image")
+
+
+WRONG = {
+    "RUN .venv/bin/pip uninstall -qy starlette && mkdir -p .venv/x && cd .venv/lib/python3*/site-packages"
+    " && mkdir starlette-0.20.4.dist-info && printf 'Metadata-Version: 2.1\\nName: starlette\\nVersion: 0.20.4\\n'"
+    " > starlette-0.20.4.dist-info/METADATA": "starlette==0.20.4: not allowed; expected >=",
+    "RUN rm -r .venv && rm /usr/local/bin/python* /usr/bin/python*": "API_PYTHON=: not allowed; expected the path of",
+    "RUN chmod 700 /code": "API_IMAGE: not allowed; expected a Python that user 10001:10001 may run",
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_what_does_not_go_together_is_one_line_at_build_time(catalogue: Stack, fault: str) -> None:
+    context = catalogue.directory / "wrong"
+    context.mkdir(exist_ok=True)
+    (context / "Containerfile").write_text(f"FROM {catalogue.settings['API_IMAGE']}\nUSER 0\n{fault}\n")
+    image = f"{catalogue.project}-wrong"
+    try:
+        status, said, _ = built(catalogue, API_CONTEXT="./wrong", API_DOCKERFILE="Containerfile", API_IMAGE=image)
+    finally:
+        subprocess.run(["docker", "image", "rm", image], capture_output=True, check=False)
+    assert status == 1
+    (line,) = said
+    assert line.startswith(WRONG[fault])
+
+
+def test_a_start_that_fails_says_why_and_the_next_one_works(catalogue: Stack) -> None:
+    """Two workers fail, over and over; what is mended is taken up at once, whatever Docker waits for."""
+    code = catalogue.directory / "late"
+    code.mkdir()
+    (code / "late.py").write_text("import prices_4711\n")
+    settings = {"APP": "late:app", "APP_DIR": "late", "WEB_CONCURRENCY": "2"}
+    (catalogue.directory / "compose.txt").write_text("")
+    try:
+        failed = catalogue.run("python3", "scripts/start.py", **settings)
+        assert failed.returncode == 1
+        reason = "APP=late:app: importing it raised ModuleNotFoundError: No module named 'prices_4711'"
+        assert failed.stderr.count(reason) == 1
+        assert "setup" not in failed.stderr
+        (code / "late.py").write_text("from catalogue.main import app\n")
+        again = catalogue.run("python3", "scripts/start.py", **settings)
+        assert again.returncode == 0, again.stderr
+    finally:
+        catalogue.compose("up", "--detach", "--wait")

@@ -1,0 +1,222 @@
+"""What a person sees in each state of the stack: colours, axes, words and numbers as they are drawn.
+
+Each of these misled somebody once.
+"""
+
+import colorsys
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from tests.dashboards.conftest import ENDS, MINUTES, dashboards
+from tests.dashboards.world import BROKEN, LENGTH, STATES
+from tests.stack import ROOT
+from tests.support.drawing import Drawing, draw
+
+Drawn = Callable[[str], Drawing]
+ALL = [(state, name) for state in STATES for name in dashboards(state)]
+NEUTRAL = "neutral"
+
+
+def hue(colour: str) -> str:
+    """Name a colour as a person would."""
+    red, green, blue = (
+        (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+        if colour.startswith("#")
+        else map(int, re.findall(r"\d+", colour)[:3])
+    )
+    turn, _, saturation = colorsys.rgb_to_hls(red / 255, green / 255, blue / 255)
+    if saturation < 0.2 or red == green == blue:
+        return NEUTRAL
+    degrees = turn * 360
+    limits = {12: "red", 40: "orange", 70: "yellow", 170: "green", 250: "blue", 320: "purple", 361: "red"}
+    return next(name for limit, name in limits.items() if degrees < limit)
+
+
+def shown(drawn: Drawn) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield every panel of every state: state, dashboard, what it shows."""
+    for state in STATES:
+        for name, report in drawn(state).reports.items():
+            for panel in report["panels"]:
+                yield state, name, panel
+
+
+def colour(drawing: Drawing, dashboard: str, title: str, series: str = "") -> str:
+    """Return the name of the colour of a panel's number, or of one series."""
+    panel = drawing.panel(dashboard, title)
+    return next(hue(one["color"]) for one in panel["series"] if not series or one["name"] == series)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_nothing_is_wrong_with_any_dashboard(drawn: Drawn, state: str) -> None:
+    expected = {"jobs: variable job: it offers no value", "jobs: variable instance: it offers no value"}
+    assert set(drawn(state).faults) == (expected if state == "no-jobs" else set())
+
+
+MEANINGS = {r"2(\d\d|xx)": {"green"}, r"429": {"orange", "yellow"}, r"4(\d\d|xx)": {"yellow"}, r"5(\d\d|xx)": {"red"}}
+
+
+def test_a_status_has_the_colour_of_what_it_means_on_every_panel(drawn: Drawn) -> None:
+    seen = set()
+    for state, name, panel in shown(drawn):
+        for series in panel["series"]:
+            meaning = next((says for status, says in MEANINGS.items() if re.fullmatch(status, series["name"])), None)
+            if meaning:
+                seen.add((name, panel["title"], series["name"]))
+                assert hue(series["color"]) in meaning, (state, name, panel["title"], series)
+    assert {
+        ("edge", "Requests by status", "502"),
+        ("edge", "Gateway errors", "502"),
+        ("api", "Requests by status", "500"),
+    } <= seen
+    assert {("overview", "Requests by status class", "5xx"), ("edge", "Requests by status", "429")} <= seen
+
+
+@pytest.mark.parametrize(
+    ("end", "says"),
+    {"succeeded": "green", "accepted": "blue", "retried": "orange", "failed": "red", "dead": "red"}.items(),
+)
+def test_what_became_of_jobs_has_the_colour_of_what_it_means(drawn: Drawn, end: str, says: str) -> None:
+    assert colour(drawn("load"), "jobs", "Jobs by what became of them", end) == says
+
+
+def test_an_axis_fits_what_it_shows(drawn: Drawn) -> None:
+    soft = {"percentunit": 0.01, "s": 0.01, "bytes": 1024}
+    units = {
+        (path.stem, panel["title"]): panel["fieldConfig"]["defaults"]["unit"]
+        for path in (ROOT / "grafana/dashboards").glob("*.json")
+        for row in json.loads(path.read_text())["panels"]
+        for panel in (row, *row.get("panels", ()))
+        if panel["type"] == "timeseries"
+    }
+    flat = 0
+    for state, name, panel in shown(drawn):
+        if panel["type"] == "timeseries" and not panel["empty"]:
+            most = sum(one["max"] or 0 for one in panel["series"])
+            flat += most == 0
+            assert panel["axis"]["max"] <= max(soft.get(units[name, panel["title"]], 1), 2 * most), (state, name, panel)
+    assert flat > len(STATES)  # the rate limit is not reached in most of them
+
+
+@pytest.mark.parametrize(
+    ("title", "says"),
+    {
+        "Requests": "No traffic",
+        "5xx": "No traffic",
+        "p95": "No traffic",
+        "Availability budget": "No traffic yet",
+        "Latency budget": "No traffic yet",
+    }.items(),
+)
+def test_a_fresh_install_has_no_alarming_colour(drawn: Drawn, title: str, says: str) -> None:
+    assert drawn("idle").panel("overview", title)["text"] == [title, says]
+    assert colour(drawn("idle"), "overview", title) == NEUTRAL
+
+
+@pytest.mark.parametrize("title", ["Waiting", "Oldest", "Processes"])
+def test_no_process_for_jobs_is_nothing_bad_where_none_is_wanted(drawn: Drawn, title: str) -> None:
+    assert drawn("no-jobs").panel("jobs", title)["text"] == [title, "None there"]
+    assert colour(drawn("no-jobs"), "jobs", title) == NEUTRAL
+
+
+@pytest.mark.parametrize(
+    ("dashboard", "title", "says"),
+    [
+        ("overview", "Ready", "No"),
+        ("overview", "API instances", "0"),
+        ("overview", "5xx", "100.00%"),
+        ("overview", "Firing alerts", "5"),
+        ("monitoring", "Targets down", "1"),
+    ],
+)
+def test_an_outage_is_red(drawn: Drawn, dashboard: str, title: str, says: str) -> None:
+    (panel,) = (
+        one for one in drawn("down").reports[dashboard]["panels"] if (one["title"], one["type"]) == (title, "stat")
+    )
+    assert "".join(panel["text"][1:]) == says
+    assert [hue(one["color"]) for one in panel["series"]] == ["red"]
+
+
+@pytest.mark.parametrize("title", ["Ready", "API instances", "Firing alerts"])
+@pytest.mark.parametrize("state", ["idle", "load", "no-jobs"])
+def test_health_is_green(drawn: Drawn, state: str, title: str) -> None:
+    panels = drawn(state).reports["overview"]["panels"]
+    (panel,) = (one for one in panels if (one["title"], one["type"]) == (title, "stat"))
+    assert [hue(one["color"]) for one in panel["series"]] == ["green"]
+
+
+def test_alerts_are_named_in_full_and_lead_on(drawn: Drawn) -> None:
+    panels = drawn("down").reports["overview"]["panels"]
+    (table,) = (one for one in panels if (one["title"], one["type"]) == ("Firing alerts", "table"))
+    assert table["text"][1:7] == ["Alert", "Severity", "Objective", "Job", "Instance", "Shown on"]
+    assert {"APIDown", "EdgeProbeFailing", "https://nginx:8443/ready", "availability", "edge"} <= set(table["text"])
+    assert "None" not in table["text"]
+    links = list(map(unquote, table["links"]))
+    assert 'http://127.0.0.1:9093/#/alerts?filter={alertname="APIDown"}' in links
+    assert any(link.startswith("/d/sightglass-edge?") for link in links)
+
+
+def test_a_route_leads_to_where_it_is_looked_into(drawn: Drawn) -> None:
+    routes = drawn("load").panel("edge", "Requests and errors in this time range")
+    links = list(map(unquote, routes["links"]))
+    assert any(link.startswith("/d/sightglass-api?var-route=/api/v1/predict&from=") for link in links)
+
+
+@pytest.mark.parametrize(
+    ("dashboard", "title"), [("edge", "Requests and errors in this time range"), ("api", "Routes in this time range")]
+)
+def test_counts_are_written_out(drawn: Drawn, dashboard: str, title: str) -> None:
+    words = drawn("load").panel(dashboard, title)["text"]
+    assert any(re.fullmatch(r"\d\d,\d{3}", word) for word in words)
+    assert not any(re.fullmatch(r"[\d.]+ [KM]", word) for word in words)
+
+
+def test_a_deploy_is_marked_when_it_began_and_alerts_on_the_overview_alone(drawn: Drawn) -> None:
+    deployed = (ENDS["load"] - LENGTH + BROKEN - 7) * 1000
+    for name, report in drawn("load").reports.items():
+        assert [mark["from"] for mark in report["marks"]] == [deployed], name
+    for name, report in drawn("down").reports.items():
+        assert bool(report["marks"]) == (name == "overview"), name
+
+
+def test_a_day_shows_the_same_requests_and_the_deploy(drawn: Drawn, lived: str, tmp_path: Path) -> None:
+    path = ROOT / "grafana/dashboards/overview.json"
+    day = draw(lived, path, to=ENDS["load"], minutes=24 * 60, out=tmp_path)
+    for title in ("Requests", "5xx", "p95"):
+        assert day.panel("overview", title)["text"] == drawn("load").panel("overview", title)["text"]
+    deployed = (ENDS["load"] - LENGTH + BROKEN - 7) * 1000
+    assert deployed in [mark["from"] for mark in day.reports["overview"]["marks"]]
+
+
+def test_the_requests_are_those_of_users(drawn: Drawn) -> None:
+    assert drawn("idle").panel("overview", "Requests")["text"][1:] == ["No traffic"]  # not the prober's
+    assert drawn("load").panel("overview", "Requests")["series"][0]["last"] == pytest.approx(13.7, abs=4)
+
+
+def test_both_windows_that_page_are_drawn(drawn: Drawn) -> None:
+    names = {one["name"] for one in drawn("down").panel("overview", "Burn rate")["series"]}
+    assert names == {f"{slo} {window}" for slo in ("availability", "latency") for window in ("1h", "6h")}
+
+
+def test_the_budget_is_one_number_wherever_it_is_shown(drawn: Drawn) -> None:
+    line = drawn("down").panel("overview", "Error budget left")["series"]
+    for slo in ("availability", "latency"):
+        (last,) = (one["last"] for one in line if one["name"] == slo)
+        assert drawn("down").panel("overview", f"{slo.title()} budget")["series"][0]["last"] == pytest.approx(last)
+
+
+def test_a_legend_has_names_and_values(drawn: Drawn) -> None:
+    for state, name, panel in shown(drawn):
+        if panel["type"] in {"timeseries", "state-timeline"}:
+            assert [one["name"] for one in panel["series"] if re.search(r":\d", one["name"])] == [], (state, name)
+        if panel["type"] == "timeseries" and not panel["empty"]:
+            assert {"Name", "Last *", "Max"} <= set(panel["text"]), (state, name, panel["title"])
+
+
+def test_what_is_there_is_drawn() -> None:
+    assert MINUTES * 60 <= LENGTH

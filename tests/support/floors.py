@@ -1,0 +1,53 @@
+"""Environments with the oldest and the newest packages that the library says it runs on, and what must hold in each."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.server.server import ROOT, Server
+from tests.support.waiting import eventually
+
+UV = str(Path(sys.executable).with_name("uv"))
+CATALOGUE = ROOT / "tests" / "apps" / "catalogue"
+HOST_CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+
+
+def environment(directory: Path, python: str, resolution: str, *more: str) -> str:
+    """Make a virtual environment by pyproject.toml's own floors (`lowest-direct`) or ceilings (`highest`).
+
+    Returns:
+        Its Python.
+
+    """
+    given = os.environ | ({} if "SSL_CERT_FILE" in os.environ else {"SSL_CERT_FILE": HOST_CA_BUNDLE})
+    project = ("-r", str(ROOT / "pyproject.toml"), "--extra", "server")
+    for command in (
+        ("venv", "--quiet", "--python", python, str(directory)),
+        (
+            "pip", "install", "--quiet", "--native-tls", "--python", str(directory), "--resolution", resolution,
+            "--only-binary", ":all:", *project, *more,
+        ),
+    ):  # fmt: skip
+        subprocess.run([UV, *command], check=True, env=given, capture_output=True)
+    return str(directory / "bin" / "python")
+
+
+def serves(directory: Path, python: str) -> None:
+    """Serve an application and look at what it is served for: answers, counts, names, ids, an end in order."""
+    with Server(directory, path=CATALOGUE, python=python, APP="catalogue.main:app", WEB_CONCURRENCY="2") as server:
+        for number in range(20):
+            answer = server.get(f"/books/{number}", headers={"x-request-id": f"book-{number}"})
+            assert (answer.status_code, answer.headers["x-request-id"]) == (200, f"book-{number}")
+        assert server.get("/shelves/top").text == "top"
+        with server.socket("/books/7/talk") as socket:
+            socket.send("hello")
+            assert socket.recv() == "hello"
+        text = server.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"}).text
+        lines = [line for line in text.splitlines() if line.startswith("http_requests_total{")]
+        books = [float(line.split()[-1]) for line in lines if 'route="/books/{number}",status="200"' in line]
+        assert sum(books) == 20
+        eventually(lambda: len(server.access_lines(route="/books/{number}")) == 20, server.stdout)
+        assert len(server.access_lines(route="/shelves/{shelf}")) == 1
+        server.client.close()
+        assert server.stop() == 0

@@ -1,0 +1,95 @@
+"""What `make up` says of what did not start: the lines with the reason, whatever else is in the log."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from scripts import start
+from scripts.start import LINES, telling
+
+
+def entry(message: str, level: str = "INFO", **more: object) -> str:
+    return json.dumps({"level": level, "logger": "gunicorn.error", "message": message} | more)
+
+
+REASON = "APP=main:app: importing it raised KeyError: 'PRICES' (/srv/app/main.py:3)"
+# Of two workers, restarted: the reason is once in each start, and not near its end.
+START = [
+    entry("Starting gunicorn"), entry("Booting worker with pid: 8"), entry("Booting worker with pid: 9"), REASON,
+    entry("Worker exiting (pid: 8)"), entry("Worker (pid:9) exited with code 4", "ERROR"),
+    entry("Shutting down: Master", "ERROR"), entry("Reason: App failed to load.", "ERROR"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("starts", [1, 2, 7])
+def test_the_reason_is_shown_once_however_often_it_was_said(starts: int) -> None:
+    assert telling(START * starts) == [REASON]
+
+
+@pytest.mark.parametrize(
+    ("log", "shown"),
+    [
+        ([], []),
+        (["only", "", "plain"], ["only", "plain"]),
+        ([entry("a"), entry("b"), entry("c"), entry("d")], [entry("b"), entry("c"), entry("d")]),
+        ([entry("no model", "ERROR", logger="service"), *START[-4:]], ["no model"]),
+        (
+            [entry("failed", "CRITICAL", exception={"type": "OSError", "stack": ["a.py:1 in f", "b.py:2 in g"]})],
+            ["failed OSError b.py:2 in g"],
+        ),
+        ([f"{number}" for number in range(100)], [f"{number}" for number in range(100)][-LINES:]),
+        (['["a list"]', "12"], ['["a list"]', "12"]),
+    ],
+)
+def test_errors_and_lines_for_people_are_shown(log: Sequence[str], shown: Sequence[str]) -> None:
+    assert telling(log) == shown
+
+
+def container(name: str, status: str, code: int = 0, health: str | None = None, restarts: int = 0) -> dict[str, object]:
+    state: dict[str, object] = {"Status": status, "ExitCode": code}
+    if health:
+        state["Health"] = {"Status": health}
+    labels = {"com.docker.compose.service": name}
+    return {"Id": name, "State": state, "Config": {"Labels": labels}, "RestartCount": restarts}
+
+
+STACK = [
+    container("setup", "exited"), container("nginx", "created"), container("prometheus", "running", health="healthy"),
+    container("api", "restarting", 4, restarts=5),
+]  # fmt: skip
+
+
+def test_only_what_failed_is_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    logs = {"api": START, "nginx": [], "setup": ["certificate: kept"], "prometheus": ["ready"]}
+    monkeypatch.setattr(start, "containers", lambda: STACK)
+    monkeypatch.setattr(start, "why", lambda one: telling(logs[one["Id"]]))
+    start.report("container sightglass-setup-1 exited (0)\n", {})
+    assert capsys.readouterr().err == f"api did not start; the end of its log:\n    {REASON}\n"
+
+
+def test_where_no_container_says_anything_compose_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(start, "containers", lambda: STACK[:3])
+    monkeypatch.setattr(start, "why", lambda one: [])
+    start.report("Bind for 0.0.0.0:443 failed: port is already allocated\n", {})
+    assert capsys.readouterr().err == "Bind for 0.0.0.0:443 failed: port is already allocated\n"
+
+
+@pytest.mark.parametrize(
+    ("one", "removed"),
+    [
+        (container("api", "restarting", 4, restarts=1), True),
+        (container("api", "running", health="starting", restarts=3), True),
+        (container("api", "running", health="healthy", restarts=3), False),
+        (container("api", "running", health="starting"), False),
+        (container("setup", "exited", 2), False),
+    ],
+)
+def test_what_loops_is_made_anew(monkeypatch: pytest.MonkeyPatch, one: dict[str, object], removed: bool) -> None:
+    commands: list[tuple[str, ...]] = []
+    monkeypatch.setattr(start, "containers", lambda: [one])
+    monkeypatch.setattr(start, "output", lambda *command: commands.append(command))
+    start.end_those_that_loop()
+    assert commands == ([("docker", "rm", "--force", one["Id"])] if removed else [])
