@@ -115,9 +115,10 @@ async def ticks(seconds: float) -> StreamingResponse:
 
 @app.get("/page/{parts}")
 async def page(parts: int) -> HTMLResponse:
-    """A page of so many parts, each of which marks its place in the body."""
-    scripts = "".join(f'<script async src="/part/{number}.js"></script>' for number in range(parts))
-    return HTMLResponse(f"<!doctype html><title>page</title><body>{scripts}")
+    """A page of so many parts, each of which marks its place in the body; loaded, it asks for /loaded/{as many}."""
+    loaded = "fetch('/loaded/' + Object.keys(document.body.dataset).length)"
+    scripts = "".join(f'<script src="/part/{number}.js"></script>' for number in range(parts))
+    return HTMLResponse(f'<!doctype html><title>page</title><body onload="{loaded}">{scripts}')
 
 
 @app.get("/part/{number}.js")
