@@ -5,9 +5,10 @@ VENV := .venv/bin
 # Tests that share a stack stay in one process; what is skipped is said, and which tests took longest.
 PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10 \
 	--hypothesis-profile thorough
+export Q  # a query as it stands, whatever it quotes
 DRAW := monitoring/draw
 
-.PHONY: help up deploy scale reload down logs ps credentials dev images bases draw check test test-long fuzz lint format lock
+.PHONY: help up deploy scale reload down logs ps credentials query dev images bases draw check test test-long fuzz lint format lock
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +34,12 @@ logs:  ## follow every container's log
 ps:  ## the containers and how they are
 	@$(COMPOSE) ps
 
-credentials:  ## show Grafana's admin password
-	@$(COMPOSE) run --rm --no-deps -T --quiet-pull setup sh -c 'printf "Grafana: "; cat /run/credentials/grafana_admin_password; echo'
+credentials:  ## show the operators' password and Grafana's
+	@$(COMPOSE) run --rm --no-deps -T --quiet-pull setup sh -c \
+		'echo "Prometheus, Alertmanager: operator $$(cat /run/operators/password)"; echo "Grafana: $$(cat /run/credentials/grafana_admin_password)"'
+
+query:  ## ask Prometheus: make query Q='sum by (route, status) (http_requests_total)'
+	@$(COMPOSE) exec -T prometheus promtool query instant http://127.0.0.1:9090 "$$Q"
 
 dev:  ## the API alone on http://localhost:8000, reloading as you type
 	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/preflight.py && python3 scripts/images.py python \

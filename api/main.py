@@ -1,17 +1,21 @@
 """The shipped service: finds and removes personal data."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from api.privacy import predict, process
-from api.privacy.dependencies import authorized, described_as_authorized
+from api.privacy.dependencies import described_as_authorized
 from api.privacy.findings import Model, load_model
 from api.privacy.inference import Inference
 from api.privacy.jobs import routes as jobs
+from api.privacy.jobs.ids import Ids
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.store import JobStore
 from api.privacy.keys import ApiKeys
@@ -20,6 +24,11 @@ from api.problem import install_problem_handlers
 from api.settings import Settings, load_settings
 from sightglass import health
 
+EXPOSED = ("Content-Disposition", "Location", "Retry-After", "X-Request-ID")
+"""Headers of an answer that a page of another origin may read, beside those that it always may (Fetch, 2.2)."""
+
+logger = logging.getLogger(__name__)
+
 
 def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_model) -> FastAPI:
     """Build the app; the model loads in the background once it is started."""
@@ -27,6 +36,10 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         inference.start()
+        try:
+            await asyncio.to_thread(app.state.jobs.take_over)
+        except OSError as error:  # a job process tries again
+            logger.error("the jobs of an older version stay where they are: %s", error.strerror)
         yield
         inference.stop()
 
@@ -44,16 +57,27 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
     )
     app.state.settings = settings
     app.state.inference = inference
-    app.state.jobs = JobStore(settings.runs_dir)
+    app.state.jobs = JobStore(settings.runs_dir, settings.job_retention_bytes)
+    app.state.ids = Ids(settings.runs_dir)
     app.state.queue = Queue(settings)
     app.state.keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
+    health.add_check("keys", app.state.keys.check if app.state.keys else lambda: None)
     install_problem_handlers(app)
     app.add_middleware(
         RequestSizeLimit,
         default=settings.max_request_size_bytes,
         paths={predict.PATH: predict.body_limit(settings)},
     )
-    dependencies = [authorized, described_as_authorized] if settings.api_keys_file else [authorized]
+    dependencies = [described_as_authorized] if app.state.keys else []
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_credentials=settings.cors_origins != ("*",),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
     for router in (predict.router, process.router, jobs.router):
         app.include_router(router, dependencies=dependencies)
     return app

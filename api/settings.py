@@ -3,14 +3,24 @@
 The table for people is ``.env.template``; a test holds the two against each other.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sightglass.environment import exit_on_error, path, read_settings, text, whole
+from sightglass.environment import exit_on_error, path, read_settings, text, variable, whole
 from sightglass.settings import Settings as LibrarySettings
 
 _MANY = "a whole number from 1 to 1000"
+_HOST = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]"
+_ORIGIN = re.compile(rf"[a-z][a-z0-9+.-]*://({_HOST})(:[1-9][0-9]{{0,4}})?")
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    origins = tuple(value.split())
+    if origins != ("*",) and not all(map(_ORIGIN.fullmatch, origins)):
+        raise ValueError(value)
+    return origins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +40,12 @@ class Settings(LibrarySettings):
         None, "redis://..., rediss://... or unix://...; unset, SQLite in RUNS_DIR", r"(redis|rediss|unix)://.+"
     )
     job_attempts: int = whole(3, 1, 1000, _MANY)
+    job_cpu_seconds: int = whole(21600, 1, 10_000_000, "whole seconds from 1 to 10000000")
     job_retention_hours: int = whole(168, 1, 87600, "whole hours from 1 to 87600")
-    job_retention_bytes: int = whole(10 * 1024**3, 0, None, "whole bytes")
+    job_retention_bytes: int = whole(10 * 1024**3, 1024 * 1024, None, "whole bytes from 1048576 (1 MiB)")
+    cors_origins: tuple[str, ...] | None = variable(
+        None, _origins, "* or origins, SCHEME://HOST[:PORT] in lower case, separated by spaces"
+    )
     api_keys_file: Path | None = path(None, "a file of owner:key lines")
 
 

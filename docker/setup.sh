@@ -10,6 +10,13 @@ tls=/run/tls
 names=${SERVER_NAME:-}
 OURS="Sightglass self-signed"
 
+# As docker/nginx/start.sh checks them, which comes later: a comma would begin another name of the certificate.
+set -f
+for name in $names; do
+    printf '%s\n' "$name" | grep -Eqx '[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*' ||
+        refuse "SERVER_NAME=$(printf %.200s "$names" | tr -c ' -~' '?'): not allowed; expected host names in lower case, separated by spaces"
+done
+
 # The certificate there is serves: somebody else's always, one of ours while it has all names and a month to go.
 fits() {
     [ -s $tls/tls.crt ] && [ -s $tls/tls.key ] || return 1
@@ -72,3 +79,16 @@ if [ ! -s $credentials/grafana_admin_password ]; then
 else
     echo "Grafana's admin password: kept"
 fi
+
+operators=/run/operators
+if [ ! -s $operators/password ] || [ ! -s $operators/htpasswd ]; then
+    (umask 077 && openssl rand -hex 24 | tr -d '\n' > $operators/new)
+    printf 'operator:%s\n' "$(openssl passwd -5 -stdin < $operators/new)" > $operators/htpasswd
+    mv $operators/new $operators/password
+    echo "the operators' password: generated"
+else
+    echo "the operators' password: kept"
+fi
+
+# NGINX's user writes there; nobody else has the volume.
+[ ! -d /run/edge ] || chmod 0777 /run/edge

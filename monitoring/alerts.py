@@ -80,6 +80,16 @@ API = (
         "Prometheus reaches the metrics listener of no API instance: users get 502 or 503.",
     ),
     Alert(
+        "ReplicaMissing",
+        # The number expected is a rule of its own, as docker/prometheus/expect.sh writes it.
+        'count(up{job="api"} == 1) < on () stack:api_replicas:expected',
+        "45s",
+        "ticket",
+        "overview",
+        "Replicas of the API are missing",
+        "Fewer than expected answer Prometheus: {{ $value }}.",
+    ),
+    Alert(
         "ProcessRestarting",
         f"max by (job, instance) (changes(process_start_time_seconds{{{OURS}}}[15m])) > {RESTARTS}",
         "0s",
@@ -138,7 +148,8 @@ API = (
     ),
     Alert(
         "LogLinesDropped",
-        f"sum by (job, instance) (increase(sightglass_log_lines_dropped_total{{{OURS}}}[5m])) > 0",
+        f"sum by (job, instance) (increase(sightglass_log_lines_dropped_total{{{OURS}}}[5m])) > 0\n"
+        'or sum by (job, instance) (increase(edge_log_lines_dropped_total{job="nginx"}[5m])) > 0\n',
         "0s",
         "ticket",
         "workers",

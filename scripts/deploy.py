@@ -78,6 +78,8 @@ def main() -> int:
                 build()
             replace(running, wanted)
             follow()
+        if options.replicas is not None:  # else the number is whatever ran, lost ones not counted
+            expect(wanted)
     except DeployError as error:
         print(f"deploy: {error}", file=sys.stderr)
         return 1
@@ -171,7 +173,13 @@ def scale(running: Sequence[str], wanted: int) -> None:
     elif wanted < len(running):
         with pinned(running[:wanted]):
             uninterruptible()
+            expect(wanted)
             stop(running[wanted:])
+
+
+def expect(count: int) -> None:
+    """Tell Prometheus, where it runs, how many replicas there must be from now on."""
+    run("docker", "compose", "exec", "-T", "prometheus", "sh", "/etc/sightglass/prometheus/expect.sh", str(count))
 
 
 @contextlib.contextmanager

@@ -160,7 +160,10 @@ def wanted(env_file: Path, python: str | None, names: list[str]) -> dict[str, st
     others = {name: service for name, service in sorted(services.items()) if service["image"] not in own}
     default_names = ["python", *(n for n, s in others.items() if "monitoring" in s.get("profiles", ["monitoring"]))]
     images = {"python": python or default[1]} | {name: str(service["image"]) for name, service in others.items()}
-    return {name: images[name] for name in names or default_names}
+    first: dict[str, str] = {}  # of the services that share an image
+    for name in names or default_names:
+        first.setdefault(images[name], name)
+    return {name: image for image, name in first.items()}
 
 
 def present(image: str) -> bool:

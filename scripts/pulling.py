@@ -27,9 +27,9 @@ UNREACHABLE = re.compile(
     re.IGNORECASE,
 )
 # What it says where the answer is that there is no such image, for this machine at least; asking again changes nothing.
+# "repository does not exist or may require 'docker login'" is none of these: it is what Docker makes of any 403.
 ABSENT = re.compile(
-    r"manifest unknown|not found(:|$)|repository does not exist|no matching manifest|no match for platform"
-    r"|invalid reference",
+    r"manifest unknown|not found(:|$)|no matching manifest|no match for platform|invalid reference",
     re.IGNORECASE,
 )
 # How a current client takes a 401: it asks for a name and a password, and waits, whoever is there to answer.

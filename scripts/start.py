@@ -4,11 +4,13 @@ Standard library only.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,22 @@ BESIDES_SECONDS = 240
 """Seconds that everything may take besides the API's start period."""
 LINES = 15
 """The most that is shown of a log."""
+PROGRESS = (" Container", " Network", " Volume")
+"""How Compose's own lines begin."""
+CHECKS: Mapping[str, tuple[str, ...]] = {
+    # In an image of the application's own, its Python by the overlay's name for it (docker/overlay).
+    "api": (
+        "sh", "-c",
+        "PATH=/opt/sightglass:$PATH python -c 'from sightglass.server.settings import *; load_settings_or_exit()'",
+    ),
+    "nginx": ("sh", "/etc/sightglass/nginx/start.sh", "--check"),
+    "operators": ("sh", "/etc/sightglass/operators/start.sh", "--check"),
+    "prometheus": ("promtool", "check", "config", "/etc/sightglass/prometheus.yml"),
+    "alertmanager": (
+        "sh", "-c", "sh /etc/sightglass/alertmanager/start.sh --version && amtool check-config /tmp/alertmanager/*.yml",
+    ),
+}  # fmt: skip
+"""What says, in a container of its own, whether a service would start on its configuration as it is now."""
 NO_LONGER_MOUNTED = {"app": "APP_DIR", "models": "MODELS_DIR", "alert_secrets": "ALERT_SECRETS_DIR"}
 """Volumes of the last release, and what names the directory that is mounted in their place."""
 
@@ -38,9 +56,9 @@ def main() -> int:
     """
     given = preflight.settings()
     config = json.loads(output(*COMPOSE, "config", "--format", "json"))
-    left = left_behind(config, given)
-    if left:
-        print("\n".join(left), file=sys.stderr)
+    wrong = left_behind(config, given) or refused(config)
+    if wrong:
+        print("\n".join(wrong), file=sys.stderr)
         return 1
     end_those_of_none(config)
     end_those_that_loop()
@@ -58,7 +76,43 @@ def main() -> int:
         if status != 0:
             said.seek(0)
             report(said.read(), given)
-    return int(status != 0)
+            return 1
+    # As many as .env says again, whatever a `make scale` has said.
+    replicas = str(config["services"]["api"].get("deploy", {}).get("replicas", 1))
+    output(*COMPOSE, "exec", "-T", "prometheus", "sh", "/etc/sightglass/prometheus/expect.sh", replicas)
+    return 0
+
+
+def refused(config: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the configuration of what runs: it goes on with the one it has.
+
+    Where nothing runs yet, nothing can be lost, and what is wrong shows when it starts.
+    """
+    running = output(*COMPOSE, "ps", "--services", "--status", "running").split()
+    services = {name: dict(config["services"][name]) for name in CHECKS if name in running}
+    for service in services.values():
+        for key in ("networks", "ports", "depends_on", "healthcheck", "profiles", "build"):
+            service.pop(key, None)
+        # Compose would change the project's networks to what they are to be.
+        service |= {"network_mode": "none", "deploy": service["deploy"] | {"replicas": 1}}
+    alone = {"name": config["name"], "services": services, "volumes": config.get("volumes", {})}
+
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(alone, file)
+        file.flush()
+        compose = ("docker", "compose", "--file", file.name, "--project-directory", str(ROOT))
+
+        def check(name: str) -> list[str]:
+            run = ("run", "--rm", "--no-deps", "-T", "--entrypoint", CHECKS[name][0], name, *CHECKS[name][1:])
+            environment = os.environ | {"COMPOSE_IGNORE_ORPHANS": "true"}
+            said = subprocess.run([*compose, *run], env=environment, capture_output=True, text=True, check=False)
+            if said.returncode == 0:
+                return []
+            lines = [line for line in (said.stdout + said.stderr).splitlines() if line.strip()]
+            return [line for line in lines if not line.startswith(PROGRESS)][-3:] or [f"{name}: refused"]
+
+        with ThreadPoolExecutor() as pool:
+            return [line for lines in pool.map(check, services) for line in lines]
 
 
 def left_behind(config: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:

@@ -43,11 +43,11 @@ cat <<EOF
 
     API           https://$(published nginx 8443)/         (certificate: self-signed unless TLS_CERT is set: curl -k)
                   https://$(published nginx 8443)/docs
-    Prometheus    http://$(published prometheus 9090)/
-    Alertmanager  http://$(published alertmanager 9093)/
+    Prometheus    http://$(published operators 9090)/          (user operator, password: make credentials)
+    Alertmanager  http://$(published operators 9093)/          (the same)
 EOF
 if running grafana; then
-    echo "    Grafana       http://$(published grafana 3000)/          (user $(compose exec -T grafana printenv GF_SECURITY_ADMIN_USER), password: make credentials)"
+    echo "    Grafana       http://$(published operators 3000)/          (user $(compose exec -T grafana printenv GF_SECURITY_ADMIN_USER), password: make credentials)"
 else
     echo "    Grafana       NOT RUNNING: its image can be neither pulled nor built here; dashboards are in grafana/dashboards/"
 fi

@@ -26,7 +26,7 @@ def stack() -> Iterator[Stack]:
 # Tests that share a stack stay in one process (make test runs several); the groups with the longest work come first.
 GROUPS = {
     "the service": r"e2e/test_(jobs|process|privacy|api_fuzz)",
-    "the stack": r"(monitoring/|e2e/test_(edge|hardening|image|limits|monitoring|predict))",
+    "the stack": r"(monitoring/|e2e/test_(edge|hardening|image|limits|monitoring|operators|predict))",
     "observability": r"e2e/test_observability",
     "make up": r"e2e/test_(up|readme)",
     "gunicorn": r"server/",  # they look at what all servers of this machine leave in /dev/shm

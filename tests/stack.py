@@ -142,15 +142,25 @@ class Stack:
         """The edge's address without TLS."""
         return f"http://localhost:{self.settings['HTTP_PORT']}"
 
+    @cached_property
+    def operator(self) -> str:
+        """The operators' user and password, as they stand in a URL."""
+        password = self.compose("exec", "-T", "--user", "10001", "operators", "cat", "/run/operators/password").stdout
+        return f"operator:{password}"
+
+    def operators_url(self, port: str) -> str:
+        """Return an address at the operators' door, without the login."""
+        return f"http://127.0.0.1:{self.settings[port]}"
+
     @property
     def prometheus_url(self) -> str:
-        """Prometheus' address."""
-        return f"http://127.0.0.1:{self.settings['PROMETHEUS_PORT']}"
+        """Prometheus' address, with the login."""
+        return self.operators_url("PROMETHEUS_PORT").replace("//", f"//{self.operator}@")
 
     @property
     def alertmanager_url(self) -> str:
-        """Alertmanager's address."""
-        return f"http://127.0.0.1:{self.settings['ALERTMANAGER_PORT']}"
+        """Alertmanager's address, with the login."""
+        return self.operators_url("ALERTMANAGER_PORT").replace("//", f"//{self.operator}@")
 
     @cached_property
     def certificate(self) -> Path:

@@ -7,7 +7,7 @@ from typing import IO, Annotated, Any, NamedTuple
 from fastapi import Depends, Query, Request
 
 from api.privacy.coding import CODINGS
-from api.privacy.dependencies import InferenceOf
+from api.privacy.dependencies import ClientOf, InferenceOf
 from api.privacy.formats.charset import CHARSETS, find_charset, is_known
 from api.privacy.formats.media import (
     CSV,
@@ -63,6 +63,18 @@ def content(side: int) -> dict[str, Any]:
     return {kind: {"schema": {"type": "string"}, "example": example[side]} for kind, example in EXAMPLES.items()}
 
 
+SUFFIXES = {TEXT: "txt", CSV: "csv", TSV: "tsv", XML: "xml", TEXT_XML: "xml", NDJSON: "ndjson"}
+
+
+def as_download(media_type: str, name: str) -> dict[str, str]:
+    """Give the headers with which a browser saves a document, and never shows or runs what a client put into it."""
+    return {
+        "Content-Disposition": f'attachment; filename="{name}.{SUFFIXES[media_type]}"',
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
 async def receive(request: Request, file: IO[bytes]) -> None:
     """Write the body to a file as it arrives, off the event loop.
 
@@ -83,6 +95,7 @@ def output_charset(media_type: str, charset: str | None) -> str:
 
 async def _search(
     inference: InferenceOf,
+    client: ClientOf,
     language: Annotated[str, Query(max_length=16, description="A language the model has (ISO 639-1).")] = "en",
     min_confidence: Annotated[float, Query(ge=0, le=1, description="Leave findings below it alone.")] = 0.35,
     delimiter: Annotated[
@@ -96,7 +109,7 @@ async def _search(
     ] = None,
 ) -> Search:
     """Read the query; 422 for what is not supported."""
-    languages = (await inference.model()).languages
+    languages = (await inference.model(client)).languages
     if language not in languages:
         raise invalid("/language", f"Input should be one of: {', '.join(languages)}")
     return Search(language, min_confidence, delimiter)

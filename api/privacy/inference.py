@@ -5,16 +5,18 @@ import contextvars
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 from api.privacy.findings import Model, ModelError
 from api.privacy.metrics import MODEL_ERRORS, MODEL_READY, MODEL_REJECTIONS, PREDICTIONS
+from api.privacy.turns import Turns
 from api.problem import ProblemError
 
-THREADS = 1  # the interpreter lock lets one compute at a time; a second thread only takes turns from the event loop
 # How long the model may keep the event loop waiting for the lock, in seconds: a fifth of Python's default. Measured
 # under full load: loop lag p99 from 10.5 to 2.3 ms, the same throughput.
 SWITCH_INTERVAL_SECONDS = 0.001
@@ -29,16 +31,16 @@ logger = logging.getLogger(__name__)
 
 
 class Inference:
-    """Loads the model and lets a bounded number of texts share it; those admitted take turns window by window."""
+    """Loads the model and lets a bounded number of texts share it; clients take turns window by window."""
 
     def __init__(self, load: Callable[[], Model], *, texts: int, documents: int) -> None:
-        """Let at most so many texts, and apart from them so many documents, share the model at once."""
+        """Let so many texts, and apart from them so many documents, of one client share the model at once."""
         self.texts = Places(texts)
         self.documents = Places(documents)
         self._waiting = Places(texts)
         self._load = load
         self._loading: Future[None] | None = None
-        self._executor = ThreadPoolExecutor(THREADS, "inference")
+        self._turns = Turns("inference")
         self._model: Model | None = None
         self._reason = "the model is loading"
 
@@ -46,18 +48,18 @@ class Inference:
         """Load the model in the background; `check` tells how far it is."""
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         MODEL_READY.set(0)
-        self._loading = self._executor.submit(self._start)
+        self._loading = self._turns.submit("", self._start)
 
     def stop(self) -> None:
         """Take no more work; what runs in the thread ends with its window."""
         MODEL_READY.set(0)
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._turns.stop()
 
     def check(self) -> str | None:
         """Give the reason the model cannot be used, None when it can: a readiness check."""
         return None if self._model else self._reason
 
-    async def model(self) -> Model:
+    async def model(self, client: str = "") -> Model:
         """Give the loaded model, or wait for it up to `LOADING_PATIENCE_SECONDS`.
 
         Raises:
@@ -65,22 +67,22 @@ class Inference:
 
         """
         if self._model is None and self._loading is not None:
-            with self._waiting.taken():
+            with self._waiting.taken(client):
                 await asyncio.wait([asyncio.wrap_future(self._loading)], timeout=LOADING_PATIENCE_SECONDS)
         if self._model is None:
             raise ProblemError(503, "The model is not ready", headers=RETRY_AFTER)
         return self._model
 
     @contextmanager
-    def work(self, places: "Places") -> Iterator["Work"]:
+    def work(self, places: "Places", client: str) -> Iterator["Work"]:
         """Hold a place of `texts` or `documents`; on the way out without an error the work counts as done.
 
         Raises:
-            ProblemError: 503, every place is taken.
+            ProblemError: 503, there is no place for the client.
 
         """
-        work = Work(self._executor)
-        with places.taken():
+        work = Work(self._turns, client)
+        with places.taken(client):
             yield work
         PREDICTIONS.inc()
 
@@ -100,38 +102,56 @@ class Inference:
 
 
 class Places:
-    """How many more may come in; only the event loop counts."""
+    """Who may come in; only the event loop counts.
 
-    def __init__(self, free: int) -> None:
-        self.free = free
+    A client alone may have all places. While all are taken, by whomever, as many again are there for those who hold
+    less than an even part of them, and for who holds none.
+    """
 
-    def check(self) -> None:
-        """Raise a 503, counted, when nobody may come in."""
-        if self.free < 1:
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._held: Counter[str] = Counter()
+
+    @property
+    def taken_by_all(self) -> int:
+        """How many are taken."""
+        return self._held.total()
+
+    def check(self, client: str) -> None:
+        """Raise a 503, counted, when the client may not come in."""
+        taken = self.taken_by_all
+        if taken < self._places:
+            return
+        held = self._held[client]
+        clients = len(self._held) + (not held)
+        if taken >= 2 * self._places or held >= max(1, self._places // clients):
             MODEL_REJECTIONS.inc()
             raise ProblemError(503, "The model is busy", headers=RETRY_AFTER)
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
+    def taken(self, client: str) -> Iterator[None]:
         """Hold a place; raises as `check`."""
-        self.check()
-        self.free -= 1
+        self.check(client)
+        self._held[client] += 1
         try:
             yield
         finally:
-            self.free += 1
+            self._held[client] -= 1
+            if not self._held[client]:
+                del self._held[client]
 
 
 class Work:
     """One text's or document's use of the model's thread; `seconds` is how long its steps ran there so far."""
 
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
+    def __init__(self, turns: Turns, client: str) -> None:
+        self._turns = turns
+        self._client = client
         self._abandoned = False
         self.seconds = 0.0
 
     async def step(self, function: Callable[[], T]) -> T:
-        """Run one short step in the model's thread; others' steps run between two of them.
+        """Run one short step in the model's thread; other clients' steps run between two of them.
 
         Raises:
             ProblemError: whatever the function raises as such; else 500, without a word of the text.
@@ -140,7 +160,7 @@ class Work:
         # The thread's logs carry the ids of the request.
         run = contextvars.copy_context().run
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, run, self._timed, function)
+            return await asyncio.wrap_future(self._turns.submit(self._client, partial(run, self._timed, function)))
         except asyncio.CancelledError:
             self._abandoned = True
             raise

@@ -8,11 +8,12 @@ from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from api.privacy.dependencies import InferenceOf, SettingsOf
+from api.privacy.dependencies import AuthorizedRoute, ClientOf, InferenceOf, SettingsOf
 from api.privacy.findings import redact
 from api.privacy.inference import RETRY_AFTER
 from api.privacy.metrics import INFERENCE_DURATION, MODEL_ERRORS, PII_DETECTED
 from api.privacy.scanner import Piece, locate, scan
+from api.privacy.turns import take
 from api.problem import ProblemError, error_responses, invalid
 from api.settings import Settings
 
@@ -85,7 +86,7 @@ def body_limit(settings: Settings) -> int:
     return min(12 * settings.max_text_length + 4096, settings.max_request_size_bytes)
 
 
-router = APIRouter(tags=["privacy"])
+router = APIRouter(tags=["privacy"], route_class=AuthorizedRoute)
 
 
 @router.post(
@@ -99,21 +100,22 @@ async def predict(
     body: PredictRequest,
     settings: SettingsOf,
     inference: InferenceOf,
+    client: ClientOf,
 ) -> PredictResponse:
     """Find personal data in one text. Positions count Unicode characters (code points)."""
-    model = await inference.model()
+    model = await inference.model(client)
     if len(body.text) > settings.max_text_length:
         raise invalid("/text", f"Text should have at most {settings.max_text_length} characters")
     if body.language not in model.languages:
         raise invalid("/language", f"Input should be one of: {', '.join(model.languages)}")
     find = partial(model.find, language=body.language, min_confidence=body.min_confidence)
-    with inference.work(inference.texts) as work:
+    with inference.work(inference.texts, client) as work:
         steps = scan(body.text, find)
         pieces: list[Piece] = []
         try:
             async with asyncio.timeout(settings.inference_timeout):
-                while piece := await work.step(lambda: next(steps, None)):
-                    pieces.append(piece)
+                while await work.step(partial(take, steps, pieces.append)):
+                    pass
         except TimeoutError:
             MODEL_ERRORS.inc()
             raise ProblemError(503, "The text took too long", headers=RETRY_AFTER) from None

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from tempfile import SpooledTemporaryFile
@@ -14,11 +14,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from api.privacy.coding import Decompressor
-from api.privacy.dependencies import InferenceOf, SettingsOf
-from api.privacy.documents import CLIENT_CLOSED_REQUEST, DocumentOf, content, output_charset, receive
+from api.privacy.dependencies import AuthorizedRoute, ClientOf, InferenceOf, SettingsOf
+from api.privacy.documents import CLIENT_CLOSED_REQUEST, DocumentOf, as_download, content, output_charset, receive
 from api.privacy.formats.redaction import make_redactor, redact_file
 from api.privacy.inference import Work
 from api.privacy.metrics import PII_DETECTED
+from api.privacy.turns import take
 from api.problem import ProblemError, error_responses
 
 PATH = "/api/v1/process"
@@ -28,7 +29,7 @@ PART = 256 * 1024
 """Bytes of a result sent at once."""
 
 logger = logging.getLogger(__name__)
-router = APIRouter(tags=["privacy"])
+router = APIRouter(tags=["privacy"], route_class=AuthorizedRoute)
 
 
 @router.post(
@@ -45,6 +46,7 @@ async def process(
     settings: SettingsOf,
     inference: InferenceOf,
     document: DocumentOf,
+    client: ClientOf,
 ) -> Response:
     """Replace every finding by `[TYPE]`, keeping the format: the same table, tree or lines.
 
@@ -53,7 +55,7 @@ async def process(
     own. Other names of these media types, `+xml` and, with a file's name in `Content-Disposition`,
     `application/octet-stream` are taken too.
     """
-    model = await inference.model()
+    model = await inference.model(client)
     find = partial(model.find, language=document.language, min_confidence=document.min_confidence)
     redactor = make_redactor(document.media_type, document.charset, find, document.delimiter)
     decompressor = Decompressor(document.coding, settings.max_request_size_bytes)
@@ -66,10 +68,10 @@ async def process(
         result = result_stack.enter_context(SpooledTemporaryFile(IN_MEMORY, dir=directory))
         try:
             # Asked before anything is read; held only for the work, as a slow sender would otherwise hold it for long.
-            inference.documents.check()
+            inference.documents.check(client)
             await receive(request, source)
             source.seek(0)
-            with inference.work(inference.documents) as work:
+            with inference.work(inference.documents, client) as work:
                 steps = redact_file(cast(BinaryIO, source), decompressor, redactor)
                 await _unless_gone(request, _run(work, steps, result))
         except ClientDisconnect:
@@ -78,7 +80,8 @@ async def process(
     for entity_type, count in redactor.found.items():
         PII_DETECTED.labels(entity_type).inc(count)
     charset = output_charset(document.media_type, document.charset)
-    return _ResultResponse(result, f"{document.media_type}; charset={charset}")
+    headers = {"Content-Type": f"{document.media_type}; charset={charset}"}
+    return _ResultResponse(result, headers | as_download(document.media_type, "document"))
 
 
 class _ResultResponse(Response):
@@ -88,10 +91,10 @@ class _ResultResponse(Response):
     look like one that left in the middle.
     """
 
-    def __init__(self, file: SpooledTemporaryFile[bytes], content_type: str) -> None:
+    def __init__(self, file: SpooledTemporaryFile[bytes], headers: Mapping[str, str]) -> None:
         self._file = file
         self._left = file.tell()
-        super().__init__(headers={"Content-Type": content_type, "Content-Length": str(self._left)})
+        super().__init__(headers={**headers, "Content-Length": str(self._left)})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send it."""
@@ -109,14 +112,12 @@ class _ResultResponse(Response):
 async def _run(work: Work, steps: Iterator[bytes], result: SpooledTemporaryFile[bytes]) -> None:
     """Take the steps in the model's thread; what they give goes to the result."""
 
-    def step() -> bool:
-        data = next(steps, None)
+    def write(data: bytes) -> None:
         if data:
             with _room():
                 result.write(data)
-        return data is not None
 
-    while await work.step(step):
+    while await work.step(partial(take, steps, write)):
         pass
 
 

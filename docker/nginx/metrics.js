@@ -3,6 +3,8 @@
 
 import routes from 'routes.js';
 
+import fs from 'fs';
+
 // Upper bounds in seconds, the API's own (sightglass/metrics).
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -176,7 +178,17 @@ function render(r) {
             [[{}, single(counters.dropped)]]),
         family('sightglass_edge_routes', 'gauge', 'Entries in the table of the API\'s routes; 0 until there was one to fetch.',
             [[{}, routes.size()]]),
+        family('edge_log_lines_dropped_total', 'counter', 'Lines of the access log that were dropped because nobody read them.',
+            [[{}, droppedLines()]]),
     ].join(''));
+}
+
+function droppedLines() {
+    try {
+        return Number(fs.readFileSync('/tmp/nginx/log_lines_dropped')); // log.pl's
+    } catch (_) { // none yet
+        return 0;
+    }
 }
 
 // A failure's series is there, at 0, from its route's first request on: rate() cannot see the first value of a series.

@@ -1,11 +1,20 @@
 #!/bin/sh
 # The container's entry point: checks the environment, writes what depends on it below /tmp/nginx, watches the
-# certificate, and becomes NGINX. A wrong value ends it with one line and status 2.
+# certificate, and becomes NGINX. A wrong value ends it with one line and status 2. With --check it only says whether it
+# could.
 set -eu
 
 here=$(dirname "$0")
 out=/tmp/nginx
 mkdir -p "$out"
+
+# The counters outlive NGINX in the volume there is for them.
+state=/var/lib/edge
+if [ "${1:-}" = --check ] || [ ! -w "$state" ]; then
+    state=/tmp/nginx/unkept
+    mkdir -p "$state"
+fi
+ln -sfn "$state" "$out/state"
 
 refuse() { # name value expected
     printf '%s=%s: not allowed; expected %s\n' "$1" "$(printf %.200s "$2" | tr -c ' -~' '?')" "$3" >&2
@@ -49,7 +58,18 @@ UNDERSCORES_IN_HEADERS=${UNDERSCORES_IN_HEADERS:-true}
 CORS_ORIGINS=${CORS_ORIGINS:-}
 SLOW_ROUTES=${SLOW_ROUTES:-}
 
-ranges='[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(/[0-9]{1,3})?'
+octet='([1-9]?[0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])'
+ipv4="$octet(\\.$octet){3}"
+h='[0-9A-Fa-f]{1,4}'
+# RFC 4291, 2.2: eight groups, or fewer around one `::`, or that before an IPv4 address. NGINX has `::` for two or more.
+ipv6="($h:){7}$h|($h:){1,6}:|($h:){1,5}:$h|($h:){1,4}(:$h){2}|($h:){1,3}(:$h){3}|($h:){1,2}(:$h){4}|$h:(:$h){5}"
+ipv6="$ipv6|:(:$h){1,6}|::|::([Ff]{4}:)?$ipv4"
+ranges="$ipv4(/([0-9]|[12][0-9]|3[0-2]))?|($ipv6)(/([1-9]?[0-9]|1[01][0-9]|12[0-8]))?"
+once() { # name value expected: no word of value stands there twice
+    # shellcheck disable=SC2086  # words
+    [ -z "$(printf '%s\n' $2 | sort | uniq -d)" ] || refuse "$1" "$2" "$3, each once"
+}
+
 number RATE_LIMIT "$RATE_LIMIT" 1 1000000
 number RATE_BURST "$RATE_BURST" 0 1000000
 number RATE_PAGE_BURST "$RATE_PAGE_BURST" 0 1000000
@@ -77,11 +97,13 @@ matching SERVER_NAME "$SERVER_NAME" '[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a
 matching TRUSTED_PROXIES "$TRUSTED_PROXIES" "$ranges" "addresses or CIDR ranges, separated by spaces"
 matching CACHED_PATHS "$CACHED_PATHS" '(/[A-Za-z0-9._~-]+)+/?' "paths, separated by spaces"
 matching SLOW_ROUTES "$SLOW_ROUTES" '/[][A-Za-z0-9._~{}/:@%+,=()*-]*' "route templates, separated by spaces"
+once CACHED_PATHS "$CACHED_PATHS" "paths, separated by spaces"
 if [ "$CORS_ORIGINS" != '*' ]; then
     # As browsers send them (RFC 6454): in lower case, without a path, and without the port that the scheme implies.
     host='[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]'
     matching CORS_ORIGINS "$CORS_ORIGINS" "[a-z][a-z0-9+.-]*://($host)(:[1-9][0-9]{0,4})?" \
         "* or origins in lower case, SCHEME://HOST[:PORT], separated by spaces"
+    once CORS_ORIGINS "$CORS_ORIGINS" "origins, separated by spaces"
     for origin in $CORS_ORIGINS; do
         case $origin in
         http://*:80 | https://*:443) refuse CORS_ORIGINS "$origin" "no port that is the scheme's own: browsers leave it out" ;;
@@ -186,7 +208,19 @@ listens() { # parameters, further ones of QUIC's, which only one server may give
     each 'location %s { include nginx/location/pass.conf; include nginx/location/proxy-cached.conf; }' $CACHED_PATHS
 } >"$out/server.conf"
 
+if grep -q js_access /usr/lib/nginx/modules/ngx_http_js_module.so; then # since njs 1.0
+    echo 'js_access replicas.gate;'
+fi >"$out/gate.conf"
+
 sh "$here/pin.sh" --no-reload
+
+if [ "${1:-}" = --check ]; then exec nginx -t -q -c /etc/sightglass/nginx.conf; fi
+
+# A file of counters that cannot be read would be the end of every start.
+if nginx -t -c /etc/sightglass/nginx.conf 2>&1 | grep -q '\[emerg\].*/state/metrics\.json'; then
+    echo "the kept counters cannot be read; they begin at 0" >&2
+    rm -f "$state/metrics.json"
+fi
 
 fingerprint() { cat /run/tls/tls.crt /run/tls/tls.key 2>/dev/null | cksum; }
 
@@ -202,4 +236,4 @@ watch_certificate() {
 }
 watch_certificate &
 
-exec nginx -c /etc/sightglass/nginx.conf -g "daemon off; worker_processes $NGINX_WORKERS;"
+exec perl "$here/log.pl" nginx -c /etc/sightglass/nginx.conf -g "daemon off; worker_processes $NGINX_WORKERS;"

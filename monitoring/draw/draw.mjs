@@ -89,10 +89,13 @@ function asker(url) {
     try {
       const address = new URL(`api/v1/${path}`, url.endsWith('/') ? url : `${url}/`);
       address.search = new URLSearchParams(parameters);
-      const answer = await (await fetch(address)).json();
+      const { username, password } = address; // fetch takes none in a URL
+      address.username = address.password = '';
+      const headers = username ? { Authorization: `Basic ${btoa(`${username}:${password}`)}` } : {};
+      const answer = await (await fetch(address, { headers })).json();
       return answer.status === 'success' ? { data: answer.data } : { error: answer.error };
     } catch (error) {
-      return { error: `${url}: ${error.cause?.message ?? error.message}` };
+      return { error: `${new URL(url).host}: ${error.cause?.message ?? error.message}` };
     }
   };
 }

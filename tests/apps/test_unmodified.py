@@ -225,7 +225,6 @@ def test_a_start_that_fails_says_why_and_the_next_one_works(catalogue: Stack) ->
     code.mkdir()
     (code / "late.py").write_text("import prices_4711\n")
     settings = {"APP": "late:app", "APP_DIR": "late", "WEB_CONCURRENCY": "2"}
-    (catalogue.directory / "compose.txt").write_text("")
     try:
         failed = catalogue.run("python3", "scripts/start.py", **settings)
         assert failed.returncode == 1

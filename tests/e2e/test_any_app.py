@@ -28,7 +28,7 @@ def counted(stack: Stack, **labels: str) -> float:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """`examples/shop` in an image of its own, as the README says."""
+    """`examples/shop` in an image of its own, as docs/your-app.md says."""
     stack = Stack(
         tmp_path_factory.mktemp("shop"), profiles=[], APP="shop.main:app", API_CONTEXT="./examples/shop",
         RATE_LIMIT="1000", APP_NAME="shop", JOBS_REPLICAS="0",

@@ -98,7 +98,7 @@ def test_with_keys_a_job_is_its_owners_alone(service: Stack, keys: Path) -> None
     for method, path in (("GET", where), ("GET", f"{where}/result"), ("DELETE", where)):
         assert sent("bert-key-0123456789", method, path).status_code == 404
         assert sent("no-key-at-all-0123", method, path).status_code == 401
-    assert sent("bert-key-0123456789", "GET", "/api/v1/jobs").json() == {"jobs": []}
+    assert sent("bert-key-0123456789", "GET", "/api/v1/jobs").json() == {"jobs": [], "next": None}
     # Rotation, without a restart: the new key beside the old one, then alone.
     keys.write_text("anna:anna-key-0123456789\nanna:anna-new-0123456789\n")
     assert sent("anna-new-0123456789", "GET", f"{where}/result").text == "[EMAIL_ADDRESS]"

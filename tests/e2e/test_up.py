@@ -21,11 +21,11 @@ def containers(stack: Stack) -> dict[str, str]:
 def test_up_says_where_things_are(made: Stack) -> None:
     told = (made.directory / "up.out").read_text()
     assert f"https://localhost:{made.settings['HTTPS_PORT']}/" in told
-    assert made.prometheus_url in told
-    assert made.alertmanager_url in told
+    assert made.operators_url("PROMETHEUS_PORT") in told
+    assert made.operators_url("ALERTMANAGER_PORT") in told
     assert "make credentials" in told
     if made.compose("ps", "--quiet", "grafana", check=False).stdout:
-        assert f"http://127.0.0.1:{made.settings['GRAFANA_PORT']}/" in told
+        assert made.operators_url("GRAFANA_PORT") in told
     else:
         assert "NOT RUNNING" in told
 
@@ -51,7 +51,9 @@ def test_the_ordinary_tool_sees_the_same_stack(made: Stack) -> None:
 
 
 def test_credentials_are_shown_when_asked_for(made: Stack) -> None:
-    assert len(made.run("make", "credentials").stdout.removeprefix("Grafana: ").strip()) == 32
+    door, grafana = made.run("make", "credentials").stdout.splitlines()
+    assert door == f"Prometheus, Alertmanager: {made.operator.replace(':', ' ')}"
+    assert len(grafana.removeprefix("Grafana: ")) == 32
 
 
 def test_data_certificate_and_password_outlive_down_and_up(made: Stack) -> None:
@@ -316,6 +318,25 @@ def test_up_shows_the_line_of_what_did_not_start(made: Stack) -> None:
     assert {n: i for n, i in containers(made).items() if "nginx" not in n} == {
         n: i for n, i in before.items() if "nginx" not in n
     }
+
+
+@pytest.mark.parametrize(("file", "broken", "expected"), [
+    ("docker/nginx/http/gzip.conf", "bogus on;", 'unknown directive "bogus"'),
+    ("docker/prometheus/rules/causes.yml", "groups: [", "causes.yml"),
+    ("docker/prometheus.yml", "global: [", "prometheus.yml"),
+    ("docker/operators/pass.conf", "bogus on;", 'unknown directive "bogus"'),
+    ("docker/alertmanager.yml", "route: [", "alertmanager.yml"),
+])  # fmt: skip
+def test_up_over_a_broken_configuration_changes_nothing(made: Stack, file: str, broken: str, expected: str) -> None:
+    before, text = containers(made), (made.directory / file).read_text()
+    (made.directory / file).write_text(broken)
+    try:
+        result = made.run("make", "up", HSTS_SECONDS="1")  # for which NGINX would be another container
+        assert result.returncode != 0
+        assert expected in result.stderr
+        assert containers(made) == before
+    finally:
+        (made.directory / file).write_text(text)
 
 
 def test_a_deploy_builds_what_up_would(made: Stack) -> None:

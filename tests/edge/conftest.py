@@ -34,10 +34,10 @@ def api(network: Network) -> str:
 def start_edge(network: Network, api: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Edge]:
     """Start an edge with these variables; it goes with the session."""
 
-    def start(**environment: str) -> Edge:
+    def start(*, unread: bool = False, **environment: str) -> Edge:
         directory = Path(tmp_path_factory.mktemp("edge"))
         directory.chmod(0o755)
-        return Edge(network, directory, environment).wait()
+        return Edge(network, directory, environment, unread=unread).wait()
 
     return start
 

@@ -26,6 +26,7 @@ from tests.stack import ROOT as ROOT
 from tests.stack import docker as docker
 from tests.support.waiting import eventually as eventually
 
+UNREAD = "/tmp/unread"
 NGINX = "nginx.app"  # what the API knows it by
 
 
@@ -111,6 +112,7 @@ class Edge:
         environment: dict[str, str],
         *,
         bare: Path | None = None,
+        unread: bool = False,
         cpus: str | None = None,
         hosts: Sequence[str] = ("127.0.0.1",),
     ) -> None:
@@ -121,7 +123,13 @@ class Edge:
         shutil.copytree(ROOT / "docker", self.configuration, dirs_exist_ok=True)
         self.tls.mkdir(exist_ok=True)
         self.write_certificate("localhost")
+        state = directory / "state"
+        state.mkdir(exist_ok=True)
+        state.chmod(0o777)
         command = ["/bin/sh", "/etc/sightglass/nginx/start.sh"]
+        if unread:  # its log goes into a pipe that nobody reads
+            script = f"mkfifo {UNREAD}; exec 3<>{UNREAD}; exec sh {command[1]} >{UNREAD}"
+            command = ["/bin/sh", "-c", script]
         if bare is not None:
             shutil.copy(bare, self.configuration / "bare.conf")
             command = ["/usr/sbin/nginx", "-c", "/etc/sightglass/bare.conf", "-g", "daemon off;"]
@@ -129,6 +137,7 @@ class Edge:
             "--network-alias", NGINX,
             "--user", "101:101", "--tmpfs", "/tmp:uid=101,gid=101,mode=0700,size=256m", "--stop-signal", "SIGQUIT",
             "--volume", f"{self.configuration}:/etc/sightglass:ro", "--volume", f"{self.tls}:/run/tls:ro",
+            "--volume", f"{state}:/var/lib/edge",
             *(f"--env={name}={value}" for name, value in environment.items()),
             *(["--cpuset-cpus", cpus] if cpus else []),
             *(f"--publish={host}::{port}" for host in hosts for port in (8080, 8443)),

@@ -12,8 +12,9 @@ from tests.edge.containers import ROOT, Edge, Network, docker
 
 EVERYTHING_SET = {
     "SERVER_NAME": "localhost api.example.org",
-    "TRUSTED_PROXIES": "10.0.0.0/8 fd00::/8",
-    "RATE_LIMIT_EXEMPT": "192.0.2.1 2001:db8::/32",
+    "TRUSTED_PROXIES": "10.0.0.0/8 fd00::/8 ::ffff:192.0.2.0/120",
+    "RATE_LIMIT_EXEMPT": "192.0.2.1 2001:db8::/32 ::1 ::2:3 1:2:3:4:5:6:7:8 1:2:3:4:5:6:: ::3:4:5:6:7:8 1:2::5:6:7:8 "
+    "1::8/128 ::1.2.3.4",
     "RATE_LIMIT_DRY_RUN": "true",
     "CACHED_PATHS": "/cached /openapi.json",
     "UNDERSCORES_IN_HEADERS": "false",
@@ -29,7 +30,7 @@ EVERYTHING_SET = {
 }
 
 # What a reader of the repository cannot open: all else that NGINX reads is in docker/.
-GENERATED = {"/tmp/nginx/http.conf", "/tmp/nginx/server.conf", "/tmp/nginx/upstream.conf"}
+GENERATED = {"/tmp/nginx/http.conf", "/tmp/nginx/server.conf", "/tmp/nginx/upstream.conf", "/tmp/nginx/gate.conf"}
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,19 @@ def test_nginx_and_the_security_linter_have_nothing_to_say(
         ("RATE_LIMIT_DRY_RUN", "yes"),
         ("RATE_LIMIT_EXEMPT", "example.org"),
         ("RATE_LIMIT_EXEMPT", "10.0.0.0/8;"),
+        ("RATE_LIMIT_EXEMPT", "999.1.1.1"),
+        ("RATE_LIMIT_EXEMPT", "10.0.0.256"),
+        ("RATE_LIMIT_EXEMPT", "10.0.0.01"),
+        ("RATE_LIMIT_EXEMPT", "10.0.0"),
+        ("RATE_LIMIT_EXEMPT", "10.0.0.0/33"),
+        ("RATE_LIMIT_EXEMPT", "::/129"),
+        ("RATE_LIMIT_EXEMPT", "1::2::3"),
+        ("RATE_LIMIT_EXEMPT", "1:2:3:4:5:6:7::"),
+        ("RATE_LIMIT_EXEMPT", "1:2:3:4:5:6:7"),
+        ("RATE_LIMIT_EXEMPT", "1:2:3:4:5:6:7:8:9"),
+        ("RATE_LIMIT_EXEMPT", "fffff::"),
+        ("TRUSTED_PROXIES", ":"),
+        ("TRUSTED_PROXIES", "::ffff:10.0.0.300"),
         ("CONNECTION_LIMIT", "0"),
         ("MAX_REQUEST_SIZE_BYTES", "300m"),
         ("HTTPS_PORT", "65536"),
@@ -81,6 +95,9 @@ def test_nginx_and_the_security_linter_have_nothing_to_say(
         ("TRUSTED_PROXIES", "*"),
         ("CACHED_PATHS", "/"),
         ("CACHED_PATHS", "/a{}"),
+        ("CACHED_PATHS", "/a /a"),
+        ("CACHED_PATHS", "/a /b/c /a"),
+        ("CORS_ORIGINS", "https://a.example https://a.example"),
         ("UPSTREAM_TIMEOUT", "1m"),
         ("UPSTREAM_HEAD_BYTES", "32k"),
         ("UPSTREAM_HEAD_BYTES", "4095"),

@@ -4,13 +4,14 @@ import contextlib
 import http.client
 import json
 import re
+import subprocess
 from collections.abc import Callable
 from datetime import datetime
 
 import httpx
 import pytest
 
-from tests.edge.containers import Edge, eventually
+from tests.edge.containers import UNREAD, Edge, eventually
 
 SECRET = "s3cr3t"
 FIELDS = {
@@ -125,3 +126,35 @@ def test_redirects_and_refusals_are_logged(logged: Edge) -> None:
     httpx.get(f"http://127.0.0.1:{logged.http_port}/somewhere?{SECRET}", headers={"X-Request-ID": "redirected"})
     line = logged.line("redirected")
     assert (line["status"], line["path"], line["tls"], line["upstream_status"]) == (301, "/somewhere", "", None)
+
+
+def test_the_edge_serves_while_nobody_reads_its_log_and_counts_what_it_drops(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge(unread=True, RATE_LIMIT="100000", RATE_BURST="100000")
+    sent, size = 6000, 500  # bytes a line at least, by a long path: more than twice what may wait
+    path = f"/metrics/{'x' * size}"
+    with contextlib.closing(
+        http.client.HTTPSConnection("localhost", edge.https_port, context=edge.context())
+    ) as client:
+        for _ in range(sent):
+            client.request("GET", path)
+            answer = client.getresponse()
+            answer.read()
+            assert answer.status == 404
+    eventually(lambda: edge.counts("edge_log_lines_dropped_total"), edge.exposition)
+    lines: list[dict[str, object]] = []
+
+    def read() -> bool:
+        """Read what there is, until lines and dropped lines are all that was sent."""
+        reading = ["docker", "exec", edge.container, "timeout", "1", "cat", UNREAD]
+        text = subprocess.run(reading, capture_output=True, text=True, check=False).stdout
+        lines.extend(json.loads(line) for line in text.splitlines())
+        return accounted() == sent
+
+    def accounted() -> float:
+        written = [line for line in lines if line.get("path") == path]
+        return len(written) + edge.counts("edge_log_lines_dropped_total").get((), 0)
+
+    eventually(read, accounted)
+    with edge.client() as again:
+        assert again.get("/echo").status_code == 200  # whose line brings the note of those that are missing
+    eventually(lambda: read() or any("lines dropped" in str(line["message"]) for line in lines), lambda: lines[-1])

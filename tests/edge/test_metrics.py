@@ -8,7 +8,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.edge.containers import Edge, Network, eventually
+from tests.edge.containers import Edge, Network, docker, eventually
 
 REQUESTS = "edge_http_requests_total"
 DURATION = "edge_http_request_duration_seconds"
@@ -201,7 +201,8 @@ def test_everything_is_there_before_the_first_request(start_edge: Callable[..., 
     families = {family.name: family for family in text_string_to_metric_families(start_edge().exposition())}
     assert set(families) == {
         "edge_http_requests", "edge_http_request_duration_seconds", "edge_cache_requests", "rate_limit_exceeded",
-        "edge_upstream_failures", "edge_connections", "edge_reloads", "edge_metrics_dropped", "sightglass_edge_routes",
+        "edge_upstream_failures", "edge_connections", "edge_reloads", "edge_metrics_dropped",
+        "edge_log_lines_dropped", "sightglass_edge_routes",
     }  # fmt: skip
     assert all(family.documentation for family in families.values())
     zeros = {sample.name: sample.value for sample in families["rate_limit_exceeded"].samples}
@@ -262,3 +263,24 @@ def test_websockets_are_counted_at_their_end_and_have_no_latency(start_edge: Cal
         assert connection.recv(1000).startswith(b"HTTP/1.1 101")
     eventually(lambda: edge.counts(REQUESTS, "method", "status") == {("GET", "101"): 1})
     assert edge.counts(f"{DURATION}_count", "route") == {}
+
+
+def test_counts_outlive_a_kill_a_restart_and_a_broken_file(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge(RATE_LIMIT="100000", RATE_BURST="100000")
+    kept = edge.directory / "state" / "metrics.json"
+    expected = {("other", "GET", "404"): 7}
+    with edge.client() as client:
+        for _ in range(7):
+            assert client.get("/metrics").status_code == 404
+    eventually(lambda: edge.counts(REQUESTS, "route", "method", "status") == expected)
+    eventually(lambda: kept.exists() and '"requests|other|GET|404":{"value":7.' in kept.read_text(), edge.errors)
+    docker("kill", edge.container)
+    docker("start", edge.container)
+    edge.wait()
+    assert edge.counts(REQUESTS, "route", "method", "status") == expected
+    docker("kill", edge.container)
+    kept.write_text('{"requests|')
+    docker("start", edge.container)
+    edge.wait()
+    assert edge.counts(REQUESTS, "route", "method", "status") == {}
+    assert "the kept counters cannot be read; they begin at 0" in edge.errors()

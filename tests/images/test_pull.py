@@ -37,7 +37,7 @@ def test_a_fault_that_passes_leaves_nothing(
     assert machine.env_file.read_text() == machine.told
 
 
-@pytest.mark.parametrize("kind", [503, 401, 429])
+@pytest.mark.parametrize("kind", [503, 401, 403, 429])
 def test_a_fault_that_stays_is_one_images_alone_and_gone_with_it(
     machine: Machine, registry: Registry, kind: int
 ) -> None:

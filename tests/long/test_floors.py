@@ -12,7 +12,7 @@ PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 PACKAGES = {
     "oldest": ("lowest-direct", "fastapi==0.100.0"),
-    "oldest, pydantic 1": ("lowest-direct", "fastapi==0.100.0", "pydantic==1.10.13"),
+    "oldest, pydantic 1": ("lowest-direct", "fastapi==0.100.0", "pydantic==1.10.19"),
     "older": ("lowest-direct", "fastapi==0.115.6", "prometheus-client==0.22.0", "python-json-logger==3.0.1"),
     "newest": ("highest", "fastapi"),
 }

@@ -166,12 +166,13 @@ def test_latencies_of_the_api_lead_to_traces() -> None:
 def test_grafana_is_told_where_they_are() -> None:
     compose = yaml.safe_load((ROOT / "docker-compose.prod.yml").read_text())["services"]["grafana"]
     assert "./grafana:/etc/sightglass-grafana:ro" in compose["volumes"]
-    assert compose["environment"]["GF_PATHS_PROVISIONING"] == "/etc/sightglass-grafana/provisioning"
+    told = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / compose["env_file"]).read_text(), re.MULTILINE))
+    assert told["GF_PATHS_PROVISIONING"] == "/etc/sightglass-grafana/provisioning"
     provider = yaml.safe_load((ROOT / "grafana/provisioning/dashboards/sightglass.yml").read_text())["providers"][0]
     assert provider["options"]["path"] == "/etc/sightglass-grafana/dashboards"
     assert provider["disableDeletion"] is False  # a dashboard that is no longer here is no longer there
     assert provider["folderUid"] == "sightglass"
-    home = compose["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    home = told["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert home == "/etc/sightglass-grafana/dashboards/overview.json"
 
 

@@ -16,8 +16,9 @@ def grafana(stack: Stack) -> Iterator[httpx.Client]:
     if not stack.compose("ps", "--quiet", "grafana", check=False).stdout.strip():
         pytest.skip("Grafana's image can be neither pulled nor built here")
     password = stack.compose("exec", "-T", "grafana", "cat", "/run/credentials/grafana_admin_password").stdout.strip()
-    url = f"http://127.0.0.1:{stack.settings['GRAFANA_PORT']}"
-    with httpx.Client(base_url=url, auth=("admin", password), timeout=30, trust_env=False) as client:
+    with httpx.Client(
+        base_url=stack.operators_url("GRAFANA_PORT"), auth=("admin", password), timeout=30, trust_env=False
+    ) as client:
         yield client
 
 

@@ -24,14 +24,14 @@ def find(text: str) -> list[Finding]:
 
 def find_without_a_disk(text: str) -> list[Finding]:
     if "the disk too" in text and not disk_failures:
-        write_record = store.write_record
+        save = store.Claim.save
 
-        def fail(*_: object) -> None:
-            store.write_record = write_record
+        def fail(*_: object, **__: object) -> None:
+            store.Claim.save = save  # type: ignore[method-assign]
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         disk_failures.append(text)
-        store.write_record = fail  # type: ignore[assignment]
+        store.Claim.save = fail  # type: ignore[method-assign]
     return find(text)
 
 

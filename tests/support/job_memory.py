@@ -17,7 +17,6 @@ if __name__ == "__main__":
     settings = Settings(runs_dir=Path(sys.argv[1]))
     store = JobStore(settings.runs_dir)
     runner = Runner(settings, store, StubModel(words("Zaphod")), Event())
-    for record in store.all():
-        runner.run(record.id)
+    while runner.run_next():
         peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
         print(peak and peak[1])

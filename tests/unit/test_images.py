@@ -162,6 +162,10 @@ def test_an_image_of_the_users_own_is_asked_for_again_and_its_line_outlives_a_st
         "Login prior to pull:",  # the client waits for one
         "Please login prior to pull:",
         "toomanyrequests: slow down",
+        "pull access denied for nginx, repository does not exist or may require 'docker login'",
+        "pull access denied for nginx, repository does not exist or may require 'docker login': denied: access denied",
+        "denied: requested access to the resource is denied",
+        "received unexpected HTTP status: 403 Forbidden",
         "unexpected EOF",
         "read: connection reset by peer",
         "failed to register layer: no space left on device",
@@ -215,7 +219,6 @@ def test_a_registry_that_cannot_be_reached_says_nothing_about_another(machine: M
     [
         "manifest for nginx:1 not found: manifest unknown: manifest unknown",
         "manifest unknown",
-        "pull access denied for nginx, repository does not exist or may require 'docker login'",
         "no matching manifest for linux/s390x in the manifest list entries",
         "docker.io/library/nginx:1: not found",
         "no match for platform in manifest: not found",

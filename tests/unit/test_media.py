@@ -188,10 +188,10 @@ def test_the_delimiter_is_in_the_query_or_the_media_type(tmp_path: Path, query: 
         answer = client.post(PROCESS + query, content=table, headers={"Content-Type": "text/csv" + parameter})
         assert answer.text == table
         assert seen[-1].split("\n")[0] == cell
-        assert client.post(JOBS + query, content=table, headers={"Content-Type": "text/csv" + parameter}).is_success
+        job = client.post(JOBS + query, content=table, headers={"Content-Type": "text/csv" + parameter}).json()
         settings = Settings(runs_dir=tmp_path)
         store = JobStore(tmp_path)
-        Runner(settings, store, StubModel(find), Event()).run(store.all()[0].id)
+        Runner(settings, store, StubModel(find), Event()).run(job["id"])
     assert seen[-1].split("\n")[0] == cell
 
 

@@ -14,9 +14,10 @@ from spacy.tokens import Doc
 
 from api.privacy import model as model_module
 from api.privacy.findings import Finding
+from api.privacy.jobs.record import Status
 from api.privacy.jobs.routes import PATH as JOBS
 from api.privacy.jobs.runner import Runner
-from api.privacy.jobs.store import JobStore, Status
+from api.privacy.jobs.store import JobStore
 from api.privacy.model import PresidioModel
 from api.privacy.predict import PATH as PREDICT
 from api.privacy.process import PATH as PROCESS

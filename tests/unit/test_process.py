@@ -88,6 +88,28 @@ def test_content_codings_are_undone(stub: TestClient, coding: str) -> None:
     assert answer.text == "[WORD] " * 1000
 
 
+@pytest.mark.parametrize(
+    ("media_type", "name"),
+    [
+        ("application/xml", "document.xml"),
+        ("text/xml", "document.xml"),
+        ("application/xhtml+xml", "document.xml"),
+        ("image/svg+xml", "document.xml"),
+        ("text/plain", "document.txt"),
+        ("text/csv", "document.csv"),
+        ("text/tab-separated-values", "document.tsv"),
+        ("application/x-ndjson", "document.ndjson"),
+    ],
+)
+def test_a_browser_saves_an_answer_and_runs_nothing_of_it(stub: TestClient, media_type: str, name: str) -> None:
+    body = "<a/>" if "xml" in media_type else "1\n"
+    answer = stub.post(PATH, content=body, headers={"Content-Type": media_type})
+    assert answer.status_code == 200
+    assert answer.headers.get_list("content-disposition") == [f'attachment; filename="{name}"']
+    assert answer.headers.get_list("content-security-policy") == ["default-src 'none'; sandbox"]
+    assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
+
+
 def test_charsets_come_back_as_they_came(stub: TestClient) -> None:
     for charset in ("iso-8859-1", "utf-16", "utf-32", "windows-1252"):
         headers = {"Content-Type": f"text/csv; charset={charset}"}
@@ -256,13 +278,13 @@ async def test_a_client_that_leaves_stops_the_work(tmp_path: Path, caplog: pytes
         await asyncio.to_thread(eventually, lambda: app.state.inference.check() is None)
         messages = [{"type": "http.request", "body": b"a " * 30_000, "more_body": True}, {"type": "http.disconnect"}]
         await asyncio.wait_for(app(SCOPE.copy(), leave_while_sending, send), 30)
-        assert (seen, app.state.inference.documents.free) == (0, 1)
+        assert (seen, app.state.inference.documents.taken_by_all) == (0, 0)
         messages = [{"type": "http.request", "body": b"a " * 300_000}]
         await asyncio.wait_for(app(SCOPE.copy(), leave_while_waiting, send), 30)
         assert 0 < seen < 600_000 / 2048
-        assert app.state.inference.documents.free == 1
+        assert app.state.inference.documents.taken_by_all == 0
         assert metric("model_predictions_total") == done
-        with app.state.inference.work(app.state.inference.texts) as work:
+        with app.state.inference.work(app.state.inference.texts, "") as work:
             await work.step(lambda: None)  # its turn comes after the window that was under way
     assert statuses == [499, 499]
     assert metric("model_errors_total") == errors

@@ -32,11 +32,11 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 
 def test_the_readme_fits_two_screens() -> None:
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 110
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120  # of 60 lines
 
 
-def test_the_readme_shows_the_example_as_it_is() -> None:
-    assert (ROOT / "examples" / "shop" / "Dockerfile").read_text() in (ROOT / "README.md").read_text()
+def test_the_example_is_shown_as_it_is() -> None:
+    assert (ROOT / "examples" / "shop" / "Dockerfile").read_text() in (ROOT / "docs" / "your-app.md").read_text()
 
 
 def test_the_changelog_begins_with_this_version() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -18,7 +18,7 @@ from multipart import (  # type: ignore[import-untyped]
 from api.privacy.documents import Document, Search, document_of, read_document
 from api.privacy.formats.document import DocumentError
 from api.privacy.formats.media import TEXT, file_name, parse_header
-from api.privacy.jobs.store import DOCUMENT
+from api.privacy.jobs.store import DOCUMENT, Upload
 
 MULTIPART = "multipart/form-data"
 MAX_DOCUMENTS = 1000
@@ -49,17 +49,21 @@ def is_multipart(request: Request) -> bool:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower() == MULTIPART
 
 
-async def take_in(request: Request, search: Search, draft: Callable[[], Path]) -> list[Received]:
+async def take_in(request: Request, search: Search, upload: Upload) -> list[Received]:
     """Put a request's documents on disk, off the event loop.
 
     Raises:
         ClientDisconnect: the client left.
         OSError: there is no room.
         ProblemError: 413, 415 or 422, the body is too large, of no supported kind or broken.
+        ShareError: there is no room for this client.
 
     """
     with ExitStack() as files:
-        intake = _Many(request, search, draft, files) if is_multipart(request) else _One(request, search, draft, files)
+        intake = (_Many if is_multipart(request) else _One)(request, search, upload, files)
+        announced = request.headers.get("content-length", "")
+        if announced.isdecimal():
+            await asyncio.to_thread(upload.expect, int(announced))
         async for chunk in request.stream():
             await asyncio.to_thread(intake.feed, chunk)
         return await asyncio.to_thread(intake.finish)
@@ -68,13 +72,15 @@ async def take_in(request: Request, search: Search, draft: Callable[[], Path]) -
 class _Incoming:
     """One document."""
 
-    def __init__(self, draft: Path, document: Document, files: ExitStack) -> None:
-        self._draft = draft
+    def __init__(self, upload: Upload, document: Document, files: ExitStack) -> None:
+        self._upload = upload
+        self._draft = draft = upload.part()
         self._document = document
         self._file = files.enter_context((draft / DOCUMENT).open("wb"))
         self._digest = hashlib.sha256(repr(document).encode())
 
     def write(self, data: bytes | bytearray) -> None:
+        self._upload.take(len(data))
         self._file.write(data)
         self._digest.update(data)
 
@@ -87,20 +93,27 @@ class _Incoming:
 
 
 class _One:
-    def __init__(self, request: Request, search: Search, draft: Callable[[], Path], files: ExitStack) -> None:
-        self._incoming = _Incoming(draft(), document_of(request, search), files)
+    def __init__(self, request: Request, search: Search, upload: Upload, files: ExitStack) -> None:
+        self._document = document_of(request, search)
+        self._upload = upload
+        self._files = files
+        self._incoming: _Incoming | None = None
 
     def feed(self, chunk: bytes) -> None:
+        if self._incoming is None:
+            self._incoming = _Incoming(self._upload, self._document, self._files)
         self._incoming.write(chunk)
 
     def finish(self) -> list[Received]:
+        self.feed(b"")
+        assert self._incoming  # noqa: S101  (it has been fed)
         return [self._incoming.end()]
 
 
 class _Many:
     """Every part is a document, whatever it is called; a file's name counts where its type says little."""
 
-    def __init__(self, request: Request, search: Search, draft: Callable[[], Path], files: ExitStack) -> None:
+    def __init__(self, request: Request, search: Search, upload: Upload, files: ExitStack) -> None:
         _, parameters = parse_header(request.headers["content-type"])
         try:
             self._parser = PushMultipartParser(
@@ -111,7 +124,7 @@ class _Many:
         if request.headers.get("content-encoding", "identity") != "identity":
             raise DocumentError("A form may have no content coding")
         self._search = search
-        self._draft = draft
+        self._upload = upload
         self._files = files
         self._incoming: _Incoming | None = None
         self._received: list[Received] = []
@@ -121,7 +134,7 @@ class _Many:
             return
         for event in self._events(chunk):
             if isinstance(event, MultipartSegment):
-                self._incoming = _Incoming(self._draft(), self._document(event), self._files)
+                self._incoming = _Incoming(self._upload, self._document(event), self._files)
             elif self._incoming and event is not None:
                 self._incoming.write(event)
             elif self._incoming:

@@ -1,6 +1,7 @@
-"""A job process: works on jobs, one at a time, until told to stop. Run as many as there are cores.
+"""A job process: works on jobs, a few at a time, until told to stop. Run as many as there are cores.
 
-Its metrics are on `METRICS_PORT`. SIGTERM and SIGINT end it within a window of the model; its job goes back.
+It is two processes: one works, and a `supervisor` replaces it when it hangs and tells its metrics on `METRICS_PORT`.
+SIGTERM and SIGINT end it within a window of the model; its jobs go back.
 """
 
 import logging
@@ -8,29 +9,39 @@ import signal
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event
 
-from prometheus_client import start_http_server
-
 from api.privacy.findings import Model, ModelError, load_model
 from api.privacy.jobs.queue import Queue
-from api.privacy.jobs.runner import Runner, sweep
-from api.privacy.jobs.store import JobStore, now
+from api.privacy.jobs.record import now
+from api.privacy.jobs.runner import AT_ONCE, Runner, sweep
+from api.privacy.jobs.store import JobStore
+from api.privacy.jobs.supervisor import Heart, Supervisor
 from api.privacy.metrics import MODEL_READY
 from api.settings import Settings, load_settings_or_exit
 from sightglass.logs.setup import configure_logging
+from sightglass.metrics import exporter
+from sightglass.metrics.process import this_process
 
 SWEEP_INTERVAL = 2.0
 EXPIRE_INTERVAL = 60.0
 """Seconds."""
 SWEEP_SHARE = 0.05
-"""Of a process's time, at most: a sweep reads every job there is, 30 µs each."""
+"""Of a process's time, at most: a sweep counts the jobs that wait."""
+LONGEST_STEP = 60.0
+"""Seconds after which a step of the model counts as hung: a window's search ends after one."""
 
 logger = logging.getLogger("api.privacy.jobs.process")  # it runs as __main__
 
 
-def work(settings: Settings, stopping: Event, load: Callable[[Path | None], Model] = load_model) -> None:
+def work(
+    settings: Settings,
+    stopping: Event,
+    load: Callable[[Path | None], Model] = load_model,
+    heart: Heart | None = None,
+) -> None:
     """Work on jobs until told to stop. A model that does not load is logged and leaves the process idle, not ended."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -42,9 +53,12 @@ def work(settings: Settings, stopping: Event, load: Callable[[Path | None], Mode
         stopping.wait()
         return
     MODEL_READY.set(1)
-    store = JobStore(settings.runs_dir)
-    queue = Queue(settings, Runner(settings, store, model, stopping).run)
-    consumer = queue.huey.create_consumer(workers=1, periodic=False, max_delay=1.0)
+    store = JobStore(settings.runs_dir, settings.job_retention_bytes)
+    runner = Runner(settings, store, model, stopping)
+    if heart:
+        heart.moves = lambda: runner.turns.busy() < LONGEST_STEP
+    queue = Queue(settings, lambda _: runner.run_all())
+    consumer = queue.huey.create_consumer(workers=AT_ONCE, periodic=False, max_delay=1.0)
     consumer._set_signal_handlers = lambda: None  # ours are set already
     consumer.start()
     logger.info("job process started")
@@ -55,7 +69,7 @@ def work(settings: Settings, stopping: Event, load: Callable[[Path | None], Mode
         try:
             if time.monotonic() - expired > EXPIRE_INTERVAL:  # first, as it needs no queue
                 expired = time.monotonic()
-                store.expire(now() - timedelta(hours=settings.job_retention_hours), settings.job_retention_bytes)
+                store.expire(now() - timedelta(hours=settings.job_retention_hours))
             sweep(store, queue)
         except Exception:  # a queue or disk that is gone may come back
             logger.exception("the sweep failed")
@@ -73,17 +87,29 @@ def main() -> None:
     settings = load_settings_or_exit()
     configure_logging(settings)
     logging.getLogger("huey").setLevel(logging.WARNING)  # two lines a job
-    start_http_server(settings.metrics_port)
-    if not settings.tracing_enabled:
-        work(settings, Event())
-        return
-    # OpenTelemetry, for those who trace
-    from sightglass.tracing.provider import shut_down, start_provider
-    from sightglass.tracing.sampling import Sampling
+    exporter.start(settings.metrics_port)
+    try:
+        Supervisor(partial(_work, settings)).supervise()
+    finally:
+        exporter.stop()
 
-    provider = start_provider(settings, Sampling(settings).sampler())
-    work(settings, Event())
-    shut_down(provider)
+
+def _work(settings: Settings, heart: Heart) -> None:
+    exporter.after_fork()
+    this_process.listen()
+    try:
+        if not settings.tracing_enabled:
+            work(settings, Event(), heart=heart)
+            return
+        # OpenTelemetry, for those who trace
+        from sightglass.tracing.provider import shut_down, start_provider
+        from sightglass.tracing.sampling import Sampling
+
+        provider = start_provider(settings, Sampling(settings).sampler())
+        work(settings, Event(), heart=heart)
+        shut_down(provider)
+    finally:
+        this_process.keep()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The task queue: huey over SQLite in `RUNS_DIR`, or over Redis or Valkey when `QUEUE_URL` names one.
 
-It only carries ids of jobs; `store` keeps the jobs.
+It says that there is work, once for each job; `store` keeps the jobs, and `runner` chooses among them.
 """
 
 import json
@@ -28,10 +28,10 @@ class JsonSerializer(Serializer):  # type: ignore[misc]
 
 
 class Queue:
-    """Tells job processes which job to look at. Opened at first use, in the process that uses it."""
+    """Wakes job processes. Opened at first use, in the process that uses it."""
 
     def __init__(self, settings: Settings, run: Callable[[str], None] = lambda _: None) -> None:
-        """Take what a job process runs for each id; who only puts ids in needs none."""
+        """Take what a job process runs for each message; who only puts some in needs none."""
         self._settings = settings
         self._run = run
 
@@ -59,6 +59,6 @@ class Queue:
         """Name a job. Raises what the back end raises when it is gone; a sweep will name it then."""
         self._opened[1](job_id)
 
-    def waiting(self) -> set[str]:
-        """Give the ids that no job process has taken yet."""
-        return {task.args[0] for task in self.huey.pending()}
+    def __len__(self) -> int:
+        """Count the messages that no job process has taken yet."""
+        return int(self.huey.pending_count())

@@ -1,27 +1,29 @@
 """`/api/v1/jobs`: documents redacted in the background."""
 
 import asyncio
-import hashlib
 import logging
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, Any
-from uuid import uuid4
+from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
+from starlette.types import Receive, Scope, Send
 
-from api.privacy.dependencies import OwnerOf, QueueOf, StoreOf
-from api.privacy.documents import CLIENT_CLOSED_REQUEST, EXAMPLES, SearchOf, content, output_charset
+from api.privacy.dependencies import AuthorizedRoute, ClientOf, IdsOf, OwnerOf, QueueOf, StoreOf
+from api.privacy.documents import CLIENT_CLOSED_REQUEST, EXAMPLES, SearchOf, as_download, content, output_charset
+from api.privacy.jobs.database import TakenError
 from api.privacy.jobs.intake import MAX_DOCUMENTS, MULTIPART, Received, is_multipart, take_in
 from api.privacy.jobs.queue import Queue
-from api.privacy.jobs.store import RESULT, JobStore, Record, Status, now
+from api.privacy.jobs.record import Record, Status, now, sortable
+from api.privacy.jobs.store import JobStore, ShareError, Upload
 from api.privacy.metrics import JOBS
-from api.problem import ProblemError, error_responses
+from api.problem import ProblemError, error_responses, invalid
 from sightglass.context import current_request
 
 PATH = "/api/v1/jobs"
@@ -38,7 +40,7 @@ FORM: dict[str, Any] = {
 }
 
 logger = logging.getLogger(__name__)
-router = APIRouter(prefix=PATH, tags=["jobs"])
+router = APIRouter(prefix=PATH, tags=["jobs"], route_class=AuthorizedRoute)
 
 
 class Job(BaseModel):
@@ -62,9 +64,16 @@ class Job(BaseModel):
 
 
 class Jobs(BaseModel):
+    """The jobs of a form, in its order."""
+
+    jobs: list[Job]
+
+
+class Page(BaseModel):
     """Jobs, the newest first."""
 
     jobs: list[Job]
+    next: str | None = Field(description="The `before` of the page that follows; null when this is the last one.")
 
 
 @router.post(
@@ -82,34 +91,49 @@ async def create(
     response: Response,
     search: SearchOf,
     owner: OwnerOf,
+    client: ClientOf,
     store: StoreOf,
     queue: QueueOf,
+    ids: IdsOf,
     idempotency_key: Annotated[
-        str | None, Header(min_length=1, max_length=255, description="The same key again: the same job, not another.")
+        str | None,
+        Header(
+            min_length=1,
+            max_length=255,
+            description="The same key again, by the same owner or, without API keys, from the same address: the same "
+            "job, not another.",
+        ),
     ] = None,
 ) -> Job | Jobs | Response:
     """Accept a document, or many as a form, a job for each. Once answered they will be done, whatever is restarted."""
-    with _room(), ExitStack() as drafts:
-        try:
-            received = await take_in(request, search, lambda: drafts.enter_context(store.draft()))
-        except ClientDisconnect:
-            return Response(status_code=CLIENT_CLOSED_REQUEST)
+    with _room():
         # A form's first job has the id that a document alone would have: a key is of the one or of the other.
-        first = _job_id(owner, idempotency_key)
-        records = [_record(_job_id(first, str(n)) if n else first, one, owner) for n, one in enumerate(received)]
-        if is_multipart(request):
-            for part, record in enumerate(records):
-                record.batch, record.part = first, part
-                record.digest += f" of {len(records)}"
-        records = await _accept(store, queue, received, records)
+        first = await asyncio.to_thread(ids.derived, "job", client, idempotency_key) if idempotency_key else ids.new()
+        # Addresses are personal data: what is kept is good for comparing them and nothing else.
+        charged = owner or "@" + await asyncio.to_thread(ids.derived, "client", client)
+        with store.upload(charged) as upload:
+            try:
+                received = await take_in(request, search, upload)
+            except ClientDisconnect:
+                return Response(status_code=CLIENT_CLOSED_REQUEST)
+            records = [
+                _record(ids.derived("part", first, str(n)) if n else first, one, owner, charged)
+                for n, one in enumerate(received)
+            ]
+            batch = ids.derived("batch", first)  # not the first job's id: who is shown a job need not see the form
+            if is_multipart(request):
+                for part, record in enumerate(records):
+                    record.batch, record.part = batch, part
+                    record.digest += f" of {len(records)}"
+            records = await _accept(store, queue, upload, received, records)
     if is_multipart(request):
-        response.headers["Location"] = f"{PATH}?batch={first}&limit={MAX_DOCUMENTS}"
+        response.headers["Location"] = f"{PATH}?batch={batch}&limit={MAX_DOCUMENTS}"
         return Jobs(jobs=[_view(record) for record in records])
     response.headers["Location"] = f"{PATH}/{first}"
     return _view(records[0])
 
 
-def _record(job_id: str, received: Received, owner: str | None) -> Record:
+def _record(job_id: str, received: Received, owner: str | None, client: str) -> Record:
     context = current_request.get()
     return Record(
         id=job_id,
@@ -117,6 +141,7 @@ def _record(job_id: str, received: Received, owner: str | None) -> Record:
         size=received.size,
         **received.document._asdict(),
         owner=owner,
+        client=client,
         digest=received.digest,
         request_id=context.request_id if context else None,
         traceparent=f"00-{context.trace_id}-{context.span_id}-01" if context and context.sampled else None,
@@ -124,25 +149,21 @@ def _record(job_id: str, received: Received, owner: str | None) -> Record:
 
 
 async def _accept(
-    store: JobStore, queue: Queue, received: Sequence[Received], records: Sequence[Record]
+    store: JobStore, queue: Queue, upload: Upload, received: Sequence[Received], records: Sequence[Record]
 ) -> list[Record]:
-    """Make all of them jobs, or none, and and put them into the queue; a job that already has an id is given instead.
+    """Make all of them jobs, or none, and put them into the queue; a job that already has an id is given instead.
 
     Raises:
         OSError: there is no room.
         ProblemError: 422, a job that already has an id is of another document.
 
     """
-    new, accepted = [], []
-    with ExitStack() as undo:
-        for document, record in zip(received, records, strict=True):
-            if await asyncio.to_thread(store.accept, document.draft, record):
-                undo.callback(store.cancel, record.id)
-                new.append(record)
-                accepted.append(record)
-            else:
-                accepted.append(_existing(store, record))
-        undo.pop_all()
+    documents = [(one.draft, record) for one, record in zip(received, records, strict=True)]
+    try:
+        existing = await asyncio.to_thread(store.accept, upload, documents)
+    except TakenError:
+        raise ProblemError(422, "The idempotency key was used for another document") from None
+    new = [record for record, found in zip(records, existing, strict=True) if not found]
     JOBS.labels("accepted").inc(len(new))
     for record in new:
         try:
@@ -150,26 +171,44 @@ async def _accept(
         except Exception as error:
             # It is on disk: the job processes' sweep names it as soon as the queue is there again.
             logger.warning("the queue is not reachable: %s", type(error).__name__)
-    return accepted
+    return [found or record for record, found in zip(records, existing, strict=True)]
 
 
-def _existing(store: JobStore, record: Record) -> Record:
-    existing = _own(store, record.id, record.owner)
-    if existing.digest != record.digest:
-        raise ProblemError(422, "The idempotency key was used for another document")
-    return existing
-
-
-@router.get("", summary="List jobs", responses=error_responses(401, 422, 429, 500))
+@router.get("", summary="List jobs", responses=error_responses(401, 403, 422, 429, 500))
 def index(
     owner: OwnerOf,
     store: StoreOf,
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many.")] = 100,
+    before: Annotated[
+        str | None, Query(max_length=200, description="What the page before this one gave as `next`.")
+    ] = None,
     batch: Annotated[str | None, Query(pattern=ID, description="Those of one form only.")] = None,
-) -> Jobs:
-    """List your jobs, the newest first."""
-    mine = [record for record in store.all() if record.owner == owner and batch in (None, record.batch)]
-    return Jobs(jobs=[_view(record) for record in mine[: -limit - 1 : -1]])
+) -> Page:
+    """List your jobs, the newest first. Where the service asks for no API key, only those of a form, by its `batch`."""
+    if owner is None and batch is None:
+        raise ProblemError(
+            403,
+            "Jobs are listed to the owner of an API key, and this service has none: its operator sets API_KEYS_FILE. "
+            "Without keys look at a job by its id, or list those of a form by its batch",
+        )
+    records = store.page(owner, batch=batch, before=_read_cursor(before), limit=limit + 1)
+    more = len(records) > limit
+    records = records[:limit]
+    return Page(jobs=[_view(record) for record in records], next=_cursor(records[-1]) if more else None)
+
+
+def _cursor(record: Record) -> str:
+    return urlsafe_b64encode(f"{sortable(record.created)} {record.id}".encode()).decode()
+
+
+def _read_cursor(cursor: str | None) -> tuple[str, str] | None:
+    if cursor is None:
+        return None
+    try:
+        created, job_id = urlsafe_b64decode(cursor).decode("ascii").split(" ")
+        return sortable(datetime.fromisoformat(created)), job_id
+    except ValueError:
+        raise invalid("/before", "Input should be the `next` of another page") from None
 
 
 @router.get(
@@ -194,12 +233,27 @@ def result(job_id: JobId, owner: OwnerOf, store: StoreOf) -> FileResponse:
     record = _own(store, job_id, owner)
     if record.status is not Status.SUCCEEDED:
         raise ProblemError(409, f"There is no result: the job is {record.status.value}")
+    file = store.open_result(record)
+    if file is None:  # removed since
+        raise ProblemError(404)
     charset = output_charset(record.media_type, record.charset)
-    return _ResultResponse(store.path(job_id, RESULT), media_type=f"{record.media_type}; charset={charset}")
+    return _ResultResponse(file, f"{record.media_type}; charset={charset}", as_download(record.media_type, job_id))
 
 
 class _ResultResponse(FileResponse):
-    """A file, or the parts of it that are asked for; a range that is not understood is ignored (RFC 9110, 14.2)."""
+    """An open file, or the parts of it that are asked for; a range that is not understood is ignored (RFC 9110, 14.2).
+
+    It is sent to its end though the job is removed meanwhile.
+    """
+
+    def __init__(self, file: BinaryIO, media_type: str, headers: dict[str, str]) -> None:
+        self._file = file
+        super().__init__(f"/proc/self/fd/{file.fileno()}", media_type=media_type, headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, and close the file."""
+        with self._file:
+            await super().__call__(scope, receive, send)
 
     @classmethod
     def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
@@ -239,17 +293,16 @@ def _view(record: Record) -> Job:
     return Job.model_validate(record.model_dump(include=set(Job.model_fields)))
 
 
-def _job_id(owner: str | None, idempotency_key: str | None) -> str:
-    """Give a new id, or the one that this owner's key always has."""
-    if idempotency_key is None:
-        return uuid4().hex
-    return hashlib.sha256(f"{owner or ''}\0{idempotency_key}".encode()).hexdigest()[:32]
-
-
 @contextmanager
 def _room() -> Iterator[None]:
     try:
         yield
+    except ShareError:
+        raise ProblemError(
+            429,
+            "Your jobs take all the room that they may; remove some, or wait until some are done",
+            headers={"Retry-After": "60"},
+        ) from None
     except OSError as error:
         logger.error("no room for a job: %s", error.strerror)
         raise ProblemError(507, "There is no room for the document") from None

@@ -1,14 +1,16 @@
-"""What a job process does with a job, and the sweep that names forgotten ones again."""
+"""What a job process does with jobs: which is next, its attempts and its end, and the sweep for forgotten ones."""
 
 import logging
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import copy_context
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -19,9 +21,11 @@ from api.privacy.findings import Finding, Model
 from api.privacy.formats.document import DocumentError
 from api.privacy.formats.redaction import make_redactor, redact_file
 from api.privacy.jobs.queue import Queue
-from api.privacy.jobs.store import DOCUMENT, FINAL, RESULT, Claim, JobStore, Record, Status, now
+from api.privacy.jobs.record import FINAL, Record, Status, now
+from api.privacy.jobs.store import DOCUMENT, RESULT, Claim, JobStore
 from api.privacy.metrics import JOBS, MODEL_ERRORS, PII_DETECTED, PREDICTIONS
 from api.privacy.redactor import Redactor
+from api.privacy.turns import Turns, take
 from api.problem import ProblemError
 from api.settings import Settings
 from sightglass.context import RequestContext, current_request
@@ -34,6 +38,11 @@ DISK_PAUSE = 10.0
 """Seconds before a job that the disk had no room for is looked at again."""
 INTERRUPTIONS = 20
 """Attempts that may end with their process: being killed is no fault of a job, but one that kills has to end."""
+
+AT_ONCE = 4
+"""Jobs of a process that take turns; one client has all but one of them at most, so the next one's begins at once."""
+SWEPT = 100
+"""Messages that a sweep puts into the queue at most."""
 
 JOB_DURATION = Histogram(
     "job_duration_seconds",
@@ -55,27 +64,83 @@ class _StoppingError(Exception):
     """The process is asked to end: the job goes back, and the attempt does not count."""
 
 
-class Runner:
-    """Works on one job at a time."""
+class _TooMuchWorkError(Exception):
+    """The job has had the model for as long as one may."""
 
-    def __init__(self, settings: Settings, store: JobStore, model: Model, stopping: Event) -> None:
+
+class Runner:
+    """Works on jobs, several at once: their steps share one thread fairly between clients."""
+
+    def __init__(
+        self, settings: Settings, store: JobStore, model: Model, stopping: Event, at_once: int = AT_ONCE
+    ) -> None:
+        self.turns = Turns("model")
         self._settings = settings
         self._store = store
         self._model = model
         self._stopping = stopping
+        self._most = max(1, at_once - 1)
+        self._choosing = Lock()
+        self._running: Counter[str] = Counter()
+        self._begun: dict[str, int] = {}
+        self._jobs = 0
+
+    def run_all(self) -> None:
+        """Work on one job after the other, in the calling thread, until none is left that it may begin."""
+        while self.run_next():
+            pass
+
+    def run_next(self) -> bool:
+        """Bring the fairest job to an end, or leave it for another attempt; False when there is none to begin."""
+        with ExitStack() as held:
+            with self._choosing:
+                claim = None if self._stopping.is_set() else self._choose(held)
+                if claim is None:
+                    return False
+                client = claim.record.client
+                self._running[client] += 1
+            try:
+                return self._work(claim)
+            finally:
+                with self._choosing:
+                    self._running[client] -= 1
+                    if not self._running[client]:
+                        del self._running[client]
+
+    def _choose(self, held: ExitStack) -> Claim | None:
+        """Hold the oldest job of whoever has the fewest running here and, among those, was chosen the longest ago."""
+        moment = now()
+        clients = self._store.clients()
+        self._begun = {client: self._begun[client] for client in clients if client in self._begun}
+        free = [client for client in clients if self._running[client] < self._most]
+        for client in sorted(free, key=lambda name: (self._running[name], self._begun.get(name, 0))):
+            for job_id in self._store.due(client, moment):
+                claim = held.enter_context(self._store.claim(job_id))
+                if claim and claim.record.status not in FINAL:
+                    self._jobs += 1
+                    self._begun[client] = self._jobs
+                    return claim
+        return None
 
     def run(self, job_id: str) -> None:
         """Bring the job to an end, or leave it for another attempt; no error of it is raised."""
         with self._store.claim(job_id) as claim:
-            if claim is None or claim.record.status in FINAL or self._stopping.is_set():
-                return
-            with _telemetry(claim.record), JOB_DURATION.time():
-                try:
-                    self._attempt(claim)
-                except Exception as error:
-                    # The disk took no record. The model's error may have gone before it, with the text in its message:
-                    # neither a span nor the queue's log may have them.
-                    logger.error("job left as it was: %s", type(error).__name__, extra=_about(claim))
+            if claim and claim.record.status not in FINAL and not self._stopping.is_set():
+                self._work(claim)
+
+    def _work(self, claim: Claim) -> bool:
+        """Make an attempt; False when it is as if there had been none."""
+        with _telemetry(claim.record), JOB_DURATION.time():
+            try:
+                self._attempt(claim)
+                if claim.cancelled:  # as it was ending
+                    self._store.remove(claim)
+            except Exception as error:
+                # The disk took no record. The model's error may have gone before it, with the text in its message:
+                # neither a span nor the queue's log may have them.
+                logger.error("job left as it was: %s", type(error).__name__, extra=_about(claim))
+                return False
+        return True
 
     def _attempt(self, claim: Claim) -> None:
         failed, interruptions = claim.record.attempts, claim.record.interruptions
@@ -95,6 +160,8 @@ class Runner:
             logger.info("job cancelled", extra=_about(claim))
         except _StoppingError:
             claim.save(status=Status.QUEUED, attempts=failed)
+        except _TooMuchWorkError:
+            self._end(claim, Status.FAILED, "The document takes more CPU time than a job may")
         except ProblemError as error:
             self._end(claim, Status.FAILED, error.detail)
         except OSError as error:  # no fault of the document's or the model's
@@ -134,13 +201,26 @@ class Runner:
 
     def _write(self, claim: Claim, part: Path, decompressor: Decompressor, redactor: Redactor) -> None:
         noted = time.monotonic()
+        left = float(self._settings.job_cpu_seconds)
         with (claim.directory / DOCUMENT).open("rb") as source, part.open("wb") as target:
-            for data in redact_file(source, decompressor, redactor):
+            steps = redact_file(source, decompressor, redactor)
+            context = copy_context()
+            write: Callable[[bytes], int] = target.write
+
+            def turn() -> bool:
+                nonlocal left
+                begun = time.thread_time()
+                more = context.run(take, steps, write)
+                left -= time.thread_time() - begun
+                return more
+
+            while self.turns.run(claim.record.client, turn):
                 if self._stopping.is_set():
                     raise _StoppingError
                 if claim.cancelled:
                     raise _CancelledError
-                target.write(data)
+                if left <= 0:
+                    raise _TooMuchWorkError
                 if time.monotonic() - noted > PROGRESS_INTERVAL:
                     noted = time.monotonic()
                     claim.save(done=source.tell())
@@ -154,31 +234,23 @@ class Runner:
 
     def _end(self, claim: Claim, status: Status, error: str | None, **changes: object) -> None:
         done = claim.record.size if status is Status.SUCCEEDED else claim.record.done
-        claim.save(status=status, finished=now(), error=error, done=done, **changes)
+        claim.save(status=status, finished=now(), not_before=None, error=error, done=done, **changes)
         JOBS.labels(status.value).inc()
         level = logging.ERROR if status is Status.DEAD else logging.INFO
         logger.log(level, "job %s", status.value, extra=_about(claim))
+        with suppress(OSError):  # then the sweep does it
+            claim.drop_original()
+            self._store.keep_within_share(claim.record.client, claim.record.id)
 
 
 def sweep(store: JobStore, queue: Queue) -> None:
-    """Put jobs into the queue that are in nobody's hands and not in it: retries, and what a killed process held."""
-    moment = now()
-    queued: list[Record] = []
-    for record in store.all():
-        if record.status in FINAL:
-            continue
-        with store.claim(record.id) as claim:
-            free = claim is not None
-        if not free:
-            continue
-        queued.append(record)
+    """Put messages into the queue for jobs that it has forgotten: retries, and what a killed process held."""
+    waiting, some = store.waiting(moment := now())
     # Before the queue is asked: what waits while it is gone is told all the same.
-    JOB_QUEUE_DEPTH.set(len(queued))
-    JOB_QUEUE_AGE.set(max(((moment - record.created).total_seconds() for record in queued), default=0))
-    waiting = queue.waiting()
-    for record in queued:
-        if record.id not in waiting and (record.not_before is None or record.not_before <= moment):
-            queue.put(record.id)
+    JOB_QUEUE_DEPTH.set(waiting.jobs)
+    JOB_QUEUE_AGE.set((moment - waiting.oldest).total_seconds() if waiting.oldest else 0)
+    for job_id in some[: max(0, min(waiting.due - len(queue), SWEPT))]:
+        queue.put(job_id)
 
 
 def _about(claim: Claim) -> dict[str, str]:

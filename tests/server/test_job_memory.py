@@ -1,4 +1,4 @@
-"""A worker takes no more memory for a long document than for a short one, whatever its format."""
+"""A job process takes no more memory for a long document than for a short one, whatever its format."""
 
 import subprocess
 import sys

@@ -1,0 +1,42 @@
+// Whether the replicas still answer, for requests that would wait for one that never will. The edge asks by itself, once a
+// second, whether any does; how long a request may take is of no matter to that.
+
+const WAIT = 1500; // ms without an answer, from which requests wait here for the next
+const SILENT = 6000; // ms, from which they are refused; a request is answered within 10 s
+
+function since() {
+    const at = ngx.shared.replicas.get('answered');
+    return at === undefined ? 0 : Date.now() - at;
+}
+
+// For js_periodic, in worker 0. Any answer will do; no connection too, refused or in time: that is answered in 10 s anyway.
+async function ask() {
+    const replicas = ngx.shared.replicas;
+    replicas.add('answered', Date.now());
+    const now = Date.now();
+    if (now - (replicas.get('asked') ?? 0) < 900) {
+        return;
+    }
+    replicas.set('asked', now);
+    try {
+        const answer = await ngx.fetch('http://127.0.0.1:9113/replicas');
+        const connected = (answer.headers.get('X-Connect-Time') ?? '-').split(' ').pop() !== '-';
+        if (answer.status !== 504 || !connected) {
+            replicas.set('answered', Date.now());
+        }
+    } catch (_) { // the next one tells
+    }
+}
+
+// For js_access.
+async function gate(r) {
+    while (since() > WAIT) {
+        if (since() > SILENT) {
+            r.return(503);
+            return;
+        }
+        await new Promise((done) => setTimeout(done, 200));
+    }
+}
+
+export default { ask, gate };

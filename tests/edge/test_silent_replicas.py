@@ -1,0 +1,63 @@
+"""Every replica stopped: who asks is told so, with when to come again; what is slow and healthy is left alone."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import httpx
+import pytest
+
+from tests.edge.containers import Edge, Network, docker, eventually
+
+
+@pytest.fixture(scope="module")
+def replicas(network: Network) -> Iterator[list[str]]:
+    names = [network.start_api(alias="to-be-paused") for _ in range(2)]
+    yield names
+    for name in names:
+        network.remove(name)
+
+
+@pytest.fixture(scope="module")
+def asking(network: Network, start_edge: Callable[..., Edge], replicas: list[str]) -> Edge:
+    edge = start_edge(RATE_LIMIT="100000", RATE_BURST="100000")
+    edge.pin(*(f"{network.address(name)}:8000" for name in replicas))
+    return edge
+
+
+def send(number: signal.Signals, *containers: str) -> None:
+    """Signal every process of these: what `docker pause` does, where the kernel's freezer is not to be had."""
+    for name in containers:
+        for pid in docker("top", name, "-eo", "pid").split()[1:]:
+            os.kill(int(pid), number)
+
+
+def status(client: httpx.Client) -> int:
+    with suppress(httpx.TimeoutException):  # passed on before the edge knew
+        return client.get("/echo").status_code
+    return 0
+
+
+def test_all_paused_is_503_until_one_answers(asking: Edge, replicas: list[str]) -> None:
+    with asking.client(timeout=10) as client:
+        assert client.get("/echo").status_code == 200
+        send(signal.SIGSTOP, *replicas)
+        try:
+            eventually(lambda: status(client) == 503, lambda: status(client))
+            for method in ("GET", "POST", "DELETE"):
+                answer = client.request(method, "/echo")
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+                assert answer.headers["content-type"] == "application/problem+json"
+                assert answer.json()["request_id"] == answer.headers["x-request-id"]
+            send(signal.SIGCONT, replicas[0])
+            eventually(lambda: status(client) == 200, lambda: status(client))
+        finally:
+            send(signal.SIGCONT, *replicas)
+
+
+def test_a_slow_route_of_a_healthy_replica_may_take_its_time(asking: Edge) -> None:
+    with asking.client(timeout=60) as client, ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(client.get, path) for path in ("/slow/9", "/echo")]
+        assert [answer.result().status_code for answer in answers] == [200, 200]
