@@ -216,11 +216,13 @@ sh "$here/pin.sh" --no-reload
 
 if [ "${1:-}" = --check ]; then exec nginx -t -q -c /etc/sightglass/nginx.conf; fi
 
-# A file of counters that cannot be read would be the end of every start.
-if nginx -t -c /etc/sightglass/nginx.conf 2>&1 | grep -q '\[emerg\].*/state/metrics\.json'; then
-    echo "the kept counters cannot be read; they begin at 0" >&2
-    rm -f "$state/metrics.json"
-fi
+# A file that cannot be read would be the end of every start. NGINX names one at a time.
+for file in metrics routes routes_version; do
+    if nginx -t -c /etc/sightglass/nginx.conf 2>&1 | grep -q "\[emerg\].*/state/$file\.json"; then
+        echo "$file.json cannot be read: what was kept in it is forgotten" >&2
+        rm -f "$state/$file.json"
+    fi
+done
 
 fingerprint() { cat /run/tls/tls.crt /run/tls/tls.key 2>/dev/null | cksum; }
 

@@ -268,19 +268,23 @@ def test_websockets_are_counted_at_their_end_and_have_no_latency(start_edge: Cal
 def test_counts_outlive_a_kill_a_restart_and_a_broken_file(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge(RATE_LIMIT="100000", RATE_BURST="100000")
     kept = edge.directory / "state" / "metrics.json"
-    expected = {("other", "GET", "404"): 7}
+    expected = {("(unmatched)", "GET", "404"): 7}
     with edge.client() as client:
         for _ in range(7):
             assert client.get("/metrics").status_code == 404
     eventually(lambda: edge.counts(REQUESTS, "route", "method", "status") == expected)
-    eventually(lambda: kept.exists() and '"requests|other|GET|404":{"value":7.' in kept.read_text(), edge.errors)
+    eventually(
+        lambda: kept.exists() and '"requests\\n(unmatched)\\nGET\\n404":{"value":7.' in kept.read_text(), edge.errors
+    )
     docker("kill", edge.container)
     docker("start", edge.container)
     edge.wait()
     assert edge.counts(REQUESTS, "route", "method", "status") == expected
     docker("kill", edge.container)
-    kept.write_text('{"requests|')
+    kept.write_text('{"requests')
+    (edge.directory / "state" / "routes.json").write_text('{"table')
     docker("start", edge.container)
     edge.wait()
     assert edge.counts(REQUESTS, "route", "method", "status") == {}
-    assert "the kept counters cannot be read; they begin at 0" in edge.errors()
+    for file in ("metrics", "routes"):
+        assert f"{file}.json cannot be read: what was kept in it is forgotten" in edge.errors()

@@ -1,12 +1,13 @@
 """A browser gets a page with all its parts; who asks as an API client does is refused as ever."""
 
+import asyncio
 import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.edge.containers import Edge, eventually
@@ -18,9 +19,13 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 def ask(edge: Edge, destination: str | None, method: str = "GET", count: int = PARTS) -> Counter[int]:
     """Ask as a browser does, all at once down one connection."""
     headers = {} if destination is None else {"Sec-Fetch-Dest": destination}
-    with edge.client(http2=True) as client, ThreadPoolExecutor(count) as pool:
-        answers = pool.map(lambda number: client.request(method, f"/part/{number}.js", headers=headers), range(count))
-        return Counter(answer.status_code for answer in answers)
+
+    async def gathered() -> Counter[int]:
+        async with httpx.AsyncClient(http2=True, verify=edge.context(), base_url=edge.url, timeout=60) as client:
+            requests = (client.request(method, f"/part/{number}.js", headers=headers) for number in range(count))
+            return Counter(answer.status_code for answer in await asyncio.gather(*requests))
+
+    return asyncio.run(gathered())
 
 
 @pytest.mark.parametrize("destination", ["script", "style", "image", "font"])
