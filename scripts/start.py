@@ -30,10 +30,11 @@ LINES = 15
 PROGRESS = (" Container", " Network", " Volume")
 """How Compose's own lines begin."""
 CHECKS: Mapping[str, tuple[str, ...]] = {
-    # In an image of the application's own, its Python by the overlay's name for it (docker/overlay).
+    # In an image of the application's own, its Python by the overlay's name for it, and what it lacks (docker/overlay).
     "api": (
         "sh", "-c",
-        "PATH=/opt/sightglass:$PATH python -c 'from sightglass.server.settings import *; load_settings_or_exit()'",
+        "export PATH=/opt/sightglass:$PATH PYTHONPATH=${PYTHONPATH:-}:/opt/sightglass:/opt/sightglass/site; "
+        "python -c 'from sightglass.server.settings import *; load_settings_or_exit()'",
     ),
     "nginx": ("sh", "/etc/sightglass/nginx/start.sh", "--check"),
     "operators": ("sh", "/etc/sightglass/operators/start.sh", "--check"),

@@ -26,5 +26,8 @@ def test_the_configuration_passes_promtool(stack: Stack) -> None:
     stack.compose("exec", "-T", "prometheus", "promtool", "check", "config", "/etc/sightglass/prometheus.yml")
 
 
-def test_both_workers_are_seen(stack: Stack) -> None:
-    eventually(lambda: stack.value("sum(sightglass_worker_up)") == 2, lambda: str(stack.query("sightglass_worker_up")))
+def test_both_workers_of_the_api_and_the_job_process_are_seen(stack: Stack) -> None:
+    def up() -> dict[str, str]:
+        return {s["metric"]["job"]: s["value"][1] for s in stack.query("sum by (job) (sightglass_worker_up)")}
+
+    eventually(lambda: up() == {"api": "2", "jobs": "1"}, lambda: str(up()))

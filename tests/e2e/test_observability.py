@@ -84,7 +84,7 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Edge, API and Prometheus; the app is that of the tests with workers."""
+    """Edge, API, Prometheus and its door; the app is that of the tests with workers."""
     code = tmp_path_factory.mktemp("code")
     shutil.copy(ROOT / "tests" / "server" / "served.py", code)
     for path in (code, *code.rglob("*")):  # the container's user is another
@@ -95,8 +95,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     )  # fmt: skip
     try:
         subprocess.run([sys.executable, "scripts/images.py"], cwd=stack.directory, check=True, capture_output=True)
-        say(f"{stack.project}: nginx, api, prometheus")
-        stack.compose("up", "--detach", "--build", "--wait", "nginx", "api", "prometheus")
+        say(f"{stack.project}: nginx, api, prometheus, operators")
+        stack.compose("up", "--detach", "--build", "--wait", "nginx", "api", "prometheus", "operators")
         yield Served(stack)
     finally:
         stack.down()
