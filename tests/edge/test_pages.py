@@ -61,21 +61,35 @@ def test_it_can_be_switched_off(start_edge: Callable[..., Edge]) -> None:
     assert ask(edge, "script")[429] > 0
 
 
-def test_a_browser_shows_a_page_of_forty_parts(start_edge: Callable[..., Edge], tmp_path: Path) -> None:
+def visit(edge: Edge, profile: Path) -> list[tuple[str, int]]:
+    """Have a browser load the page; returns paths and statuses of all that it asked for."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     assert browser is not None, "no Chromium: scripts/draw.sh installs it"
-    edge = start_edge()
     command = [
         browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        "--ignore-certificate-errors", f"--user-data-dir={tmp_path}", "--remote-debugging-port=0",
+        "--ignore-certificate-errors", f"--user-data-dir={profile}", "--remote-debugging-port=0",
         f"{edge.url}/page/{PARTS}",
     ]  # fmt: skip
+    before = len(edge.log())
+
+    def asked() -> list[tuple[str, int]]:
+        return [(line["path"], line["status"]) for line in edge.log()[before:]]
+
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            eventually(lambda: [line for line in edge.log() if line["path"].startswith("/loaded/")], edge.errors)
+            eventually(lambda: any(path.startswith("/loaded/") for path, _ in asked()), edge.errors)
         finally:
             process.terminate()
-    statuses = Counter((line["path"], line["status"]) for line in edge.log() if line["path"].startswith("/part/"))
-    assert statuses == {(f"/part/{number}.js", 200): 1 for number in range(PARTS)}
-    (loaded,) = (line["path"] for line in edge.log() if line["path"].startswith("/loaded/"))
-    assert loaded == f"/loaded/{PARTS}"
+    return asked()
+
+
+def test_a_browser_shows_a_page_of_forty_parts(start_edge: Callable[..., Edge], tmp_path: Path) -> None:
+    edge = start_edge()
+    for attempt in range(5):
+        asked = visit(edge, tmp_path / str(attempt))
+        # Chromium gives up what is under way when the machine's networks change, as other tests' containers make them.
+        if 499 not in dict(asked).values():
+            break
+    assert {(f"/part/{number}.js", 200) for number in range(PARTS)} <= set(asked)
+    assert (f"/loaded/{PARTS}", 404) in asked
+    assert edge.counts("rate_limit_exceeded_total") == {}
