@@ -50,7 +50,7 @@ def ours(slots: SlotDirectory, routes: int, ready: Connection) -> None:
     for route in range(routes):
         # Numbers as long as those of a worker that has served for a while, or the first recycles would seem to cost.
         path = f"/route/{route}/{{item}}"
-        record = Record("GET", path, path, 200, True, "ok", 0.0234567, 100, 2000, None, RequestContext("1"), 0.0)
+        record = Record("GET", path, path, 200, True, "ok", 0.0234567, 100, 2000, None, RequestContext("1"), 0.0, 0.02)
         for _ in range(300):
             worker.metrics.observe(record)
     worker.keep()
@@ -68,6 +68,7 @@ def client_python(routes: int, ready: Connection) -> None:
         Histogram(name, name, ["method", "route"], buckets=buckets, registry=registry)
         for name, buckets in (
             ("http_request_duration_seconds", DURATION_BUCKETS),
+            ("http_time_to_first_byte_seconds", DURATION_BUCKETS),
             ("http_request_size_bytes", SIZE_BUCKETS),
             ("http_response_size_bytes", SIZE_BUCKETS),
         )

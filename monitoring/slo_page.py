@@ -30,7 +30,9 @@ Measured over {days} days at the edge, because only NGINX sees its own 502s and 
 
 Not counted: {_code(objectives.routes_not_counted)}, which machines ask; 429, which is policy, not failure; and for
 latency {_code(objectives.routes_not_timed)}, which
-take as long as a document is large and a client's line is slow.
+take as long as a document is large and a client's line is slow. Nor does the latency objective count the edge's own 429
+and 5xx, what waited for its turn there, WebSockets, server-sent events, and the routes in
+[`SLOW_ROUTES`](../.env.template).
 
 ## Who is woken, and when
 

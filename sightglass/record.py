@@ -33,3 +33,5 @@ class Record(NamedTuple):
     context: RequestContext
     ended: float
     """Seconds since the epoch."""
+    first_byte: float | None = None
+    """Seconds until an HTTP response's head; None without one."""

@@ -78,9 +78,9 @@ class RouteTemplates:
 
     def _read(self) -> Templates:
         templates: Templates = {}
-        for known, template in _walk(_routes(self._app), ""):
+        for known, template in _walk(routes_of(self._app), ""):
             self._endpoints[id(known)] = known
-            regex, label = _compile(template)
+            regex, label = compile_template(template)
             candidates = templates.setdefault(id(known), [])
             if all(label != other for _, other in candidates):
                 candidates.append((regex, label))
@@ -90,14 +90,14 @@ class RouteTemplates:
 def templates(app: Any) -> frozenset[str]:
     """Return the templates of the app's routes and mounts; none of routes of a kind that is not known."""
     try:
-        inner = _with(app, "url_map")
+        inner = wrapped_with(app, "url_map")
         own = own_templates(inner) if inner is not None else frozenset()
-        return own | {template.removesuffix("/{path:path}") for _, template in _walk(_routes(app), "")}
+        return own | {template.removesuffix("/{path:path}") for _, template in _walk(routes_of(app), "")}
     except Exception:
         return frozenset()
 
 
-def _compile(template: str) -> tuple[re.Pattern[str], str]:
+def compile_template(template: str) -> tuple[re.Pattern[str], str]:
     """Return what matches the template's paths, and the template without its convertors."""
     # A mount and what is mounted may give their parameters one name, which no regex can.
     numbers = count()
@@ -112,16 +112,18 @@ def _walk(routes: Iterable[BaseRoute], prefix: str) -> Iterator[tuple[object, st
         if isinstance(original, Mount | Host):
             app = getattr(route, "app", original.app)
             yield app, template + "/{path:path}"
-            yield from _walk(_routes(app), template)
+            yield from _walk(routes_of(app), template)
         elif (endpoint := getattr(route, "endpoint", None)) is not None:
             yield endpoint, template
 
 
-def _routes(app: Any) -> Iterable[BaseRoute]:
-    return getattr(_with(app, "routes"), "routes", ())
+def routes_of(app: Any) -> Iterable[BaseRoute]:
+    """Return the app's own routes, those of what its middleware wraps; none where it keeps none."""
+    return getattr(wrapped_with(app, "routes"), "routes", ())
 
 
-def _with(app: Any, name: str) -> Any:
+def wrapped_with(app: Any, name: str) -> Any:
+    """Return the app, or the first it wraps, that has an attribute of this name; None where none has."""
     # Middleware keeps what it wraps in `.app` by convention.
     while app is not None and not hasattr(app, name):
         app = getattr(app, "app", None)

@@ -1,5 +1,7 @@
 // The edge's metrics: `count` adds a finished request to the counters in shared memory, `render` writes them as
-// Prometheus text (exposition format 0.0.4). A counter's key is its kind and label values, joined by "|".
+// Prometheus text (exposition format 0.0.4). A counter's key is its kind and label values, a line each.
+
+import routes from 'routes.js';
 
 import fs from 'fs';
 
@@ -16,27 +18,28 @@ const CONNECTION_STATES = ['active', 'reading', 'waiting', 'writing'];
 const EVERYTHING = 1000000; // items() stops at 1024 unless told otherwise
 
 // For js_set: the access log's condition asks for it once per request, when the response is over.
-// Returns "1": every request is logged. The log has $edge_upstream_failure after it.
+// Returns "1": every request is logged. The log has $edge_route and $edge_upstream_failure after it.
 function count(r) {
     const counters = ngx.shared.metrics;
     const v = r.variables;
-    const route = v.edge_route;
+    const route = routes.find(v);
+    v.edge_route = route;
     const status = v.edge_status;
     try {
-        counters.incr(`requests|${route}|${v.edge_method}|${status}`, 1, 0);
-        if (status !== '101') { // how long a WebSocket stays open is not a latency
-            const seconds = Number(v.request_time);
-            counters.incr(`bucket|${route}|${bucketOf(seconds)}`, 1, 0);
-            counters.incr(`seconds|${route}`, seconds, 0);
-        }
+        counters.incr(key('requests', route, v.edge_method, status), 1, 0);
         const failed = failure(v);
+        if (!isRefusal(v, status, failed) && !isStream(v, status) && !isSlow(v, route) && v.limit_req_status !== 'DELAYED') {
+            const seconds = Number(v.request_time);
+            counters.incr(key('bucket', route, bucketOf(seconds)), 1, 0);
+            counters.incr(key('seconds', route), seconds, 0);
+        }
         if (failed) {
             v.edge_upstream_failure = failed;
-            counters.incr(`failure|${failed}`, 1, 0);
+            counters.incr(key('failure', failed), 1, 0);
         }
         const cache = v.upstream_cache_status;
         if (cache) {
-            counters.incr(`cache|${cache}`, 1, 0);
+            counters.incr(key('cache', cache), 1, 0);
         }
         if (isOver(v.limit_req_status) || isOver(v.limit_conn_status)) {
             counters.incr('limited', 1, 0);
@@ -101,6 +104,24 @@ function isCut(v, status) {
         && Number(last(v.upstream_response_length)) < Number(length);
 }
 
+// The edge's own 429 and 5xx tell how fast it refuses. An answer of the application's, cut or not, is one.
+function isRefusal(v, status, failed) {
+    return (status === '429' || status.startsWith('5')) && (!v.upstream_status || failed && failed !== 'answer_cut');
+}
+
+// How long a WebSocket or server-sent events stay open is not a latency.
+function isStream(v, status) {
+    return status === '101' || /^text\/event-stream\b/i.test(v.sent_http_content_type);
+}
+
+function isSlow(v, route) { // SLOW_ROUTES
+    return v.slow_routes.split(' ').includes(route);
+}
+
+function key(...parts) {
+    return parts.join('\n'); // which no template has: it came in a header
+}
+
 function bucketOf(seconds) {
     let i = 0;
     while (i < BUCKETS.length && seconds > BUCKETS[i]) {
@@ -119,7 +140,7 @@ function watchReloads() {
     const counters = ngx.shared.metrics;
     counters.add('dropped', 0);
     counters.add('limited', 0);
-    UPSTREAM_FAILURES.forEach((reason) => counters.add(`failure|${reason}`, 0));
+    UPSTREAM_FAILURES.forEach((reason) => counters.add(key('failure', reason), 0));
     const current = counters.get('worker');
     // The one before may look once more while it is being replaced.
     if (process.pid !== current && process.pid !== counters.get('predecessor')) {
@@ -134,8 +155,8 @@ function watchReloads() {
 // For js_content.
 function render(r) {
     const counters = {};
-    for (const [key, value] of ngx.shared.metrics.items(EVERYTHING)) {
-        const [kind, ...labels] = key.split('|');
+    for (const [joined, value] of ngx.shared.metrics.items(EVERYTHING)) {
+        const [kind, ...labels] = joined.split('\n');
         (counters[kind] ??= []).push([labels, value]);
     }
     r.headersOut['Content-Type'] = 'text/plain; version=0.0.4; charset=utf-8';
@@ -155,6 +176,8 @@ function render(r) {
             [[{}, single(counters.reloads)]]),
         family('edge_metrics_dropped_total', 'counter', 'Requests not counted in full because the counters\' memory was full.',
             [[{}, single(counters.dropped)]]),
+        family('sightglass_edge_routes', 'gauge', 'Entries in the table of the API\'s routes; 0 until there was one to fetch.',
+            [[{}, routes.size()]]),
         family('edge_log_lines_dropped_total', 'counter', 'Lines of the access log that were dropped because nobody read them.',
             [[{}, droppedLines()]]),
     ].join(''));
@@ -173,13 +196,13 @@ function requests(pairs) {
     const totals = {};
     for (const [[route, method, status], n] of pairs) {
         for (const failure of FAILURES) {
-            totals[`${route}|${method}|${failure}`] ??= 0;
+            totals[key(route, method, failure)] ??= 0;
         }
-        totals[`${route}|${method}|${status}`] = n;
+        totals[key(route, method, status)] = n;
     }
-    return Object.keys(totals).map((key) => {
-        const [route, method, status] = key.split('|');
-        return [{ route, method, status }, totals[key]];
+    return Object.keys(totals).map((joined) => {
+        const [route, method, status] = joined.split('\n');
+        return [{ route, method, status }, totals[joined]];
     });
 }
 
@@ -199,7 +222,7 @@ function latency(counters) {
         lines.push(sample(`${name}_sum`, { route }, labelled(counters.seconds, route)));
         lines.push(sample(`${name}_count`, { route }, total));
     }
-    return header(name, 'histogram', 'From a request\'s first byte to its answer\'s last, in seconds.') + lines.join('');
+    return header(name, 'histogram', 'From a request\'s first byte to its answer\'s last, in seconds; without refusals, streams and SLOW_ROUTES.') + lines.join('');
 }
 
 function family(name, type, help, samples) {
@@ -211,8 +234,12 @@ function header(name, type, help) {
 }
 
 function sample(name, labels, value) {
-    const pairs = Object.keys(labels).map((label) => `${label}="${labels[label]}"`);
+    const pairs = Object.keys(labels).map((label) => `${label}="${escape(labels[label])}"`);
     return `${name}${pairs.length ? `{${pairs.join(',')}}` : ''} ${value}\n`;
+}
+
+function escape(value) {
+    return String(value).replace(/["\\]/g, '\\$&');
 }
 
 function labelled(pairs, label) {

@@ -38,6 +38,7 @@ matching() { # name value pattern expected: every word of value matches the exte
 
 RATE_LIMIT=${RATE_LIMIT:-10}
 RATE_BURST=${RATE_BURST:-20}
+RATE_PAGE_BURST=${RATE_PAGE_BURST:-100}
 RATE_LIMIT_EXEMPT=${RATE_LIMIT_EXEMPT:-}
 RATE_LIMIT_DRY_RUN=${RATE_LIMIT_DRY_RUN:-false}
 CONNECTION_LIMIT=${CONNECTION_LIMIT:-100}
@@ -55,6 +56,7 @@ NGINX_WORKERS=${NGINX_WORKERS:-2}
 HTTP3=${HTTP3:-false}
 UNDERSCORES_IN_HEADERS=${UNDERSCORES_IN_HEADERS:-true}
 CORS_ORIGINS=${CORS_ORIGINS:-}
+SLOW_ROUTES=${SLOW_ROUTES:-}
 
 octet='([1-9]?[0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])'
 ipv4="$octet(\\.$octet){3}"
@@ -70,6 +72,7 @@ once() { # name value expected: no word of value stands there twice
 
 number RATE_LIMIT "$RATE_LIMIT" 1 1000000
 number RATE_BURST "$RATE_BURST" 0 1000000
+number RATE_PAGE_BURST "$RATE_PAGE_BURST" 0 1000000
 matching RATE_LIMIT_EXEMPT "$RATE_LIMIT_EXEMPT" "$ranges" "addresses or CIDR ranges, separated by spaces"
 case $RATE_LIMIT_DRY_RUN in
 true) dry_run=on ;;
@@ -93,6 +96,7 @@ matching SERVER_NAME "$SERVER_NAME" '[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a
     "host names in lower case, separated by spaces"
 matching TRUSTED_PROXIES "$TRUSTED_PROXIES" "$ranges" "addresses or CIDR ranges, separated by spaces"
 matching CACHED_PATHS "$CACHED_PATHS" '(/[A-Za-z0-9._~-]+)+/?' "paths, separated by spaces"
+matching SLOW_ROUTES "$SLOW_ROUTES" '/[][A-Za-z0-9._~{}/:@%+,=()*-]*' "route templates, separated by spaces"
 once CACHED_PATHS "$CACHED_PATHS" "paths, separated by spaces"
 if [ "$CORS_ORIGINS" != '*' ]; then
     # As browsers send them (RFC 6454): in lower case, without a path, and without the port that the scheme implies.
@@ -126,6 +130,8 @@ if [ "$HSTS_SECONDS" = 0 ]; then hsts=; else hsts="max-age=$HSTS_SECONDS"; fi
 if [ "$HTTP3" = true ]; then alt_svc="h3=\":$PUBLIC_PORT\"; ma=86400"; else alt_svc=; fi
 if [ "$RATE_BURST" = 0 ]; then burst=; else burst=" burst=$RATE_BURST nodelay"; fi
 
+if [ "$RATE_BURST" = 0 ]; then delay=; else delay=" delay=$RATE_BURST"; fi
+
 each() { # format words: the format once for each word
     format=$1
     shift
@@ -150,7 +156,12 @@ listens() { # parameters, further ones of QUIC's, which only one server may give
     each 'set_real_ip_from %s;' $TRUSTED_PROXIES
     echo "geo \$realip_remote_addr \$from_trusted_proxy { default 0; $(each '%s 1;' $TRUSTED_PROXIES) }"
     echo "geo \$client_exempt { default 0; $(each '%s 1;' $RATE_LIMIT_EXEMPT) }"
-    echo "limit_req_zone \$limit_key zone=rate:10m rate=${RATE_LIMIT}r/s;"
+    if [ "$RATE_PAGE_BURST" = 0 ]; then
+        echo "limit_req_zone \$limit_key zone=rate:10m rate=${RATE_LIMIT}r/s;"
+    else
+        echo "limit_req_zone \$request_key zone=rate:10m rate=${RATE_LIMIT}r/s;"
+        echo "limit_req_zone \$page_key zone=pages:10m rate=${RATE_LIMIT}r/s;"
+    fi
     echo "map '' \$public_port { default '$port'; }"
     echo "map '' \$hsts_policy { default '$hsts'; }"
     echo "map '' \$alt_svc { default '$alt_svc'; }"
@@ -165,6 +176,7 @@ listens() { # parameters, further ones of QUIC's, which only one server may give
     fi
     if [ "${CORS_ORIGINS:-*}" = '*' ]; then vary=; else vary=Origin; fi
     echo "map '' \$cors_vary { default '$vary'; }"
+    echo "map '' \$slow_routes { default '$SLOW_ROUTES'; }"
     echo "map '' \$upstream_head_bytes { default $UPSTREAM_HEAD_BYTES; }"
     echo "proxy_buffer_size $UPSTREAM_HEAD_BYTES;"
     echo "proxy_buffers 8 $UPSTREAM_HEAD_BYTES;"
@@ -189,6 +201,7 @@ listens() { # parameters, further ones of QUIC's, which only one server may give
     fi
     echo 'http2 on;'
     echo "limit_req zone=rate$burst;"
+    if [ "$RATE_PAGE_BURST" != 0 ]; then echo "limit_req zone=pages burst=$RATE_PAGE_BURST$delay;"; fi
     echo "limit_req_dry_run $dry_run;"
     echo "limit_conn connections $CONNECTION_LIMIT;"
     echo "limit_conn_dry_run $dry_run;"
@@ -203,11 +216,13 @@ sh "$here/pin.sh" --no-reload
 
 if [ "${1:-}" = --check ]; then exec nginx -t -q -c /etc/sightglass/nginx.conf; fi
 
-# A file of counters that cannot be read would be the end of every start.
-if nginx -t -c /etc/sightglass/nginx.conf 2>&1 | grep -q '\[emerg\].*/state/metrics\.json'; then
-    echo "the kept counters cannot be read; they begin at 0" >&2
-    rm -f "$state/metrics.json"
-fi
+# A file that cannot be read would be the end of every start. NGINX names one at a time.
+for file in metrics routes routes_version; do
+    if nginx -t -c /etc/sightglass/nginx.conf 2>&1 | grep -q "\[emerg\].*/state/$file\.json"; then
+        echo "$file.json cannot be read: what was kept in it is forgotten" >&2
+        rm -f "$state/$file.json"
+    fi
+done
 
 fingerprint() { cat /run/tls/tls.crt /run/tls/tls.key 2>/dev/null | cksum; }
 

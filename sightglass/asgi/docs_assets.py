@@ -50,7 +50,9 @@ class DocsAssets:
     def __init__(self, directory: Path, version: str) -> None:
         self._directory = directory
         self._version = version
-        self._path = re.compile(f".*{_MARK}([^/]+)/({'|'.join(map(re.escape, _TYPES))})").fullmatch
+        self.pattern = f".*{_MARK}([^/]+)/({'|'.join(map(re.escape, _TYPES))})"
+        """The paths of the files, as a regular expression."""
+        self._path = re.compile(self.pattern).fullmatch
 
     def serves(self, path: str) -> bool:
         """Whether a path, below whatever prefix, is that of a file."""

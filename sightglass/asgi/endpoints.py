@@ -13,11 +13,14 @@ from sightglass.metrics.exposition import expose
 from sightglass.metrics.families import Family
 from sightglass.metrics.gather import gather
 from sightglass.metrics.process import ProcessMetrics
+from sightglass.route_table import RouteTable, entry
 
 LIVENESS = "/health"
 READINESS = "/ready"
 METRICS = "/metrics"
 """The one path whose requests are not counted: a scrape would change what it reads."""
+
+_METHODS = ("GET", "HEAD")
 
 
 class Endpoints:
@@ -47,12 +50,19 @@ class Endpoints:
         app = self._apps.get(path)
         if app is None and self._docs is not None and self._docs.serves(path):
             app = self._docs
-        return app if app is not None and scope["method"] in ("GET", "HEAD") else None
+        return app if app is not None and scope["method"] in _METHODS else None
 
     def route(self, scope: Scope) -> str:
         """Return the template of what `find` found."""
         path: str = scope["path"]
         return path if path in self._apps else ROUTE
+
+    def table(self) -> RouteTable:
+        """Return the routes, but that of the metrics, which no client gets."""
+        paths = {path: path for path in (LIVENESS, READINESS)}
+        if self._docs is not None:
+            paths[ROUTE] = self._docs.pattern
+        return [entry(_METHODS, regex, route) for route, regex in paths.items()]
 
     def look_behind(self, app: ASGIApp) -> None:
         """Find the app's own routes at these paths: those about its health are asked, too, from now on."""

@@ -12,7 +12,12 @@ from sightglass.record import Outcome, Record
 CLIENT_CLOSED_REQUEST = 499
 """The status counted for a request whose client left or that was cancelled before its answer was complete (NGINX)."""
 
-_REQUEST_ID = b"x-request-id"
+EDGE = "sightglass.edge"
+"""In the scope of a request whose peer is the edge: it is told the route, and keeps it from the client."""
+
+ROUTE_HEADER = b"x-sightglass-route"
+
+_OURS = frozenset({b"x-request-id", ROUTE_HEADER})
 _WITHOUT_BODY = frozenset({204, 304})
 # RFC 9110, section 9, and PATCH (RFC 5789).
 _METHODS = {
@@ -28,6 +33,7 @@ class Exchange:
         receive: the server's.
         send: the server's.
         context: its ids.
+        route_of: finds the route's template, once routing has been.
         finished: told when it is over.
 
     """
@@ -37,9 +43,12 @@ class Exchange:
         "_finished",
         "_length",
         "_receive",
+        "_route",
+        "_route_of",
         "_send",
         "context",
         "duration",
+        "first_byte",
         "outcome",
         "recorded",
         "request_size",
@@ -56,6 +65,7 @@ class Exchange:
         receive: Receive,
         send: Send,
         context: RequestContext,
+        route_of: Callable[[Scope], str],
         finished: "Callable[[Exchange], None]",
     ) -> None:
         self.started = perf_counter()
@@ -66,10 +76,13 @@ class Exchange:
         self.sent: int | None = None
         self.status = 0
         self.duration: float | None = None
+        self.first_byte: float | None = None
         self.outcome: Outcome = "ok"
         self.recorded = False
         self._receive = receive
         self._send = send
+        self._route: str | None = None
+        self._route_of = route_of
         self._finished = finished
         self._disconnected = False
         self._length: int | None = None  # of the response, as announced
@@ -90,13 +103,18 @@ class Exchange:
         """Record what is not recorded yet, when the app has raised."""
         raise NotImplementedError
 
-    def record(self, route: str) -> Record:
+    @property
+    def route(self) -> str:
+        """The template: what it was when the answer began, so that all who tell of the request name it alike."""
+        return self._route or self._route_of(self.scope)
+
+    def record(self) -> Record:
         """Return what is known of it, at its end."""
         scope = self.scope
         client = scope.get("client")
         return Record(
             _METHODS.get(scope.get("method", "GET"), "OTHER"),
-            route,
+            self.route,
             scope["path"],
             self.status,
             self.sent is not None or self.outcome == "error",
@@ -107,7 +125,18 @@ class Exchange:
             client[0] if client else None,
             self.context,
             time(),
+            self.first_byte,
         )
+
+    def _with_headers(self, message: Message) -> Message:
+        """Return the message that starts a response with our id as its only X-Request-ID, for the edge its route."""
+        self._route = route = self._route_of(self.scope)
+        # The app may keep its list of headers and send it again.
+        headers = [header for header in message.get("headers", ()) if header[0] not in _OURS]
+        headers.append((b"x-request-id", self.context.request_id.encode("ascii")))
+        if EDGE in self.scope and route.isprintable():
+            headers.append((ROUTE_HEADER, route.encode()))
+        return {**message, "headers": headers}
 
     def _end(self, status: int, outcome: Outcome) -> None:
         if self.recorded:
@@ -151,11 +180,12 @@ class Request(Exchange):
         elif kind == "http.response.start":
             self.sent = message["status"]
             self._length = self._expected_length(message)
-            message = _with_request_id(message, self.context)
+            message = self._with_headers(message)
             if self.sent == 500 and self.scope.get("http_version") == "1.1":
                 # An exception may follow, at which uvicorn closes: a request sent meanwhile would be lost.
                 message["headers"].append((b"connection", b"close"))
             last = self._length == 0
+            self.first_byte = perf_counter() - self.started
         else:
             last = kind == "http.response.pathsend"
         try:
@@ -234,10 +264,10 @@ class Connection(Exchange):
             self.response_size += _size(message)
         elif kind == "websocket.accept":
             self.sent = 101
-            message = _with_request_id(message, self.context)
+            message = self._with_headers(message)
         elif kind == "websocket.http.response.start":
             self.sent = message["status"]
-            message = _with_request_id(message, self.context)
+            message = self._with_headers(message)
         elif kind == "websocket.close" and self.sent is None:
             self.sent = 403  # what ASGI has servers answer
         await self._send(message)
@@ -259,14 +289,6 @@ class Connection(Exchange):
             self.returned()
         else:
             self._end(self.sent or 500, "error")
-
-
-def _with_request_id(message: Message, context: RequestContext) -> Message:
-    """Return the message that starts a response with our id as its only X-Request-ID."""
-    # The app may keep its list of headers and send it again.
-    headers = [header for header in message.get("headers", ()) if header[0] != _REQUEST_ID]
-    headers.append((_REQUEST_ID, context.request_id.encode("ascii")))
-    return {**message, "headers": headers}
 
 
 def _size(message: Message) -> int:

@@ -16,14 +16,16 @@ class Lifespan:
     Args:
         app: the app; one that does not know the protocol is given one.
         start: runs before the app starts; when it raises, the app is not started and the server hears why.
+        started: runs when the app has started, before the server hears it and sends requests.
         stopping: runs when the server says it stops, before the app hears it.
         stopped: runs when the app has stopped, before the server hears it: the last moment that is sure to come.
 
     """
 
-    def __init__(self, app: ASGIApp, *, start: Hook, stopping: Hook, stopped: Hook) -> None:
+    def __init__(self, app: ASGIApp, *, start: Hook, started: Hook, stopping: Hook, stopped: Hook) -> None:
         self._app = app
         self._start = start
+        self._started = started
         self._stopping = stopping
         self._stopped = stopped
 
@@ -41,7 +43,9 @@ class Lifespan:
 
         async def app_send(message: Message) -> None:
             answered.append(message["type"])
-            if message["type"].startswith("lifespan.shutdown"):
+            if message["type"] == "lifespan.startup.complete":
+                await self._started()
+            elif message["type"].startswith("lifespan.shutdown"):
                 await self._stopped()
             await send(message)
 

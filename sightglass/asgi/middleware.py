@@ -21,6 +21,7 @@ from sightglass.logs.errors import ErrorLog
 from sightglass.metrics.process import ProcessMetrics
 from sightglass.metrics.requests import LAG_PERIOD_SECONDS
 from sightglass.problem import MEDIA_TYPE, problem_body
+from sightglass.route_table import route_table
 
 if TYPE_CHECKING:
     from sightglass.tracing.asgi import TracedApp
@@ -67,7 +68,9 @@ class Middleware:
         self._tracing = tracing
         self._route_of = route_of
         self._endpoints = Endpoints(process, health, docs)
-        self._lifespan = Lifespan(self._inner, start=self._start, stopping=self._stopping, stopped=self._stopped)
+        self._lifespan = Lifespan(
+            self._inner, start=self._start, started=self._started, stopping=self._stopping, stopped=self._stopped
+        )
         self._lag_task: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,23 +85,25 @@ class Middleware:
             scope[_MARK] = context
             token = current_request.set(context)
             if kind == "websocket":
-                await self._serve(self._inner, Connection(scope, receive, send, context, self._connection_finished))
+                await self._serve(
+                    self._inner, Connection(scope, receive, send, context, self._route_of, self._connection_finished)
+                )
             elif (own := self._endpoints.find(scope)) is not None:
                 await self._serve_own(own, scope, receive, send, context)
             else:
                 self._metrics.in_progress += 1
-                await self._serve(self._inner, Request(scope, receive, send, context, self._finished))
+                await self._serve(self._inner, Request(scope, receive, send, context, self._route_of, self._finished))
             # Not after an exception: what the server has to say about it carries the ids of the request then.
             current_request.reset(token)
 
     async def _serve_own(
         self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, context: RequestContext
     ) -> None:
-        if scope["path"] == METRICS:
-            await self._serve(app, Request(scope, receive, send, context, self._scrape_finished))
-        else:
+        finished = self._scrape_finished
+        if scope["path"] != METRICS:
             self._metrics.in_progress += 1
-            await self._serve(app, Request(scope, receive, send, context, self._own_finished))
+            finished = self._finished
+        await self._serve(app, Request(scope, receive, send, context, self._endpoints.route, finished))
 
     async def _serve(self, app: ASGIApp, exchange: Exchange) -> None:
         try:
@@ -106,7 +111,7 @@ class Middleware:
         except BaseException as error:
             exchange.failed(error)
             if self._error_log is not None:
-                self._error_log.write(exchange.record(self._route_of(exchange.scope)), error)
+                self._error_log.write(exchange.record(), error)
             if exchange.sent is None and isinstance(error, Exception) and isinstance(exchange, Request):
                 with contextlib.suppress(Exception):  # the app's error counts, not one of this answer
                     await answer(exchange.send, 500, [(b"content-type", MEDIA_TYPE.encode())], problem_body(500))
@@ -115,25 +120,18 @@ class Middleware:
 
     def _finished(self, request: Exchange) -> None:
         self._metrics.in_progress -= 1
-        self._count(request, self._route_of(request.scope))
-
-    def _own_finished(self, request: Exchange) -> None:
-        self._metrics.in_progress -= 1
-        self._count(request, self._endpoints.route(request.scope))
-
-    def _scrape_finished(self, request: Exchange) -> None:
-        if self._access_log is not None:
-            self._access_log.write(request.record(METRICS))
-
-    def _connection_finished(self, connection: Exchange) -> None:
-        record = connection.record(self._route_of(connection.scope))
-        self._metrics.count_connection(record)
+        record = request.record()
+        self._metrics.observe(record)
         if self._access_log is not None:
             self._access_log.write(record)
 
-    def _count(self, request: Exchange, route: str) -> None:
-        record = request.record(route)
-        self._metrics.observe(record)
+    def _scrape_finished(self, request: Exchange) -> None:
+        if self._access_log is not None:
+            self._access_log.write(request.record())
+
+    def _connection_finished(self, connection: Exchange) -> None:
+        record = connection.record()
+        self._metrics.count_connection(record)
         if self._access_log is not None:
             self._access_log.write(record)
 
@@ -143,6 +141,10 @@ class Middleware:
         if self._tracing is not None:
             self._tracing.start()
         self._lag_task = asyncio.create_task(self._measure_lag())
+
+    async def _started(self) -> None:
+        # Of the whole app: its own start may have added routes.
+        self._process.publish_routes([*self._endpoints.table(), *route_table(self.app)])
 
     async def _stopping(self) -> None:
         self._health.set_shutting_down()

@@ -1,4 +1,4 @@
-"""Prometheus's door: one small HTTP server in gunicorn's arbiter, which no overload of the workers can delay.
+"""Prometheus's and the edge's door: an HTTP server in gunicorn's arbiter, which no overload of the workers can delay.
 
 The hooks of a gunicorn configuration that use it:
 
@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import threading
+from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import BaseServer, TCPServer, ThreadingMixIn
@@ -37,25 +38,34 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_GET(self) -> None:
-        if self.path.partition("?")[0] != "/metrics":
+        path = self.path.partition("?")[0]
+        if path == "/metrics":
+            self._metrics()
+        elif path == "/routes" and (table := self.server.slots.read_routes()) is not None:
+            self._answer([("content-type", "application/json"), ("content-length", str(len(table)))], table)
+        else:
             self.send_response(404)
             self.send_header("content-length", "0")
             self.end_headers()
-            return
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def _metrics(self) -> None:
         accept = ", ".join(self.headers.get_all("accept", []))
         try:
             response = expose(gather(self.server.slots), accept, self.headers.get("accept-encoding", ""))
         except Exception as error:
             self.send_error(500, type(error).__name__)  # Prometheus shows it as the target's error
             return
+        self._answer(response.headers, response.body)
+
+    def _answer(self, headers: Iterable[tuple[str, str]], body: bytes) -> None:
         self.send_response(200)
-        for name, value in response.headers:
+        for name, value in headers:
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(response.body)
-
-    do_HEAD = do_GET  # noqa: N815
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
@@ -86,7 +96,7 @@ _exporter: _Exporter | None = None
 
 
 def start(port: int, *, host: str = "0.0.0.0") -> int:  # noqa: S104 - scraped from other containers
-    """Make the slot directory and serve ``GET /metrics`` on the metrics port; returns the port.
+    """Make the slot directory and serve ``GET /metrics`` and ``/routes`` on the metrics port; returns the port.
 
     When the port is taken the process ends with one line on stderr.
     """

@@ -1,11 +1,13 @@
 """A worker's side of a scrape: it keeps its own registry, and answers whoever gathers with its families as data."""
 
 import contextlib
+import json
 import logging
 import marshal
 import socket
 import threading
 import time
+from collections.abc import Sequence
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
@@ -79,6 +81,11 @@ class ProcessMetrics:
             # The directory is gone when the server was killed and another has started since.
             with contextlib.suppress(OSError):
                 self.families()
+
+    def publish_routes(self, table: Sequence[tuple[str, str]]) -> None:
+        """Say what routes the app has, to whoever asks the exporter; without it nobody is told."""
+        if self.directory is not None:
+            self.directory.write_routes(json.dumps(table).encode())
 
     def _answer(self, listener: socket.socket) -> None:
         while True:

@@ -25,6 +25,7 @@ _LAG_MEASUREMENTS = 15  # longer than the usual 10 s between scrapes, so that no
 FAMILIES = {
     "http_requests": "counter",
     "http_request_duration_seconds": "histogram",
+    "http_time_to_first_byte_seconds": "histogram",
     "http_request_size_bytes": "histogram",
     "http_response_size_bytes": "histogram",
     "http_requests_in_progress": "gauge",
@@ -64,12 +65,13 @@ class _Histogram:
 class _Route:
     """What is counted for one method and route."""
 
-    __slots__ = ("duration", "labels", "request_size", "response_size", "statuses")
+    __slots__ = ("duration", "first_byte", "labels", "request_size", "response_size", "statuses")
 
     def __init__(self, method: str, route: str, worker: str) -> None:
         self.labels = [("method", method), ("route", route)]
         self.statuses: dict[int, int] = {}
         self.duration = _Histogram("http_request_duration_seconds", DURATION_BUCKETS, self.labels, worker)
+        self.first_byte = _Histogram("http_time_to_first_byte_seconds", DURATION_BUCKETS, self.labels, worker)
         self.request_size = _Histogram("http_request_size_bytes", SIZE_BUCKETS, self.labels, worker)
         self.response_size = _Histogram("http_response_size_bytes", SIZE_BUCKETS, self.labels, worker)
 
@@ -105,6 +107,10 @@ class RequestMetrics:
         context = record.context
         if context.sampled and context.trace_id is not None:
             histogram.exemplars[index] = (context.trace_id, duration, record.ended)
+        if (first_byte := record.first_byte) is not None:
+            histogram = counted.first_byte
+            histogram.counts[bisect_left(DURATION_BUCKETS, first_byte)] += 1
+            histogram.sum += first_byte
         histogram = counted.request_size
         histogram.counts[bisect_left(SIZE_BUCKETS, record.request_size)] += 1
         histogram.sum += record.request_size
@@ -144,6 +150,13 @@ class RequestMetrics:
                 "Time from the request's arrival to the end of its response.",
                 "seconds",
                 [sample for route in routes for sample in route.duration.samples()],
+            ),
+            (
+                "http_time_to_first_byte_seconds",
+                "histogram",
+                "Time from the request's arrival to the head of its response.",
+                "seconds",
+                [sample for route in routes for sample in route.first_byte.samples()],
             ),
             (
                 "http_request_size_bytes",

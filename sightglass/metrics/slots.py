@@ -2,7 +2,7 @@
 
 One directory on a tmpfs, for one server: `leases`, in which byte N is locked by the worker in slot N and the byte after
 the last slot's by the server, and for each slot `N.sock`, where its worker answers, and `N.totals`, what its workers
-have counted so far.
+have counted so far. `routes.json` is the table of the app's routes, the same from every worker.
 """
 
 import fcntl
@@ -14,6 +14,7 @@ from sightglass.metrics.families import Totals, is_number
 
 _MOST = 1024
 _LEASES = "leases"
+_ROUTES = "routes.json"
 _SOCKET_PATH_BYTES = 107  # sun_path holds 108 bytes and ends in a zero, unix(7)
 
 
@@ -101,3 +102,16 @@ class SlotDirectory:
         draft = self.path / f"{slot}.draft"
         draft.write_bytes(marshal.dumps(totals))
         draft.replace(self.path / f"{slot}.totals")
+
+    def write_routes(self, table: bytes) -> None:
+        """Replace the table of the app's routes in one step."""
+        draft = self.path / f"routes.{os.getpid()}.draft"
+        draft.write_bytes(table)
+        draft.replace(self.path / _ROUTES)
+
+    def read_routes(self) -> bytes | None:
+        """Return the table of the app's routes as JSON, None until a worker has loaded the app."""
+        try:
+            return (self.path / _ROUTES).read_bytes()
+        except FileNotFoundError:
+            return None

@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from sightglass.asgi.exchange import EDGE
+
 _log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 10.0  # so old may an answer of the DNS be; it is renewed beside the requests
@@ -63,8 +65,11 @@ class ProxiesByName:
                 self._look()
         elif peer is not None and _is_forwarded(scope):
             await self._meet(peer)
-        app = self._believing if peer in self._trusted else self._app
-        await app(scope, receive, send)  # type: ignore[arg-type]
+        if peer in self._trusted:
+            scope[EDGE] = True
+            await self._believing(scope, receive, send)  # type: ignore[arg-type]
+        else:
+            await self._app(scope, receive, send)
 
     async def _meet(self, peer: str) -> None:
         """Find out whether it is a proxy that was started, or has moved, since the last look."""

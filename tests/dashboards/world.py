@@ -91,7 +91,7 @@ USUAL = (
     Traffic("/api/v1/process", "POST", 0.9, {"200": 0.5}),
     Traffic("/api/v1/jobs", "POST", 0.02, {"202": 0.4, "413": 0.02}),
     Traffic("/api/v1/jobs/{job_id}/result", "GET", 0.03, {"200": 0.4, "404": 0.05}),
-    Traffic("other", "GET", 0.002, {"404": 0.3}),
+    Traffic("(unmatched)", "GET", 0.002, {"404": 0.3}),
 )
 PROBES = Traffic("/ready", "GET", 0.01, {"200": 0.1})
 FAILURES = ("500", "502", "503", "504")
@@ -247,7 +247,7 @@ def _api(
             world.gauge("event_loop_lag_seconds", 0.002, stop=stop, **labels)
             world.gauge("http_requests_in_progress", 1, stop=stop, **labels)
             for one in traffic:
-                if one.route == "other":
+                if one.route == "(unmatched)":
                     continue
                 of: Labels = {"route": one.route, "method": one.method, **labels}
                 counted = {name: rate for name, rate in one.statuses.items() if not callable(rate) and name != "429"}

@@ -7,8 +7,8 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI, Request, Response, WebSocket
-from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, StreamingResponse
 
 app = FastAPI()
 made: Counter[str] = Counter()
@@ -103,6 +103,29 @@ async def events() -> StreamingResponse:
     return StreamingResponse(stream(), media_type="text/event-stream")
 
 
+@app.get("/ticks/{seconds}")
+async def ticks(seconds: float) -> StreamingResponse:
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"data: first\n\n"
+        await asyncio.sleep(seconds)
+        yield b"data: last\n\n"
+
+    return StreamingResponse(stream(), media_type="text/event-stream")
+
+
+@app.get("/page/{parts}")
+async def page(parts: int) -> HTMLResponse:
+    """A page of so many parts, each of which marks its place in the body; loaded, it asks for /loaded/{as many}."""
+    loaded = "fetch('/loaded/' + Object.keys(document.body.dataset).length)"
+    scripts = "".join(f'<script src="/part/{number}.js"></script>' for number in range(parts))
+    return HTMLResponse(f'<!doctype html><title>page</title><body onload="{loaded}">{scripts}')
+
+
+@app.get("/part/{number}.js")
+async def part(number: int) -> Response:
+    return Response(f"document.body.dataset.part{number} = 'here'", media_type="text/javascript")
+
+
 @app.websocket("/socket")
 async def socket(connection: WebSocket) -> None:
     await connection.accept()
@@ -183,3 +206,54 @@ async def hold(name: str) -> None:
 @app.delete("/held/{name}")
 async def let_go(name: str) -> None:
     held.pop(name).set()
+
+
+shop = APIRouter(prefix="/shop")
+
+
+@shop.get("/items/{number:int}")
+async def item(number: int) -> int:
+    return number
+
+
+@shop.post("/items/{name}")
+async def named(name: str) -> str:
+    return name
+
+
+app.include_router(shop, prefix="/v2")
+admin = FastAPI()
+
+
+@admin.get("/users/{user}/größe")
+async def size_of(user: str) -> str:
+    return user
+
+
+@admin.get('/quoted/"{word}"')
+async def quoted(word: str) -> str:
+    return word
+
+
+@admin.websocket("/talk/{room}")
+async def talk(connection: WebSocket, room: str) -> None:
+    await connection.accept()
+    await connection.send_text(room)
+    await connection.close()
+
+
+app.mount("/admin", admin)
+
+
+@app.websocket("/closed/{room}")
+async def closed(connection: WebSocket, room: str) -> None:
+    await connection.close()
+
+
+@app.get("/forging")
+async def forging() -> Response:
+    return PlainTextResponse("forged", headers={"X-Sightglass-Route": "/forged"})
+
+
+if "SIGHTGLASS_RELEASE" in os.environ:
+    app.add_api_route("/released/{number}", item)

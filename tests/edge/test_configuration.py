@@ -24,6 +24,8 @@ EVERYTHING_SET = {
     "PUBLIC_PORT": "443",
     "HSTS_SECONDS": "0",
     "NGINX_WORKERS": "1",
+    "SLOW_ROUTES": "/a/{b} /[c]/d:e",
+    "RATE_PAGE_BURST": "0",
     "HTTP3": "true",
 }
 
@@ -67,6 +69,7 @@ def test_nginx_and_the_security_linter_have_nothing_to_say(
         ("RATE_LIMIT", "10r/s; return 200"),
         ("RATE_LIMIT", "99999999999999999999"),
         ("RATE_BURST", "-1"),
+        ("RATE_PAGE_BURST", "many"),
         ("RATE_LIMIT_DRY_RUN", "yes"),
         ("RATE_LIMIT_EXEMPT", "example.org"),
         ("RATE_LIMIT_EXEMPT", "10.0.0.0/8;"),
@@ -103,6 +106,9 @@ def test_nginx_and_the_security_linter_have_nothing_to_say(
         ("NGINX_WORKERS", "auto"),
         ("HTTP3", "on"),
         ("UNDERSCORES_IN_HEADERS", "on"),
+        ("SLOW_ROUTES", "reports"),
+        ("SLOW_ROUTES", "/a$b"),
+        ("SLOW_ROUTES", "/a'; }"),
         ("CORS_ORIGINS", "* https://ui.example.org"),
         ("CORS_ORIGINS", "ui.example.org"),
         ("CORS_ORIGINS", "https://ui.example.org/"),

@@ -15,17 +15,17 @@ DURATION = "edge_http_request_duration_seconds"
 
 # method, path, times → route, status
 MIXTURE = [
-    ("GET", "/echo", 40, "other", 200),
+    ("GET", "/echo", 40, "/echo", 200),
     ("POST", "/api/v1/predict", 60, "/api/v1/predict", 200),
     ("GET", "/api/v1/jobs/17", 20, "/api/v1/jobs/{job_id}", 200),
     ("GET", "/api/v1/jobs/18?secret=1", 20, "/api/v1/jobs/{job_id}", 200),
-    ("GET", "/api/v1//jobs/./19", 10, "/api/v1/jobs/{job_id}", 404),  # the application takes the path as sent
-    ("GET", "/api/v1/jobs/17/result", 10, "/api/v1/jobs/{job_id}/result", 404),
+    ("GET", "/api/v1//jobs/./19", 10, "(unmatched)", 404),  # the application takes the path as sent
+    ("GET", "/api/v1/jobs/17/result", 10, "(unmatched)", 404),
     ("DELETE", "/api/v1/predict", 15, "/api/v1/predict", 405),
-    ("GET", "/metrics", 10, "other", 404),
-    ("GET", "/status/500", 10, "other", 500),
-    ("BREW", "/status/200", 10, "other", 400),
-    ("OPTIONS", "/echo", 5, "other", 200),
+    ("GET", "/metrics", 10, "(unmatched)", 404),
+    ("GET", "/status/500", 10, "/status/{code}", 500),
+    ("BREW", "/nowhere", 10, "(unmatched)", 400),
+    ("OPTIONS", "/echo", 5, "/echo", 200),
 ]
 
 
@@ -112,21 +112,76 @@ def test_latency_falls_into_the_bucket_of_its_duration(start_edge: Callable[...,
     eventually(lambda: edge.counts(f"{DURATION}_count", "route"))
     below = {float(le): count for (le,), count in edge.counts(f"{DURATION}_bucket", "le").items()}
     assert min(below) >= 0.5  # a busy machine may be slower, never faster
-    assert edge.counts(f"{DURATION}_sum", "route")["other",] >= 0.3
+    assert edge.counts(f"{DURATION}_sum", "route")["/slow/{seconds}",] >= 0.3
+
+
+def test_server_sent_events_have_no_latency_but_a_first_byte(network: Network, start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge()
+    alone = network.start_api(alias="streaming")
+    try:
+        edge.pin(f"{network.address(alone)}:8000")
+        with edge.client() as client, ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(client.get, ["/ticks/2"] * 20))
+        assert {(answer.status_code, answer.text) for answer in answers} == {(200, "data: first\n\ndata: last\n\n")}
+        eventually(lambda: edge.counts(REQUESTS, "route", "status") == {("/ticks/{seconds}", "200"): 20})
+        assert edge.counts(f"{DURATION}_count", "route") == {}
+        text = httpx.get(f"http://{network.address(alone)}:9464/metrics").text
+        api = {
+            sample.name: sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.labels.get("route") == "/ticks/{seconds}" and sample.name.endswith(("_count", "_sum"))
+        }
+        first, whole = "http_time_to_first_byte_seconds", "http_request_duration_seconds"
+        assert api[f"{first}_count"] == api[f"{whole}_count"] == 20
+        assert api[f"{whole}_sum"] - api[f"{first}_sum"] >= 40
+    finally:
+        network.remove(alone)
+
+
+def test_refusals_have_no_latency_and_the_applications_errors_have(
+    network: Network, api: str, start_edge: Callable[..., Edge]
+) -> None:
+    edge = start_edge(RATE_LIMIT="1", RATE_BURST="3")
+    with edge.client() as client:
+        asked = ["/status/429", "/status/503", "/status/500", "/status/404"] + ["/echo"] * 40
+        statuses = Counter((path, client.get(path).status_code) for path in asked)
+    assert statuses["/echo", 429] > 0
+    passed = statuses.total() - statuses["/echo", 429]
+    eventually(lambda: sum(edge.counts(REQUESTS, "route", "status").values()) == len(asked))
+    eventually(lambda: sum(edge.counts(f"{DURATION}_count", "route").values()) == passed)
+
+    other = start_edge()
+    other.pin(f"{network.address(api)}:9")  # nobody listens there
+    with other.client() as client:
+        assert [client.get("/echo").status_code for _ in range(3)] == [502] * 3
+    eventually(lambda: sum(other.counts(REQUESTS, "route", "status").values()) == 3)
+    assert other.counts(f"{DURATION}_count", "route") == {}
+
+
+def test_slow_routes_have_no_latency(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge(SLOW_ROUTES="/api/v1/jobs/{job_id} /status/{code}")
+    with edge.client() as client:
+        for path in ("/api/v1/jobs/1", "/status/200", "/status/404", "/echo"):
+            client.get(path)
+    eventually(lambda: sum(edge.counts(REQUESTS, "route", "status").values()) == 4)
+    assert edge.counts(f"{DURATION}_count", "route") == {("/echo",): 1}
 
 
 def test_rejected_requests_are_counted(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge(RATE_LIMIT="1", RATE_BURST="2")
+    eventually(lambda: edge.counts("sightglass_edge_routes"))
     with edge.client() as client, ThreadPoolExecutor(10) as pool:
         statuses = Counter(answer.status_code for answer in pool.map(client.get, ["/echo"] * 40))
     assert statuses[429] > 0
-    expected = {("other", "GET", str(status)): count for status, count in statuses.items()}
+    expected = {("/echo", "GET", str(status)): count for status, count in statuses.items()}
     eventually(lambda: edge.counts(REQUESTS, "route", "method", "status") == expected)
     assert edge.counts("rate_limit_exceeded_total") == {(): statuses[429]}
 
 
 def test_a_head_too_large_for_http_2_ends_the_connection_and_counts_as_400(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge()
+    eventually(lambda: edge.counts("sightglass_edge_routes"))
     for path, headers in (
         ("/" + "x" * 20_000, {}),
         ("/echo", {"X-Long": "y" * 20_000}),
@@ -134,10 +189,12 @@ def test_a_head_too_large_for_http_2_ends_the_connection_and_counts_as_400(start
     ):
         with edge.client(http2=True) as client, pytest.raises(httpx.RemoteProtocolError, match="error_code:11,"):
             client.get(path, headers=headers)
-    expected = {("other", "OTHER", "400"): 3}
+    expected = {("(unmatched)", "OTHER", "400"): 1, ("/echo", "OTHER", "400"): 2}
     eventually(lambda: edge.counts(REQUESTS, "route", "method", "status") == expected)
     eventually(lambda: len(edge.log()) == 3)
-    assert {(line["status"], line["message"]) for line in edge.log()} == {(400, "OTHER other 400")}
+    assert {(line["status"], line["message"]) for line in edge.log()} == {
+        (400, "OTHER (unmatched) 400"), (400, "OTHER /echo 400"),
+    }  # fmt: skip
 
 
 def test_everything_is_there_before_the_first_request(start_edge: Callable[..., Edge]) -> None:
@@ -145,7 +202,7 @@ def test_everything_is_there_before_the_first_request(start_edge: Callable[..., 
     assert set(families) == {
         "edge_http_requests", "edge_http_request_duration_seconds", "edge_cache_requests", "rate_limit_exceeded",
         "edge_upstream_failures", "edge_connections", "edge_reloads", "edge_metrics_dropped",
-        "edge_log_lines_dropped",
+        "edge_log_lines_dropped", "sightglass_edge_routes",
     }  # fmt: skip
     assert all(family.documentation for family in families.values())
     zeros = {sample.name: sample.value for sample in families["rate_limit_exceeded"].samples}
@@ -181,8 +238,8 @@ def test_open_connections_are_shown(start_edge: Callable[..., Edge]) -> None:
 
 def test_a_full_zone_is_said_and_stops_nothing(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge(RATE_LIMIT="100000", RATE_BURST="100000")
-    routes = edge.configuration / "nginx" / "http" / "routes.conf"
-    routes.write_text(routes.read_text().replace('default "other"', "default $uri"))  # the mistake that fills it
+    routes = edge.configuration / "nginx" / "routes.js"  # with the mistake that fills it
+    routes.write_text(routes.read_text().replace("function find(v) {", "function find(v) { return v.request_uri;"))
     zone = edge.configuration / "nginx" / "http" / "metrics.conf"
     zone.write_text(zone.read_text().replace("metrics:1m", "small:32k"))
     code = edge.configuration / "nginx" / "metrics.js"
@@ -211,19 +268,23 @@ def test_websockets_are_counted_at_their_end_and_have_no_latency(start_edge: Cal
 def test_counts_outlive_a_kill_a_restart_and_a_broken_file(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge(RATE_LIMIT="100000", RATE_BURST="100000")
     kept = edge.directory / "state" / "metrics.json"
-    expected = {("other", "GET", "404"): 7}
+    expected = {("(unmatched)", "GET", "404"): 7}
     with edge.client() as client:
         for _ in range(7):
             assert client.get("/metrics").status_code == 404
     eventually(lambda: edge.counts(REQUESTS, "route", "method", "status") == expected)
-    eventually(lambda: kept.exists() and '"requests|other|GET|404":{"value":7.' in kept.read_text(), edge.errors)
+    eventually(
+        lambda: kept.exists() and '"requests\\n(unmatched)\\nGET\\n404":{"value":7.' in kept.read_text(), edge.errors
+    )
     docker("kill", edge.container)
     docker("start", edge.container)
     edge.wait()
     assert edge.counts(REQUESTS, "route", "method", "status") == expected
     docker("kill", edge.container)
-    kept.write_text('{"requests|')
+    kept.write_text('{"requests')
+    (edge.directory / "state" / "routes.json").write_text('{"table')
     docker("start", edge.container)
     edge.wait()
     assert edge.counts(REQUESTS, "route", "method", "status") == {}
-    assert "the kept counters cannot be read; they begin at 0" in edge.errors()
+    for file in ("metrics", "routes"):
+        assert f"{file}.json cannot be read: what was kept in it is forgotten" in edge.errors()

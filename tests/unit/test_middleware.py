@@ -284,6 +284,37 @@ async def test_a_cancelled_request_is_counted_and_stays_cancelled() -> None:
     assert (observed.log.entries[0]["status"], observed.log.entries[0]["outcome"]) == (None, "cancelled")
 
 
+async def test_the_first_byte_is_timed_where_there_is_one() -> None:
+    app = FastAPI()
+
+    @app.get("/stream")
+    async def stream() -> StreamingResponse:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"first"
+            await asyncio.sleep(0.05)
+            yield b"last"
+
+        return StreamingResponse(chunks())
+
+    @app.get("/nothing")
+    async def nothing() -> None:
+        raise asyncio.CancelledError
+
+    observed = Observed(app)
+
+    def value(name: str, route: str) -> float:
+        return observed.value(name, method="GET", route=route) or 0
+
+    await ask(observed, http(path="/stream"))
+    assert value("http_time_to_first_byte_seconds_count", "/stream") == 1
+    total = value("http_request_duration_seconds_sum", "/stream")
+    assert total - value("http_time_to_first_byte_seconds_sum", "/stream") >= 0.05
+    with contextlib.suppress(asyncio.CancelledError):
+        await ask(observed, http(path="/nothing"))
+    assert value("http_request_duration_seconds_count", "/nothing") == 1
+    assert value("http_time_to_first_byte_seconds_count", "/nothing") == 0
+
+
 async def test_background_tasks_are_after_the_request() -> None:
     app = FastAPI()
     release = asyncio.Event()

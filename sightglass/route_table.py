@@ -1,0 +1,80 @@
+"""The application's routes as data, for who must name a request's route without asking the application: the edge."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from starlette.routing import BaseRoute, Host, Mount
+
+from sightglass.frameworks import template as own_template
+from sightglass.routes import compile_template, iter_route_contexts, routes_of, wrapped_with
+
+RouteTable = list[tuple[str, str]]
+"""Regular expressions, each with its template; a request has the template of the first that matches its subject.
+
+The subject is the method, the host without a port and the decoded path, with spaces between, such as
+``GET example.org /items/7``; a WebSocket's method is `WEBSOCKET`. The expressions mean the same to Python and to
+ECMAScript, as long as the application's own convertors do.
+"""
+
+WEBSOCKET = "WEBSOCKET"
+
+_HTTP = f"(?!{WEBSOCKET} )[^ ]+"
+_ANY = "[^ ]*"
+_GROUP_NAME = re.compile(r"\(\?P<\w+>")
+
+
+def route_table(app: Any) -> RouteTable:
+    """Return the table of an app's routes, in the order they are tried; empty for a kind of app that is not known."""
+    try:
+        rules = getattr(wrapped_with(app, "url_map"), "url_map", None)
+        found = _level(routes_of(app), "", _ANY) if rules is None else _werkzeug(rules)
+        return [(regex, template) for regex, template in found if template.isprintable()]
+    except Exception:
+        return []
+
+
+def entry(methods: Iterable[str] | None, path: str, template: str, host: str = _ANY) -> tuple[str, str]:
+    """Return the entry of a path's regular expression for these methods or for all of HTTP."""
+    method = _HTTP if methods is None else f"(?:{'|'.join(sorted(methods))})"
+    return _entry(method, host, path, template)
+
+
+def _entry(method: str, host: str, path: str, template: str) -> tuple[str, str]:
+    return f"^{method} {host} {_bare(path)}$", template
+
+
+def _level(routes: Iterable[BaseRoute], prefix: str, host: str) -> Iterator[tuple[str, str]]:
+    """Yield the entries of one router: whatever it matches whole comes before what has another method (405)."""
+    otherwise = []
+    for route in iter_route_contexts(list(routes)):
+        original = getattr(route, "original_route", route)
+        template = prefix + (getattr(route, "path", "") or "")
+        if isinstance(original, Mount | Host):
+            inside = host if isinstance(original, Mount) else _bare(original.host_regex.pattern)
+            yield from _level(routes_of(getattr(route, "app", original.app)), template, inside)
+            regex, label = compile_template(template + "/{path:path}")
+            yield _entry(_ANY, inside, regex.pattern, label)
+        elif getattr(route, "endpoint", None) is not None:
+            regex, label = compile_template(template)
+            if not hasattr(original, "methods"):
+                yield entry([WEBSOCKET], regex.pattern, label, host)
+            elif methods := getattr(route, "methods", None):
+                yield entry(methods, regex.pattern, label, host)
+                otherwise.append(entry(None, regex.pattern, label, host))
+            else:
+                yield entry(None, regex.pattern, label, host)
+    yield from otherwise
+
+
+def _werkzeug(rules: Any) -> Iterator[tuple[str, str]]:
+    """Yield the entries of Flask's or Quart's rules: what is fixed comes first, and another method has no route."""
+    for rule in sorted(rules.iter_rules(), key=lambda rule: (rule.rule.count("<"), -len(rule.rule))):
+        parts = re.split(r"<([^<>]*)>", rule.rule)
+        parts[::2] = map(re.escape, parts[::2])
+        parts[1::2] = (".+" if part.startswith("path") else "[^/]+" for part in parts[1::2])
+        yield entry(rule.methods, "".join(parts), own_template(rule.rule))
+
+
+def _bare(regex: str) -> str:
+    return _GROUP_NAME.sub("(", regex).removeprefix("^").removesuffix("$")
