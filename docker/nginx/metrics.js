@@ -180,6 +180,7 @@ function render(r) {
             [[{}, routes.size()]]),
         family('edge_log_lines_dropped_total', 'counter', 'Lines of the access log that were dropped because nobody read them.',
             [[{}, droppedLines()]]),
+        certificate(),
     ].join(''));
 }
 
@@ -188,6 +189,15 @@ function droppedLines() {
         return Number(fs.readFileSync('/tmp/nginx/log_lines_dropped')); // log.pl's
     } catch (_) { // none yet
         return 0;
+    }
+}
+
+// What docker/acme tells of itself, as it stands there.
+function certificate() {
+    try {
+        return fs.readFileSync('/run/tls/acme.prom', 'utf8');
+    } catch (_) { // the certificate is somebody else's business
+        return '';
     }
 }
 
