@@ -8,7 +8,7 @@ PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --d
 export Q  # a query as it stands, whatever it quotes
 DRAW := monitoring/draw
 
-.PHONY: help up deploy scale reload down logs ps credentials query dev images bases draw check test test-long fuzz lint format lock
+.PHONY: help up deploy releases rollback maintenance on off scale reload down logs ps credentials query dev images bases draw check test test-long fuzz lint format lock
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,8 +16,20 @@ help:  ## this list
 up:  ## install what is missing, start the stack, wait until it is healthy
 	@scripts/up.sh
 
-deploy:  ## build the API's image and replace its replicas without a failed request
-	@python3 scripts/deploy.py
+deploy:  ## replace the API's replicas without a failed request: by what is built, or make deploy IMAGE=registry/team/app:1.2
+	@python3 scripts/deploy.py $(if $(IMAGE),--image '$(IMAGE)')
+
+releases:  ## what was deployed, and can be brought back
+	@python3 scripts/releases.py
+
+rollback:  ## bring the release before back, or another, settings included: make rollback TO=3
+	@python3 scripts/deploy.py --rollback $(if $(TO),'$(TO)')
+
+maintenance:  ## answer 503 and a page, or hold requests, or go on: make maintenance on|off [RETRY_AFTER=120] [HOLD=30]
+	@$(COMPOSE) exec -T nginx sh /etc/sightglass/nginx/maintenance.sh '$(filter on off,$(MAKECMDGOALS))' '$(RETRY_AFTER)' '$(HOLD)'
+
+on off:
+	@:
 
 scale:  ## change the number of API replicas without a failed request: make scale N=4
 	@python3 scripts/deploy.py --scale-only --replicas $(N)

@@ -28,7 +28,7 @@ from tests.support.waiting import eventually as eventually
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_COPIED = shutil.ignore_patterns(
-    ".git", ".venv", ".env", "__pycache__", ".*_cache", ".hypothesis", "artifacts", "node_modules"
+    ".git", ".venv", ".env", ".releases", "__pycache__", ".*_cache", ".hypothesis", "artifacts", "node_modules"
 )
 PUBLISHED = ("HTTP_PORT", "HTTPS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT")
 

@@ -38,6 +38,7 @@ START = (ROOT / "docker/nginx/start.sh").read_text()
 EDGE = dict(re.findall(r"^([A-Z_]+)=\$\{\1:-(.*)\}$", START, re.MULTILINE))
 
 FOR_COMPOSE_ITSELF = {"COMPOSE_FILE"}
+FOR_DEPLOYS = {"DEPLOY_BEFORE", "DEPLOY_AFTER"}
 BUILD_ARGUMENTS = {"PYTHON_IMAGE", "API_PYTHON"}  # the others are set by make up, or the shell's own
 SET_BY_THE_IMAGE = {
     "APP_FALLBACK_DIR",
@@ -64,7 +65,7 @@ SHOWN_EMPTY = {
 
 
 def test_the_template_names_what_the_compose_file_reads() -> None:
-    assert set(TEMPLATE) - FOR_COMPOSE_ITSELF - BUILD_ARGUMENTS == set(INTERPOLATED) | PASSED_ON
+    assert set(TEMPLATE) - FOR_COMPOSE_ITSELF - FOR_DEPLOYS - BUILD_ARGUMENTS == set(INTERPOLATED) | PASSED_ON
 
 
 def test_the_template_shows_the_real_defaults() -> None:
