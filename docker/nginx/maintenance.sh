@@ -26,6 +26,7 @@ on)
         echo "requests wait for up to $3 s"
         exit
     fi
+    # shellcheck disable=SC2016  # NGINX's variable
     printf 'set $maintenance_retry_after %s;\ninclude /etc/sightglass/nginx/server/maintenance.conf;\n' "$retry_after" >"$state/maintenance.new"
     mv "$state/maintenance.new" "$state/maintenance.conf"
     if ! sh "$(dirname "$0")/reload.sh"; then

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import deploy
+from scripts import deploy, releases
 from scripts.deploy import DeployError
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -58,7 +58,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine
     made = Machine()
     monkeypatch.setattr("sys.argv", ["deploy.py", "--no-build"])
     monkeypatch.setattr(deploy, "ROOT", tmp_path)
-    monkeypatch.setattr(deploy.releases, "ROOT", tmp_path)
+    monkeypatch.setattr(releases, "ROOT", tmp_path)
     monkeypatch.setattr(deploy, "remember", lambda _: None)
     monkeypatch.setattr(deploy, "keep", lambda: made.kept.append(made.running[-1]))
     monkeypatch.setattr(deploy, "hook", made.hook)

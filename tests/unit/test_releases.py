@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import deploy, images, releases
+from scripts import deploy, environment, images, releases
 from scripts.deploy import DeployError
 from scripts.releases import Release, ReleaseError
 
@@ -43,7 +43,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
     monkeypatch.setattr(releases, "checked", made.checked)
     monkeypatch.setattr(releases, "run", made.run)
     monkeypatch.setattr(images, "present", lambda name: name in made.tags)
-    monkeypatch.setattr(releases.environment, "read", lambda *names: {})
+    monkeypatch.setattr(environment, "read", lambda *names: {})
     (tmp_path / ".env").write_text("RATE_LIMIT=10\n")
     return made
 
