@@ -29,7 +29,7 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
     as it is.
 
     Args:
-        app: any ASGI app; the routes of FastAPI, Starlette, Litestar, Flask, Quart and Django name what is measured.
+        app: any ASGI app; the routes of FastAPI, Starlette and those of framework_tables.py name what is measured.
         settings: from the environment when None.
         health: the checks to answer with; `sightglass.health` when None.
 
