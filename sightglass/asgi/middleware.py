@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import random
-import re
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -14,6 +12,7 @@ from sightglass.asgi.docs_assets import DocsAssets
 from sightglass.asgi.endpoints import METRICS, Endpoints, answer
 from sightglass.asgi.exchange import Connection, Exchange, Request
 from sightglass.asgi.health import Health
+from sightglass.asgi.identity import identify
 from sightglass.asgi.lifespan import Lifespan
 from sightglass.context import RequestContext, current_request
 from sightglass.logs.access import AccessLog
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from sightglass.tracing.asgi import TracedApp
 
 _MARK = "sightglass.request"  # in the scope of a request that is already observed
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 _DRAIN_SECONDS = 2.0  # for requests that were cancelled at the end to be counted
 
 
@@ -81,7 +79,7 @@ class Middleware:
         elif _MARK in scope or kind not in ("http", "websocket"):
             await self._inner(scope, receive, send)
         else:
-            context = RequestContext(_request_id(scope["headers"]))
+            context = identify(scope["headers"])
             scope[_MARK] = context
             token = current_request.set(context)
             if kind == "websocket":
@@ -165,10 +163,3 @@ class Middleware:
             self._metrics.lag_expected(due)
             await asyncio.sleep(LAG_PERIOD_SECONDS)
             self._metrics.lag_measured(monotonic() - due)
-
-
-def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
-    for name, value in headers:
-        if name == b"x-request-id" and _REQUEST_ID(value):
-            return value.decode("ascii")
-    return random.randbytes(16).hex()  # noqa: S311 - an id, no secret

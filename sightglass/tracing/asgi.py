@@ -5,17 +5,17 @@ from collections.abc import Callable
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.http import sanitize_method
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sightglass.context import current_request
+from sightglass.asgi.identity import identify
+from sightglass.context import RequestContext, current_request
 from sightglass.logs.lines import PATH_LIMIT, clean
 from sightglass.settings import Settings
+from sightglass.tracing.ids import start_trace
 from sightglass.tracing.instrumentation import Instrumentation
 from sightglass.tracing.provider import shut_down, start_provider
 from sightglass.tracing.sampling import Sampling
@@ -24,6 +24,7 @@ _TRACE_HEADERS = frozenset({b"traceparent"})
 # These carry text of the caller's choice on, into spans and to the services behind.
 _TRUSTED_TRACE_HEADERS = _TRACE_HEADERS | {b"tracestate", b"baggage"}
 _SCOPE = "sightglass.scope"
+_REQUEST = "sightglass.request_context"
 _NATIVE = "fastapi.telemetry"
 _UNSAMPLED = TraceFlags(TraceFlags.DEFAULT)
 
@@ -47,7 +48,6 @@ class TracedApp:
         self._instrumentation: Instrumentation | None = None
         self._headers = _TRUSTED_TRACE_HEADERS if self._sampling.trusts_callers else _TRACE_HEADERS
         self._ids = RandomIdGenerator()
-        self._propagator = TraceContextTextMapPropagator()
 
     def start(self) -> None:
         """Start the span pipeline, in the process that serves.
@@ -74,14 +74,17 @@ class TracedApp:
             await self.app(scope, receive, send)
             return
         instrumentation = self._instrumentation or self._instrument()
-        headers = [header for header in scope["headers"] if header[0] in self._headers]
-        parent = self._parent(headers) if headers else trace.INVALID_SPAN_CONTEXT
+        request = current_request.get() or identify(scope["headers"])
+        parent = _parent_of(request)
         # FastAPI's native telemetry steps aside for whoever got here first.
         scope[_NATIVE] = None
         if instrumentation is not None and self._sampling.records(parent):
-            await instrumentation.app(_without_user_text(scope, headers), receive, send)
+            headers = [header for header in scope["headers"] if header[0] in self._headers] if parent.is_valid else []
+            if not parent.is_valid:
+                start_trace(_number(request.trace_id))
+            await instrumentation.app(_without_user_text(scope, headers, request), receive, send)
         else:
-            await self._unrecorded(parent, scope, receive, send)
+            await self._unrecorded(request, scope, receive, send)
 
     def _instrument(self) -> Instrumentation | None:
         # Not before the first request: then the app is complete.
@@ -89,34 +92,27 @@ class TracedApp:
             self._instrumentation = Instrumentation(self.app, self._recorded, self.provider)
         return self._instrumentation
 
-    async def _unrecorded(self, parent: SpanContext, scope: Scope, receive: Receive, send: Send) -> None:
-        trace_id = parent.trace_id if parent.is_valid else self._ids.generate_trace_id()
-        if (request := current_request.get()) is not None:
-            request.trace_id = trace.format_trace_id(trace_id)
+    async def _unrecorded(self, request: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         # What the app calls learns that this trace is not recorded, and its own spans are not either.
-        own = SpanContext(trace_id, self._ids.generate_span_id(), is_remote=False, trace_flags=_UNSAMPLED)
+        trace_id, span_id = _number(request.trace_id), self._ids.generate_span_id()
+        own = SpanContext(trace_id, span_id, is_remote=False, trace_flags=_UNSAMPLED)
         token = otel_context.attach(trace.set_span_in_context(NonRecordingSpan(own)))
         try:
             await self.app(scope, receive, send)
         finally:
             otel_context.detach(token)
 
-    def _parent(self, headers: list[tuple[bytes, bytes]]) -> SpanContext:
-        carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-        return trace.get_current_span(self._propagator.extract(carrier, Context())).get_span_context()
-
     async def _recorded(self, reduced: Scope, receive: Receive, send: Send) -> None:
         """Serve a request within the span that the instrumentation has made for it."""
-        scope = reduced[_SCOPE]
+        scope, request = reduced[_SCOPE], reduced[_REQUEST]
         span = trace.get_current_span()
         if not span.is_recording():  # OTEL_PYTHON_FASTAPI_EXCLUDED_URLS
-            await self._unrecorded(self._parent(reduced["headers"]), scope, receive, send)
+            await self._unrecorded(request, scope, receive, send)
             return
-        if (request := current_request.get()) is not None:
-            ids = span.get_span_context()
-            request.trace_id = trace.format_trace_id(ids.trace_id)
-            request.span_id = trace.format_span_id(ids.span_id)
-            request.sampled = ids.trace_flags.sampled
+        ids = span.get_span_context()
+        request.span_id = trace.format_span_id(ids.span_id)
+        request.sampled = ids.trace_flags.sampled
+        span.set_attribute("request_id", request.request_id)
         if self._instrumentation is not None:
             for hook in self._instrumentation.hooks:
                 hook(span, scope)
@@ -148,7 +144,18 @@ def _record_cause(span: Span) -> None:
         span.record_exception(error)
 
 
-def _without_user_text(scope: Scope, headers: list[tuple[bytes, bytes]]) -> Scope:
+def _parent_of(request: RequestContext) -> SpanContext:
+    if request.parent is None:
+        return trace.INVALID_SPAN_CONTEXT
+    _, trace_id, span_id, flags = request.parent.split("-")
+    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
+
+
+def _number(trace_id: str | None) -> int:
+    return int(trace_id or "0", 16)
+
+
+def _without_user_text(scope: Scope, headers: list[tuple[bytes, bytes]], request: RequestContext) -> Scope:
     """Return what the instrumentation may see: it records client address, user agent and query string otherwise."""
     return {
         "type": scope["type"],
@@ -160,6 +167,7 @@ def _without_user_text(scope: Scope, headers: list[tuple[bytes, bytes]]) -> Scop
         "headers": headers,
         _NATIVE: None,
         _SCOPE: scope,
+        _REQUEST: request,
     }
 
 

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.sampling import Sampler
 
 from sightglass.settings import Settings
 from sightglass.tracing.export import ScrubbingExporter
+from sightglass.tracing.ids import RequestIds
 
 SHUTDOWN_SECONDS = 3.0
 _BATCH = 512  # OpenTelemetry's default
@@ -32,6 +33,7 @@ def start_provider(settings: Settings, sampler: Sampler) -> TracerProvider:
     provider = TracerProvider(
         sampler=sampler,
         resource=_resource(settings),
+        id_generator=RequestIds(),
         shutdown_on_exit=False,  # that waits for as long as the collector likes
     )
     queue = settings.otel_bsp_max_queue_size
