@@ -26,6 +26,7 @@ reload:  ## make NGINX read docker/nginx* again; a wrong configuration is refuse
 	@$(COMPOSE) exec -T nginx sh /etc/sightglass/nginx/reload.sh
 
 down:  ## stop and remove the containers; data stays in its volumes
+	@docker compose --profile '*' rm --stop --force --volumes  # what was uploaded, too
 	@docker compose --profile '*' down
 
 logs:  ## follow every container's log

@@ -17,6 +17,7 @@ from sightglass.metrics.container import CONTAINER_MEMORY as CONTAINER_MEMORY
 from sightglass.metrics.process import this_process
 from sightglass.routes import RouteTemplates
 from sightglass.settings import Settings, load_settings
+from sightglass.uploads import report_full_disk
 
 if TYPE_CHECKING:
     from sightglass.tracing.asgi import TracedApp
@@ -41,6 +42,7 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
         return app
     settings = settings or load_settings()
     note_routes()
+    report_full_disk()
     route_of = RouteTemplates(app).find
     servers = logging.getLogger("uvicorn.error")
     if not any(isinstance(one, Unwritten) for one in servers.filters):
