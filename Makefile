@@ -22,8 +22,8 @@ deploy:  ## build the API's image and replace its replicas without a failed requ
 scale:  ## change the number of API replicas without a failed request: make scale N=4
 	@python3 scripts/deploy.py --scale-only --replicas $(N)
 
-reload:  ## make NGINX read docker/nginx* again; a wrong configuration is refused
-	@$(COMPOSE) exec -T nginx sh /etc/sightglass/nginx/reload.sh
+reload:  ## make NGINX read docker/nginx* and SITE_DIR/nginx again; a wrong configuration is refused
+	@$(COMPOSE) exec -T nginx sh -c 'cd /etc/sightglass/nginx && sh site.sh && sh reload.sh'
 
 down:  ## stop and remove the containers; data stays in its volumes
 	@docker compose --profile '*' rm --stop --force --volumes  # what was uploaded, too

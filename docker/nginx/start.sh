@@ -213,6 +213,7 @@ if grep -q js_access /usr/lib/nginx/modules/ngx_http_js_module.so; then # since 
 fi >"$out/gate.conf"
 
 sh "$here/pin.sh" --no-reload
+sh "$here/site.sh" "${1:---at-start}"
 
 if [ "${1:-}" = --check ]; then exec nginx -t -q -c /etc/sightglass/nginx.conf; fi
 
