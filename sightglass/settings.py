@@ -40,6 +40,7 @@ class Settings(Variables):
     log_level: str = choice("INFO", *LOG_LEVELS, fold=str.upper)
     log_format: Literal["json", "text"] = choice("json", "json", "text")
     metrics_port: int = whole(9464, 1, 65535, "a port number from 1 to 65535")
+    event_loop_blocked_seconds: float = decimal(0.25, lambda seconds: 0.01 <= seconds <= 60, "seconds from 0.01 to 60")
     tracing_enabled: bool = truth(default=False)
     otel_traces_sampler: str = choice(
         "always_on",

@@ -14,6 +14,7 @@ from sightglass.asgi.exchange import Connection, Exchange, Request
 from sightglass.asgi.health import Health
 from sightglass.asgi.identity import identify
 from sightglass.asgi.lifespan import Lifespan
+from sightglass.asgi.loop_watch import LoopWatch
 from sightglass.context import RequestContext, current_request
 from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog
@@ -41,6 +42,7 @@ class Middleware:
         error_log: gets each exception; None leaves them to the server.
         tracing: the app with tracing around it; None for no tracing.
         docs: the files of API documentation; None for none.
+        loop_watch: tells what blocks the event loop; None for nobody.
 
     """
 
@@ -55,6 +57,7 @@ class Middleware:
         error_log: ErrorLog | None = None,
         tracing: "TracedApp | None" = None,
         docs: DocsAssets | None = None,
+        loop_watch: LoopWatch | None = None,
     ) -> None:
         self.app = app
         self._inner: ASGIApp = tracing or app
@@ -70,6 +73,7 @@ class Middleware:
             self._inner, start=self._start, started=self._started, stopping=self._stopping, stopped=self._stopped
         )
         self._lag_task: asyncio.Task[None] | None = None
+        self._loop_watch = loop_watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
@@ -143,6 +147,8 @@ class Middleware:
     async def _started(self) -> None:
         # Of the whole app: its own start may have added routes.
         self._process.publish_routes([*self._endpoints.table(), *route_table(self.app)])
+        if self._loop_watch is not None:  # what blocks the start keeps nobody waiting
+            self._loop_watch.start()
 
     async def _stopping(self) -> None:
         self._health.set_shutting_down()
@@ -150,6 +156,8 @@ class Middleware:
     async def _stopped(self) -> None:
         if self._lag_task is not None:
             self._lag_task.cancel()
+        if self._loop_watch is not None:
+            self._loop_watch.stop()
         end = monotonic() + _DRAIN_SECONDS
         while self._metrics.in_progress and monotonic() < end:  # noqa: ASYNC110 - the hot path signals nobody
             await asyncio.sleep(0.01)
