@@ -31,4 +31,4 @@ def report_full_disk() -> None:
             raise HTTPException(507, "There is no room for the upload") from error
 
     parse_or_report.sightglass = True  # type: ignore[attr-defined]
-    formparsers.MultiPartParser.parse = parse_or_report  # type: ignore[method-assign]
+    formparsers.MultiPartParser.parse = parse_or_report  # type: ignore[assignment, method-assign]
