@@ -72,6 +72,9 @@ class Middleware:
         self._lifespan = Lifespan(
             self._inner, start=self._start, started=self._started, stopping=self._stopping, stopped=self._stopped
         )
+        # With tracing, a request's end decides what becomes of its trace.
+        self._serve_app = self._serve if tracing is None else tracing.concluding(self._serve)
+        self._request_finished = self._finished if tracing is None else tracing.judging(self._finished)
         self._lag_task: asyncio.Task[None] | None = None
         self._loop_watch = loop_watch
 
@@ -87,14 +90,15 @@ class Middleware:
             scope[_MARK] = context
             token = current_request.set(context)
             if kind == "websocket":
-                await self._serve(
+                await self._serve_app(
                     self._inner, Connection(scope, receive, send, context, self._route_of, self._connection_finished)
                 )
             elif (own := self._endpoints.find(scope)) is not None:
                 await self._serve_own(own, scope, receive, send, context)
             else:
                 self._metrics.in_progress += 1
-                await self._serve(self._inner, Request(scope, receive, send, context, self._route_of, self._finished))
+                request = Request(scope, receive, send, context, self._route_of, self._request_finished)
+                await self._serve_app(self._inner, request)
             # Not after an exception: what the server has to say about it carries the ids of the request then.
             current_request.reset(token)
 
