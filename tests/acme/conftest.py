@@ -12,8 +12,9 @@ from tests.stack import Stack, running_stack
 
 NAMES = ("shop.example", "www.shop.example")
 SETTINGS = {
-    "SERVER_NAME": " ".join(NAMES), "ACME_EMAIL": "ops@shop.example", "ACME_SERVER": DIRECTORY, "TLS_CHECK_SECONDS": "1",
-    "RATE_LIMIT": "100000", "RATE_BURST": "100000", "CONNECTION_LIMIT": "1000", "JOBS_REPLICAS": "0",
+    "SERVER_NAME": " ".join(NAMES), "ACME_EMAIL": "ops@shop.example", "ACME_SERVER": DIRECTORY,
+    "TLS_CHECK_SECONDS": "1", "RATE_LIMIT": "100000", "RATE_BURST": "100000", "CONNECTION_LIMIT": "1000",
+    "JOBS_REPLICAS": "0",
 }  # fmt: skip
 
 

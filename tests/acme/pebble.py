@@ -107,5 +107,3 @@ class Pebble:
         """Remove it."""
         self._management.close()
         docker("rm", "--force", "--volumes", self.name)
-
-

@@ -48,7 +48,18 @@ def test_the_stack_starts_at_once_without_one(shop: Stack) -> None:
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize(
     "path",
-    ["", "x", "x/y", "../../docs", "%2e%2e/%2e%2e/tls.key", "..%2f..%2f..%2ftls.key", ".", "tls.key", "x%00", "a" * 500],
+    [
+        "",
+        "x",
+        "x/y",
+        "../../docs",
+        "%2e%2e/%2e%2e/tls.key",
+        "..%2f..%2f..%2ftls.key",
+        ".",
+        "tls.key",
+        "x%00",
+        "a" * 500,
+    ],
 )
 def test_the_challenges_path_serves_nothing_else(shop: Stack, path: str, *, tls: bool) -> None:
     with httpx.Client(verify=False) as client:
@@ -91,7 +102,8 @@ def test_a_certificate_is_issued_and_renewed_under_load(shop: Stack, pebble: Peb
         assert pebble.asked("POST /order-plz ->") == 1
 
         load.phase = "revoke"  # so that the CA wants it renewed now (RFC 9773)
-        revoke = 'cd /var/tmp/acme/*; /lego --path . --server "$ACME_SERVER" --email "$ACME_EMAIL" --domains "${SERVER_NAME%% *}"'
+        account = '--server "$ACME_SERVER" --email "$ACME_EMAIL"'
+        revoke = f'cd /var/tmp/acme/*; /lego --path . {account} --domains "${{SERVER_NAME%% *}}"'
         shop.compose(*ACME, "exec", "-T", "lego", "sh", "-c", f"{revoke} revoke --keep")
         shop.compose(*ACME, "restart", "lego")
         eventually(lambda: shown(shop).serial_number != first.serial_number, lambda: shop.logs("lego"))
