@@ -20,6 +20,7 @@ from sightglass.logs.errors import ErrorLog
 from sightglass.metrics.process import ProcessMetrics
 from sightglass.metrics.requests import LAG_PERIOD_SECONDS
 from sightglass.problem import MEDIA_TYPE, problem_body
+from sightglass.record import Record
 from sightglass.route_table import route_table
 
 if TYPE_CHECKING:
@@ -76,59 +77,58 @@ class Middleware:
         kind = scope["type"]
         if kind == "lifespan":
             await self._lifespan(scope, receive, send)
-        elif _MARK in scope or kind not in ("http", "websocket"):
+            return
+        if _MARK in scope or kind not in ("http", "websocket"):
             await self._inner(scope, receive, send)
+            return
+        scope[_MARK] = context = identify(scope["headers"])
+        token = current_request.set(context)
+        app = self._inner
+        exchange: Exchange
+        if kind == "websocket":
+            exchange = Connection(scope, receive, send, context, self._route_of, self._connection_finished)
+        elif (own := self._endpoints.find(scope)) is None:
+            self._metrics.in_progress += 1
+            exchange = Request(scope, receive, send, context, self._route_of, self._finished)
         else:
-            context = identify(scope["headers"])
-            scope[_MARK] = context
-            token = current_request.set(context)
-            if kind == "websocket":
-                await self._serve(
-                    self._inner, Connection(scope, receive, send, context, self._route_of, self._connection_finished)
-                )
-            elif (own := self._endpoints.find(scope)) is not None:
-                await self._serve_own(own, scope, receive, send, context)
-            else:
-                self._metrics.in_progress += 1
-                await self._serve(self._inner, Request(scope, receive, send, context, self._route_of, self._finished))
-            # Not after an exception: what the server has to say about it carries the ids of the request then.
-            current_request.reset(token)
+            app, exchange = own, self._own(scope, receive, send, context)
+        # In this frame: each more that is awaited costs every request.
+        try:
+            await app(scope, exchange.receive, exchange.send)
+        except BaseException as error:
+            await self._failed(exchange, error)
+            raise
+        if not exchange.recorded:
+            exchange.returned()
+        # Not after an exception: what the server has to say about it carries the ids of the request then.
+        current_request.reset(token)
 
-    async def _serve_own(
-        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, context: RequestContext
-    ) -> None:
+    def _own(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> Request:
         finished = self._scrape_finished
         if scope["path"] != METRICS:
             self._metrics.in_progress += 1
             finished = self._finished
-        await self._serve(app, Request(scope, receive, send, context, self._endpoints.route, finished))
+        return Request(scope, receive, send, context, self._endpoints.route, finished)
 
-    async def _serve(self, app: ASGIApp, exchange: Exchange) -> None:
-        try:
-            await app(exchange.scope, exchange.receive, exchange.send)
-        except BaseException as error:
-            exchange.failed(error)
-            if self._error_log is not None:
-                self._error_log.write(exchange.record(), error)
-            if exchange.sent is None and isinstance(error, Exception) and isinstance(exchange, Request):
-                with contextlib.suppress(Exception):  # the app's error counts, not one of this answer
-                    await answer(exchange.send, 500, [(b"content-type", MEDIA_TYPE.encode())], problem_body(500))
-            raise
-        exchange.returned()
+    async def _failed(self, exchange: Exchange, error: BaseException) -> None:
+        exchange.failed(error)
+        if self._error_log is not None:
+            self._error_log.write(exchange, error)
+        if exchange.sent is None and isinstance(error, Exception) and isinstance(exchange, Request):
+            with contextlib.suppress(Exception):  # the app's error counts, not one of this answer
+                await answer(exchange.send, 500, [(b"content-type", MEDIA_TYPE.encode())], problem_body(500))
 
-    def _finished(self, request: Exchange) -> None:
+    def _finished(self, record: Record) -> None:
         self._metrics.in_progress -= 1
-        record = request.record()
         self._metrics.observe(record)
         if self._access_log is not None:
             self._access_log.write(record)
 
-    def _scrape_finished(self, request: Exchange) -> None:
+    def _scrape_finished(self, record: Record) -> None:
         if self._access_log is not None:
-            self._access_log.write(request.record())
+            self._access_log.write(record)
 
-    def _connection_finished(self, connection: Exchange) -> None:
-        record = connection.record()
+    def _connection_finished(self, record: Record) -> None:
         self._metrics.count_connection(record)
         if self._access_log is not None:
             self._access_log.write(record)
