@@ -1,6 +1,7 @@
 """The request a piece of code is working for: set by the outermost middleware, read by logs, errors and traces."""
 
 from contextvars import ContextVar
+from typing import Any
 
 
 class RequestContext:
@@ -16,7 +17,7 @@ class RequestContext:
 
     """
 
-    __slots__ = ("parent", "request_id", "route", "sampled", "span_id", "trace_id")
+    __slots__ = ("hold", "parent", "request_id", "route", "sampled", "span_id", "trace_id")
 
     def __init__(self, request_id: str, trace_id: str | None = None, parent: str | None = None) -> None:
         self.request_id = request_id
@@ -25,6 +26,7 @@ class RequestContext:
         self.span_id: str | None = None
         self.sampled = False
         self.route: str | None = None
+        self.hold: Any = None  # tracing's
 
 
 current_request: ContextVar[RequestContext | None] = ContextVar("current_request", default=None)

@@ -10,17 +10,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sightglass.asgi.docs_assets import DocsAssets
 from sightglass.asgi.endpoints import METRICS, Endpoints, answer
-from sightglass.asgi.exchange import Connection, Exchange, Request
 from sightglass.asgi.health import Health
-from sightglass.asgi.identity import identify
 from sightglass.asgi.lifespan import Lifespan
+from sightglass.asgi.loop_watch import LoopWatch
 from sightglass.context import RequestContext, current_request
+from sightglass.exchange import Connection, Exchange, Request
+from sightglass.identity import identify
 from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog
 from sightglass.metrics.process import ProcessMetrics
 from sightglass.metrics.requests import LAG_PERIOD_SECONDS
 from sightglass.problem import MEDIA_TYPE, problem_body
-from sightglass.record import Record
 from sightglass.route_table import route_table
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Middleware:
         error_log: gets each exception; None leaves them to the server.
         tracing: the app with tracing around it; None for no tracing.
         docs: the files of API documentation; None for none.
+        loop_watch: tells what blocks the event loop; None for nobody.
 
     """
 
@@ -56,6 +57,7 @@ class Middleware:
         error_log: ErrorLog | None = None,
         tracing: "TracedApp | None" = None,
         docs: DocsAssets | None = None,
+        loop_watch: LoopWatch | None = None,
     ) -> None:
         self.app = app
         self._inner: ASGIApp = tracing or app
@@ -71,6 +73,7 @@ class Middleware:
             self._inner, start=self._start, started=self._started, stopping=self._stopping, stopped=self._stopped
         )
         self._lag_task: asyncio.Task[None] | None = None
+        self._loop_watch = loop_watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
@@ -100,6 +103,8 @@ class Middleware:
             raise
         if not exchange.recorded:
             exchange.returned()
+        if self._tracing is not None and context.hold is not None:
+            self._tracing.conclude(exchange, None)
         # Not after an exception: what the server has to say about it carries the ids of the request then.
         current_request.reset(token)
 
@@ -114,24 +119,30 @@ class Middleware:
         exchange.failed(error)
         if self._error_log is not None:
             self._error_log.write(exchange, error)
-        if exchange.sent is None and isinstance(error, Exception) and isinstance(exchange, Request):
-            with contextlib.suppress(Exception):  # the app's error counts, not one of this answer
-                await answer(exchange.send, 500, [(b"content-type", MEDIA_TYPE.encode())], problem_body(500))
+        try:
+            if exchange.sent is None and isinstance(error, Exception) and isinstance(exchange, Request):
+                with contextlib.suppress(Exception):  # the app's error counts, not one of this answer
+                    await answer(exchange.send, 500, [(b"content-type", MEDIA_TYPE.encode())], problem_body(500))
+        finally:
+            if self._tracing is not None and exchange.context.hold is not None:
+                self._tracing.conclude(exchange, error)
 
-    def _finished(self, record: Record) -> None:
+    def _finished(self, exchange: Exchange) -> None:
         self._metrics.in_progress -= 1
-        self._metrics.observe(record)
+        if self._tracing is not None and exchange.context.hold is not None:
+            self._tracing.judge(exchange)
+        self._metrics.observe(exchange)
         if self._access_log is not None:
-            self._access_log.write(record)
+            self._access_log.write(exchange)
 
-    def _scrape_finished(self, record: Record) -> None:
+    def _scrape_finished(self, exchange: Exchange) -> None:
         if self._access_log is not None:
-            self._access_log.write(record)
+            self._access_log.write(exchange)
 
-    def _connection_finished(self, record: Record) -> None:
-        self._metrics.count_connection(record)
+    def _connection_finished(self, exchange: Exchange) -> None:
+        self._metrics.count_connection(exchange)
         if self._access_log is not None:
-            self._access_log.write(record)
+            self._access_log.write(exchange)
 
     async def _start(self) -> None:
         self._process.listen()
@@ -143,6 +154,8 @@ class Middleware:
     async def _started(self) -> None:
         # Of the whole app: its own start may have added routes.
         self._process.publish_routes([*self._endpoints.table(), *route_table(self.app)])
+        if self._loop_watch is not None:  # what blocks the start keeps nobody waiting
+            self._loop_watch.start()
 
     async def _stopping(self) -> None:
         self._health.set_shutting_down()
@@ -150,6 +163,8 @@ class Middleware:
     async def _stopped(self) -> None:
         if self._lag_task is not None:
             self._lag_task.cancel()
+        if self._loop_watch is not None:
+            self._loop_watch.stop()
         end = monotonic() + _DRAIN_SECONDS
         while self._metrics.in_progress and monotonic() < end:  # noqa: ASYNC110 - the hot path signals nobody
             await asyncio.sleep(0.01)

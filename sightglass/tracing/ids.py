@@ -4,21 +4,30 @@ from contextvars import ContextVar
 
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
-_wanted: ContextVar[int | None] = ContextVar("wanted_trace_id", default=None)
+_trace_id: ContextVar[int | None] = ContextVar("wanted_trace_id", default=None)
+_span_id: ContextVar[int | None] = ContextVar("wanted_span_id", default=None)
 
 
 class RequestIds(RandomIdGenerator):
-    """Random ids, but for the trace id that was asked for."""
+    """Random ids, but for those that were asked for."""
 
     def generate_trace_id(self) -> int:
-        """Return the id that `start_trace` was told, once, then random ones."""
-        trace_id = _wanted.get()
-        if trace_id is None:
-            return super().generate_trace_id()
-        _wanted.set(None)
-        return trace_id
+        """Return the trace id that was asked for, once, then random ones."""
+        return _once(_trace_id) or super().generate_trace_id()
+
+    def generate_span_id(self) -> int:
+        """Return the span id that was asked for, once, then random ones."""
+        return _once(_span_id) or super().generate_span_id()
 
 
-def start_trace(trace_id: int) -> None:
-    """Have the next root span that is started in this context begin the trace of this id."""
-    _wanted.set(trace_id)
+def ask_for(*, trace_id: int | None = None, span_id: int | None = None) -> None:
+    """Have the next root span of this context begin the trace of this id, and the next span have this one."""
+    _trace_id.set(trace_id)
+    _span_id.set(span_id)
+
+
+def _once(wanted: ContextVar[int | None]) -> int | None:
+    number = wanted.get()
+    if number is not None:
+        wanted.set(None)
+    return number

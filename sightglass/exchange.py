@@ -44,8 +44,8 @@ class Exchange(Record):
     """
 
     __slots__ = (
-        "_complete", "_disconnected", "_finished", "_length", "_receive", "_route_of", "_scope", "_send", "_started",
-        "recorded", "sent",
+        "_complete", "_disconnected", "_finished", "_length", "_receive", "_route_of", "_send",
+        "recorded", "scope", "sent", "started",
     )  # fmt: skip
 
     def __init__(
@@ -55,10 +55,10 @@ class Exchange(Record):
         send: Send,
         context: RequestContext,
         route_of: Callable[[Scope], str],
-        finished: Callable[[Record], None],
+        finished: "Callable[[Exchange], None]",
     ) -> None:
-        self._started = perf_counter()
-        self._scope = scope
+        self.started = perf_counter()
+        self.scope = scope
         self._receive = receive
         self._send = send
         self._route_of = route_of
@@ -103,13 +103,13 @@ class Exchange(Record):
         """
         context = self.context
         # What it was when the answer began, so that all who tell of the request name it alike.
-        self.route = route = self._route_of(self._scope)
+        self.route = route = self._route_of(self.scope)
         if not _OURS.isdisjoint(names):
             headers = [header for header in headers if header[0] not in _OURS]
         headers = [*headers, (b"x-request-id", context.request_id.encode("ascii"))]
         if context.trace_id is not None:
             headers.append((b"x-trace-id", context.trace_id.encode("ascii")))
-        if EDGE in self._scope and route.isprintable():
+        if EDGE in self.scope and route.isprintable():
             headers.append((ROUTE_HEADER, route.encode()))
         return {**message, "headers": headers}
 
@@ -118,20 +118,20 @@ class Exchange(Record):
             return
         self.recorded = True
         if not self._complete:
-            self.duration = perf_counter() - self._started
+            self.duration = perf_counter() - self.started
         if not self.route:
             self.route = self._last_route()
         self.status = status
         self.outcome = outcome
         self.answered = self.sent is not None or outcome == "error"
-        client = self._scope.get("client")
+        client = self.scope.get("client")
         self.client = client[0] if client else None
         self.ended = time()
         self._finished(self)
 
     def _last_route(self) -> str:
         try:
-            return self._route_of(self._scope)
+            return self._route_of(self.scope)
         except Exception:  # it is over all the same
             return UNMATCHED
 
@@ -206,15 +206,15 @@ class Request(Exchange):
         elif (length := by_name.get(b"content-length")) is not None and length.isdigit():
             self._length = int(length)
         message = self._with_headers(start, headers, by_name)
-        if status == 500 and self._scope.get("http_version") == "1.1":
+        if status == 500 and self.scope.get("http_version") == "1.1":
             # An exception may follow, at which uvicorn closes: a request sent meanwhile would be lost.
             message["headers"].append((b"connection", b"close"))
-        self.first_byte = perf_counter() - self._started
+        self.first_byte = perf_counter() - self.started
         return message
 
     def _completed(self) -> None:
         self._complete = True
-        self.duration = perf_counter() - self._started
+        self.duration = perf_counter() - self.started
         status = self.sent or 500
         if self._client_left():
             self._end(CLIENT_CLOSED_REQUEST, "disconnected")
