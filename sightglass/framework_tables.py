@@ -26,8 +26,15 @@ def read_routes(app: Any) -> Routes | None:
 def _werkzeug(app: Any) -> Routes:
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: (rule.rule.count("<"), -len(rule.rule))):
         methods = [WEBSOCKET] if getattr(rule, "websocket", False) else rule.methods
-        regex = _filled(rule.rule, r"<([^<>]*)>", lambda part: _REST if part.startswith("path") else _SEGMENT)
-        yield methods, regex, template(rule.rule)
+        yield methods, _filled(rule.rule, r"<([^<>]*)>", _werkzeug_converter), template(rule.rule)
+
+
+def _werkzeug_converter(parameter: str) -> str:
+    """Return the regular expression of ``name`` or ``converter(arguments):name``."""
+    converter, _, _ = parameter.rpartition(":")
+    kinds = {"path": _REST, "int": r"\d+", "float": r"\d+\.\d+", "uuid": "[0-9A-Fa-f-]{36}"}
+    sign = "-?" if "signed=True" in converter else ""
+    return sign + kinds.get(converter.partition("(")[0], _SEGMENT)
 
 
 def _bottle(app: Any) -> Routes:
