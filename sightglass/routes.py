@@ -127,7 +127,7 @@ def routes_of(app: Any) -> Iterable[BaseRoute]:
 
 def wrapped_with(app: Any, name: str) -> Any:
     """Return the app, or the first it wraps, that has an attribute of this name; None where none has."""
-    return next((layer for layer in layers(app) if hasattr(layer, name)), None)
+    return next((layer for layer in layers(app) if _read(layer, name) is not None), None)
 
 
 def layers(app: Any) -> Iterator[Any]:
@@ -138,11 +138,16 @@ def layers(app: Any) -> Iterator[Any]:
     waiting, seen = [app], set[int]()
     while waiting and len(seen) < MOST_LAYERS:
         layer = waiting.pop(0)
-        if not callable(layer) or id(layer) in seen:
+        if not callable(layer) or isinstance(layer, type) or id(layer) in seen:
             continue
         seen.add(id(layer))
         yield layer
-        waiting += (getattr(layer, name, None) for name in ("app", "asgi", "__wrapped__"))
-        for cell in getattr(layer, "__closure__", None) or ():
-            with suppress(ValueError):  # one that is not filled yet
-                waiting.append(cell.cell_contents)
+        waiting += (_read(layer, name) for name in ("app", "asgi", "__wrapped__"))
+        waiting += (_read(cell, "cell_contents") for cell in _read(layer, "__closure__") or ())
+
+
+def _read(thing: Any, name: str) -> Any:
+    """Return an attribute; None where there is none, or where it is not to be had now, as of proxies of a request."""
+    with suppress(Exception):
+        return getattr(thing, name)
+    return None
