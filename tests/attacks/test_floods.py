@@ -133,6 +133,7 @@ def test_requests_beyond_the_limit(attackers: Attackers) -> None:
 
     def flood(_: int) -> None:
         with attackers.connect(address=address) as connection:
+            connection.settimeout(1)
             for _ in until(2 * SECONDS):
                 with contextlib.suppress(OSError):
                     connection.sendall(request)
