@@ -17,7 +17,7 @@ GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
 COMMANDS = [line.removeprefix("$ ") for line in BLOCK.splitlines()]
 EXAMPLES = ROOT / "examples" / "site"
 
-# What cannot be pulled everywhere is played by Valkey; the services, their order, networks and secrets are the example's.
+# What cannot be pulled everywhere is played by Valkey; services, order, networks and secrets are the example's.
 STAND_INS = """
 x-played: &played
   image: !override "${VALKEY_IMAGE:-valkey/valkey:9.1.2}"
@@ -41,6 +41,7 @@ services:
             database.sendall(f"SET migrated {os.environ['GREETING']}-{password}\\r\\n".encode())
             assert database.recv(100) == b"+OK\\r\\n"
 """
+PINNED = "fastapi==0.115.6"  # older than what the stack's own image has
 PRIVATE = """
 from pathlib import Path
 
@@ -85,6 +86,8 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
     repository(remote / "sightglass")
     shop = remote / "shop"
     shutil.copytree(ROOT / "examples" / "shop", shop, ignore=shutil.ignore_patterns("Dockerfile", "__pycache__"))
+    with (shop / "requirements.txt").open("a") as requirements:
+        requirements.write(PINNED + "\n")
     with (shop / "shop" / "main.py").open("a") as main:
         main.write(PRIVATE)
     shutil.copytree(EXAMPLES, shop / "ops")
@@ -164,6 +167,22 @@ def test_its_database_was_migrated_before_it_started(foreign: Foreign) -> None:
 def test_it_reads_its_secret_and_its_data(foreign: Foreign) -> None:
     with foreign.client() as client:
         assert client.get("/told").json() == {"secret": "swordfish", "data": "4,5.00\n"}
+
+
+def test_its_packages_are_the_ones_it_asks_for_and_none_is_there_twice(foreign: Foreign) -> None:
+    ask = "from importlib.metadata import distributions as d; print(*sorted(f'{x.name}=={x.version}' for x in d()))"
+    there = foreign.compose("exec", "-T", "api", "python", "-c", ask).stdout.split()
+    assert PINNED in there
+    names = [one.partition("==")[0] for one in there]
+    assert len(names) == len(set(names))
+
+
+def test_its_version_is_its_own_repositorys(foreign: Foreign) -> None:
+    commit = subprocess.run(
+        [*GIT, "describe", "--always"], cwd=foreign.repository, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    with foreign.client() as client:
+        assert client.get("/health").json()["version"].removesuffix("-dirty") == commit
 
 
 def test_no_other_service_has_its_secret(foreign: Foreign) -> None:
