@@ -37,6 +37,7 @@ given() { # NAME TEST KIND
 }
 given APP_DIR -d "a directory"
 given MODELS_DIR -d "a directory"
+given DATA_DIR -d "a directory"
 given API_KEYS_FILE -f "a file"
 given TLS_CERT -f "a file"
 given TLS_KEY -f "a file"

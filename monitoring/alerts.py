@@ -13,8 +13,8 @@ EXPECTED_JOBS = ("alertmanager", "blackbox", "nginx", "node", "probe", "promethe
 """Always scraped. The API and the jobs have alerts of their own; Grafana may be left out."""
 
 # Thresholds that dashboards draw too.
-RESTARTS = 3
-"""Starts of one process again, within 15 minutes."""
+STARTS = 4
+"""Of one process, within 15 minutes: three may be deploys."""
 EVENT_LOOP_LAG = 0.25
 """Seconds."""
 JOB_AGE = 600
@@ -35,6 +35,18 @@ NOTIFIED = 'alertmanager_notifications_total{job="alertmanager",receiver_name!="
 """A series for each receiver and kind of integration there is, notified yet or not; the heartbeat wakes nobody."""
 OURS = 'job=~"api|jobs"'
 """What the services `api` and `jobs` have in common: processes, containers, the model, the log."""
+
+MISSING = "stack:replicas:expected - on (job) (count by (job) (up == 1) or 0 * stack:replicas:expected)"
+"""Replicas of each service that there must be and that do not answer, as docker/prometheus/expect.sh was told."""
+
+_SECONDS = {"15m": 900}
+
+
+def starts(window: str, by: str = "job, container, worker") -> str:
+    """Return how often each process was started within a time, under whatever addresses."""
+    started = f"sightglass_process_start_time_seconds{{{OURS}}}[{window}]"
+    again = f"sum by ({by}) (changes({started}))"
+    return f"{again} + (count by ({by}) (min_over_time({started}) > time() - {_SECONDS[window]}) or 0 * {again})"
 
 
 @dataclass(frozen=True)
@@ -83,22 +95,21 @@ API = (
     ),
     Alert(
         "ReplicaMissing",
-        # The number expected is a rule of its own, as docker/prometheus/expect.sh writes it.
-        'count(up{job="api"} == 1) < on () stack:api_replicas:expected',
+        f"{MISSING} > 0",
         "45s",
         "ticket",
-        "overview",
-        "Replicas of the API are missing",
-        "Fewer than expected answer Prometheus: {{ $value }}.",
+        "workers",
+        "Replicas of {{ $labels.job }} are missing",
+        "Fewer than expected answer Prometheus, by {{ $value }}.",
     ),
     Alert(
         "ProcessRestarting",
-        f"max by (job, instance) (changes(process_start_time_seconds{{{OURS}}}[15m])) > {RESTARTS}",
+        f"max by (job, container) ({starts('15m')}) >= {STARTS}",
         "0s",
         "ticket",
         "workers",
-        "Processes of {{ $labels.job }} {{ $labels.instance }} keep restarting",
-        "One process was started {{ $value }} times again within 15 minutes.",
+        "Processes of {{ $labels.container }} keep restarting",
+        "One process was started {{ $value }} times within 15 minutes.",
         keep="5m",
     ),
     Alert(

@@ -213,6 +213,7 @@ fi >"$out/gate.conf"
 export HSTS_SECONDS
 sh "$here/hsts.sh"
 sh "$here/pin.sh" --no-reload
+sh "$here/site.sh" "${1:---at-start}"
 
 if [ "${1:-}" = --check ]; then exec nginx -t -q -c /etc/sightglass/nginx.conf; fi
 
