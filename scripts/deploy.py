@@ -168,11 +168,14 @@ def roll_back(running: Sequence[str], wanted: int, to: str) -> None:
         setup = releases.variables(release.env).get("SETUP_IMAGE")
         set_variables(env, SERVED_IMAGE=releases.tag(release.number), **({"SETUP_IMAGE": setup} if setup else {}))
         # The application's own variables come from where they are kept, as long as the others serve.
+        told = os.environ.get("APP_ENV_FILE")
         os.environ["APP_ENV_FILE"] = str(release.app_env if release.app_env.exists() else ROOT / "docker/build/none")
         try:
             replace(running, wanted)
         finally:
             del os.environ["APP_ENV_FILE"]
+            if told is not None:
+                os.environ["APP_ENV_FILE"] = told
         for path, text in ((ROOT / ".env", env), (own, release.app_env)):
             put_back(path, text)
         env.unlink()

@@ -28,6 +28,7 @@ KEPT = 5
 """Releases that are kept, those served last."""
 NOT_SETTINGS = {"SERVED_IMAGE", "SETUP_IMAGE", "API_IMAGE", "API_CONTEXT"}
 """Variables by which an image is named: what of it changed, the image says."""
+LABEL = "org.opencontainers.image."
 PIN = re.compile(rf"{re.escape(images.LOCAL)}/[a-z0-9_-]+-release:\d+")
 """The tag of a release's image, which SERVED_IMAGE holds after a rollback."""
 
@@ -163,12 +164,13 @@ def record(image: str, image_id: str, env: Path, *, who: str = "") -> Release:
     last = current(earlier)
     inside = json.loads(checked("docker", "image", "inspect", image_id))[0]["Config"]
     told = dict(variable.split("=", 1) for variable in inside.get("Env") or [] if "=" in variable)
+    labels = inside.get("Labels") or {}
     release = Release(
         number=max((one.number for one in earlier), default=0) + 1,
         image=image,
         image_id=image_id,
-        version=told.get("SIGHTGLASS_APP_VERSION") or "unknown",
-        revision=told.get("SIGHTGLASS_APP_REVISION") or "unknown",
+        version=told.get("SIGHTGLASS_APP_VERSION") or labels.get(f"{LABEL}version", "unknown"),
+        revision=told.get("SIGHTGLASS_APP_REVISION") or labels.get(f"{LABEL}revision", "unknown"),
         before=last.number if last else None,
         changed=[],
     )

@@ -90,7 +90,10 @@ class Stack:
         """Remove containers, networks, volumes and the image built."""
         self.containers.stop()
         served = re.findall(r"^SERVED_IMAGE=(\S+)", self.env_file.read_text(), re.MULTILINE)
-        subprocess.run(["docker", "image", "rm", *served, self.project], capture_output=True, check=False)
+        kept = docker(
+            "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"sightglass-local/{self.project}-release"
+        ).split()
+        subprocess.run(["docker", "image", "rm", *served, *kept, self.project], capture_output=True, check=False)
 
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `docker compose` on this project.

@@ -16,8 +16,6 @@ SETTINGS = {"RATE_LIMIT": "100000", "RATE_BURST": "100000", "CONNECTION_LIMIT": 
 def stack() -> Iterator[Stack]:
     with running_stack(profiles=[], **SETTINGS, JOBS_REPLICAS="0") as running:
         yield running
-        tags = docker("image", "ls", "--quiet", f"sightglass-local/{running.project}-release").split()
-        subprocess.run(["docker", "image", "rm", "--force", *set(tags)], capture_output=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +90,7 @@ def test_a_broken_one_is_refused_and_the_old_one_serves(stack: Stack, registry: 
 def test_hooks_run_in_the_new_image_with_the_application_s_variables(stack: Stack) -> None:
     settings = stack.env_file.read_text()
     before = 'test "$COLOUR" = red && echo before >> /app/runs/hooks'
-    hooks = f"DEPLOY_BEFORE={before}\nDEPLOY_AFTER=echo after >> /app/runs/hooks\n"
+    hooks = f"DEPLOY_BEFORE='{before}'\nDEPLOY_AFTER=echo after >> /app/runs/hooks\n"
     stack.env_file.write_text(settings + hooks)
     (stack.directory / "app.env").write_text("COLOUR=red\n")
     deployed = stack.run("make", "deploy")
