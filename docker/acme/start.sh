@@ -54,9 +54,10 @@ settings=$(env | grep -Ev '^(HOSTNAME|SHLVL|_|OLDPWD|PWD)=' | sort | digest)
 
 acme() { # lego's command and its options
     set -- --path "$own" --server "$server" --email "$ACME_EMAIL" --accept-tos --key-type ec256 "$@"
-    for name in $names; do set -- --domains "$name" "$@"; done
     if [ -n "${ACME_DNS:-}" ]; then set -- --dns "$ACME_DNS" "$@"; else set -- --http --http.webroot "$tls/challenges" "$@"; fi
-    lego "$@"
+    # In their order: lego calls the certificate by the first.
+    # shellcheck disable=SC2046,SC2086  # words
+    lego $(printf -- '--domains %s ' $names) "$@"
 }
 
 issued() { [ -s "$certificate.crt" ] && [ -s "$certificate.key" ] && [ "$(cat "$own/names" 2>/dev/null)" = "$names" ]; }

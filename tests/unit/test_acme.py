@@ -26,10 +26,11 @@ PROGRAMS = {
         answer=$(sed -n "${n}p" "$WORLD/answers")
         [ -n "$answer" ] || answer=$(tail -n 1 "$WORLD/answers")
         echo "lego: $answer"
+        first=
         while [ $# -gt 0 ]; do
             case $1 in
             --path) path=$2 ;;
-            --domains) first=$2 ;;
+            --domains) first=${first:-$2} ;;
             --http.webroot) [ -d "$2" ] || exit 1 ;;
             esac
             shift
