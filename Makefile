@@ -1,6 +1,6 @@
 # The commands of every day. Each is a line or two that can be typed by hand; `make help` lists them.
 SHELL := /bin/bash
-COMPOSE := docker compose --profile monitoring
+COMPOSE := docker compose --profile '*'
 VENV := .venv/bin
 # Tests that share a stack stay in one process; what is skipped is said, and which tests took longest.
 PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10 \
@@ -36,7 +36,7 @@ ps:  ## the containers and how they are
 
 credentials:  ## show the operators' password and Grafana's
 	@$(COMPOSE) run --rm --no-deps -T --quiet-pull setup sh -c \
-		'echo "Prometheus, Alertmanager: operator $$(cat /run/operators/password)"; echo "Grafana: $$(cat /run/credentials/grafana_admin_password)"'
+		'echo "Prometheus, Alertmanager, VictoriaLogs, Jaeger: operator $$(cat /run/operators/password)"; echo "Grafana: $$(cat /run/credentials/grafana_admin_password)"'
 
 query:  ## ask Prometheus: make query Q='sum by (route, status) (http_requests_total)'
 	@$(COMPOSE) exec -T prometheus promtool query instant http://127.0.0.1:9090 "$$Q"

@@ -35,6 +35,7 @@ GROUPS = {
     "any app": r"e2e/",
     "unmodified apps": r"apps/",
     "the dashboards": r"dashboards/",
+    "logs and traces": r"telemetry/",
 }
 
 

@@ -15,7 +15,7 @@ import yaml
 from monitoring.live import panels
 from tests.stack import ROOT
 
-FILES = sorted((ROOT / "grafana/dashboards").glob("*.json"))
+FILES = sorted((ROOT / "grafana").glob("**/dashboards/*.json"))
 DASHBOARDS: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for path in FILES}
 PANELS = [
     pytest.param(panel, id=f"{name}-{panel['title']}") for name, board in DASHBOARDS.items() for panel in panels(board)
@@ -147,6 +147,7 @@ def test_a_picker_of_one_value_is_not_shown() -> None:
         "model": ["job", "instance"],
         "jobs": ["instance"],
         "monitoring": ["job"],
+        "telemetry": [],
     }
 
 
@@ -167,7 +168,10 @@ def test_grafana_is_told_where_they_are() -> None:
     compose = yaml.safe_load((ROOT / "docker-compose.prod.yml").read_text())["services"]["grafana"]
     assert "./grafana:/etc/sightglass-grafana:ro" in compose["volumes"]
     told = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / compose["env_file"]).read_text(), re.MULTILINE))
-    assert told["GF_PATHS_PROVISIONING"] == "/etc/sightglass-grafana/provisioning"
+    # By TELEMETRY, where that is unset the tree without logs and traces.
+    provisioning = compose["environment"]["GF_PATHS_PROVISIONING"]
+    assert provisioning == "/etc/sightglass-grafana/telemetry/${TELEMETRY:-false}"
+    assert (ROOT / "grafana/telemetry/false").resolve() == ROOT / "grafana/provisioning"
     provider = yaml.safe_load((ROOT / "grafana/provisioning/dashboards/sightglass.yml").read_text())["providers"][0]
     assert provider["options"]["path"] == "/etc/sightglass-grafana/dashboards"
     assert provider["disableDeletion"] is False  # a dashboard that is no longer here is no longer there
