@@ -7,6 +7,9 @@ from monitoring.alerts import Alert
 
 JOBS = "collector|victoria-logs|jaeger"
 """Prometheus' jobs, called as the services."""
+MEMORY = '__name__=~"process_resident_memory_bytes|otelcol_process_memory_rss_bytes"'
+CPU = '__name__=~"(otelcol_)?process_cpu_seconds_total"'
+"""Selectors of what a process takes; those built from the collector's parts have names of their own."""
 QUEUE_FULL = 0.5
 """Share of a queue on disk."""
 TRACES_DISK_FREE = 2 * 2**30

@@ -5,6 +5,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from monitoring.alerts import DISK_FREE, DISK_FREE_RATIO, EXPECTED_JOBS, NOTIFIED
 from monitoring.panels import BAD, CALM, GOOD, WARN, Query, Row, board, choice, lines, number, rows, states
 from monitoring.slo import Objectives
+from monitoring.telemetry import CPU, MEMORY
 from monitoring.telemetry import JOBS as TELEMETRY
 
 JOB = 'job=~"$job"'
@@ -171,14 +172,14 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Memory of the monitoring",
                 "Resident memory, by process.",
                 "bytes",
-                Query(f'process_resident_memory_bytes{{job=~"{OWN}"}}', "{{job}}"),
+                Query(f'{{{MEMORY},job=~"{OWN}"}}', "{{job}}"),
                 w=6,
             ),
             lines(
                 "CPU of the monitoring",
                 "CPU seconds per second; 1 is one core.",
                 "short",
-                Query(f'rate(process_cpu_seconds_total{{job=~"{OWN}"}}[$__rate_interval])', "{{job}}"),
+                Query(f'rate({{{CPU},job=~"{OWN}"}}[$__rate_interval])', "{{job}}"),
                 w=6,
             ),
             lines(

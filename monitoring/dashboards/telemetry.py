@@ -5,9 +5,11 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from monitoring.panels import BAD, CALM, GOOD, WARN, Query, Row, board, choice, lines, number
 from monitoring.slo import Objectives
 from monitoring.telemetry import (
+    CPU,
     DROPPED,
     JOBS,
     LOST,
+    MEMORY,
     QUEUE,
     QUEUE_FULL,
     RECEIVED,
@@ -136,8 +138,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Memory",
                 "Resident memory, by process.",
                 "bytes",
-                Query(f'process_resident_memory_bytes{{job=~"{JOBS}"}}', "{{job}}"),
-                Query('otelcol_process_memory_rss_bytes{job="collector"}', "{{job}}"),
+                Query(f'{{{MEMORY},job=~"{JOBS}"}}', "{{job}}"),
                 empty=OFF,
                 w=6,
             ),
@@ -145,8 +146,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "CPU",
                 "CPU seconds per second; 1 is one core.",
                 "short",
-                Query(f'rate(process_cpu_seconds_total{{job=~"{JOBS}"}}[$__rate_interval])', "{{job}}"),
-                Query('rate(otelcol_process_cpu_seconds_total{job="collector"}[$__rate_interval])', "{{job}}"),
+                Query(f'rate({{{CPU},job=~"{JOBS}"}}[$__rate_interval])', "{{job}}"),
                 empty=OFF,
                 w=6,
             ),
