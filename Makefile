@@ -8,7 +8,7 @@ PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --d
 export Q  # a query as it stands, whatever it quotes
 DRAW := monitoring/draw
 
-.PHONY: help up deploy scale reload down logs ps credentials query dev images bases draw check test test-long fuzz lint format lock
+.PHONY: help up adopt deploy scale reload down logs ps credentials query dev images bases draw check test test-long fuzz lint format lock
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,16 +16,20 @@ help:  ## this list
 up:  ## install what is missing, start the stack, wait until it is healthy
 	@scripts/up.sh
 
+adopt:  ## look at a project and write the lines of .env that have it served: make adopt DIR=../shop
+	@python3 scripts/adopt.py "$(DIR)" --app "$(APP)"
+
 deploy:  ## build the API's image and replace its replicas without a failed request
 	@python3 scripts/deploy.py
 
 scale:  ## change the number of API replicas without a failed request: make scale N=4
 	@python3 scripts/deploy.py --scale-only --replicas $(N)
 
-reload:  ## make NGINX read docker/nginx* again; a wrong configuration is refused
-	@$(COMPOSE) exec -T nginx sh /etc/sightglass/nginx/reload.sh
+reload:  ## make NGINX read docker/nginx* and SITE_DIR/nginx again; a wrong configuration is refused
+	@$(COMPOSE) exec -T nginx sh -c 'cd /etc/sightglass/nginx && sh site.sh && sh reload.sh'
 
 down:  ## stop and remove the containers; data stays in its volumes
+	@docker compose --profile '*' rm --stop --force --volumes  # what was uploaded, too
 	@docker compose --profile '*' down
 
 logs:  ## follow every container's log

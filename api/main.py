@@ -24,7 +24,7 @@ from api.problem import install_problem_handlers
 from api.settings import Settings, load_settings
 from sightglass import health
 
-EXPOSED = ("Content-Disposition", "Location", "Retry-After", "X-Request-ID")
+EXPOSED = ("Content-Disposition", "Location", "Retry-After", "X-Request-ID", "X-Trace-ID")
 """Headers of an answer that a page of another origin may read, beside those that it always may (Fetch, 2.2)."""
 
 logger = logging.getLogger(__name__)

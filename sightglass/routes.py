@@ -3,13 +3,13 @@
 import logging
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
 from starlette.routing import PARAM_REGEX, BaseRoute, Host, Mount, compile_path
 
 from sightglass.context import current_request
-from sightglass.frameworks import own_templates
 
 try:
     from fastapi.routing import iter_route_contexts as iter_route_contexts
@@ -23,6 +23,12 @@ except ImportError:  # no FastAPI, or one before 0.137, whose routes have their 
 UNMATCHED = "(unmatched)"
 REST = "/{path}"
 """What a mount's template ends in."""
+
+WEBSOCKET = "WEBSOCKET"
+"""What stands for a method where a route is of WebSockets."""
+
+MOST_LAYERS = 100
+"""How many objects are looked at for what middleware wraps."""
 
 logger = logging.getLogger(__name__)
 
@@ -87,16 +93,6 @@ class RouteTemplates:
         return templates
 
 
-def templates(app: Any) -> frozenset[str]:
-    """Return the templates of the app's routes and mounts; none of routes of a kind that is not known."""
-    try:
-        inner = wrapped_with(app, "url_map")
-        own = own_templates(inner) if inner is not None else frozenset()
-        return own | {template.removesuffix("/{path:path}") for _, template in _walk(routes_of(app), "")}
-    except Exception:
-        return frozenset()
-
-
 def compile_template(template: str) -> tuple[re.Pattern[str], str]:
     """Return what matches the template's paths, and the template without its convertors."""
     # A mount and what is mounted may give their parameters one name, which no regex can.
@@ -124,7 +120,22 @@ def routes_of(app: Any) -> Iterable[BaseRoute]:
 
 def wrapped_with(app: Any, name: str) -> Any:
     """Return the app, or the first it wraps, that has an attribute of this name; None where none has."""
-    # Middleware keeps what it wraps in `.app` by convention.
-    while app is not None and not hasattr(app, name):
-        app = getattr(app, "app", None)
-    return app
+    return next((layer for layer in layers(app) if hasattr(layer, name)), None)
+
+
+def layers(app: Any) -> Iterator[Any]:
+    """Yield the app and what its middleware wraps, from the outside in.
+
+    Middleware keeps that in an attribute by convention; if it is a function, among what it closes over.
+    """
+    waiting, seen = [app], set[int]()
+    while waiting and len(seen) < MOST_LAYERS:
+        layer = waiting.pop(0)
+        if not callable(layer) or id(layer) in seen:
+            continue
+        seen.add(id(layer))
+        yield layer
+        waiting += (getattr(layer, name, None) for name in ("app", "asgi", "__wrapped__"))
+        for cell in getattr(layer, "__closure__", None) or ():
+            with suppress(ValueError):  # one that is not filled yet
+                waiting.append(cell.cell_contents)

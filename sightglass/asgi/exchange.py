@@ -17,7 +17,7 @@ EDGE = "sightglass.edge"
 
 ROUTE_HEADER = b"x-sightglass-route"
 
-_OURS = frozenset({b"x-request-id", ROUTE_HEADER})
+_OURS = frozenset({b"x-request-id", b"x-trace-id", ROUTE_HEADER})
 _WITHOUT_BODY = frozenset({204, 304})
 # RFC 9110, section 9, and PATCH (RFC 5789).
 _METHODS = {
@@ -129,11 +129,14 @@ class Exchange:
         )
 
     def _with_headers(self, message: Message) -> Message:
-        """Return the message that starts a response with our id as its only X-Request-ID, for the edge its route."""
+        """Return the message that starts a response with our ids as its only ones, for the edge its route."""
         self._route = route = self._route_of(self.scope)
         # The app may keep its list of headers and send it again.
         headers = [header for header in message.get("headers", ()) if header[0] not in _OURS]
-        headers.append((b"x-request-id", self.context.request_id.encode("ascii")))
+        context = self.context
+        headers.append((b"x-request-id", context.request_id.encode("ascii")))
+        if context.trace_id is not None:
+            headers.append((b"x-trace-id", context.trace_id.encode("ascii")))
         if EDGE in self.scope and route.isprintable():
             headers.append((ROUTE_HEADER, route.encode()))
         return {**message, "headers": headers}

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import random
-import re
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -14,7 +12,9 @@ from sightglass.asgi.docs_assets import DocsAssets
 from sightglass.asgi.endpoints import METRICS, Endpoints, answer
 from sightglass.asgi.exchange import Connection, Exchange, Request
 from sightglass.asgi.health import Health
+from sightglass.asgi.identity import identify
 from sightglass.asgi.lifespan import Lifespan
+from sightglass.asgi.loop_watch import LoopWatch
 from sightglass.context import RequestContext, current_request
 from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sightglass.tracing.asgi import TracedApp
 
 _MARK = "sightglass.request"  # in the scope of a request that is already observed
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 _DRAIN_SECONDS = 2.0  # for requests that were cancelled at the end to be counted
 
 
@@ -43,6 +42,7 @@ class Middleware:
         error_log: gets each exception; None leaves them to the server.
         tracing: the app with tracing around it; None for no tracing.
         docs: the files of API documentation; None for none.
+        loop_watch: tells what blocks the event loop; None for nobody.
 
     """
 
@@ -57,6 +57,7 @@ class Middleware:
         error_log: ErrorLog | None = None,
         tracing: "TracedApp | None" = None,
         docs: DocsAssets | None = None,
+        loop_watch: LoopWatch | None = None,
     ) -> None:
         self.app = app
         self._inner: ASGIApp = tracing or app
@@ -71,7 +72,11 @@ class Middleware:
         self._lifespan = Lifespan(
             self._inner, start=self._start, started=self._started, stopping=self._stopping, stopped=self._stopped
         )
+        # With tracing, a request's end decides what becomes of its trace.
+        self._serve_app = self._serve if tracing is None else tracing.concluding(self._serve)
+        self._request_finished = self._finished if tracing is None else tracing.judging(self._finished)
         self._lag_task: asyncio.Task[None] | None = None
+        self._loop_watch = loop_watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
@@ -81,18 +86,19 @@ class Middleware:
         elif _MARK in scope or kind not in ("http", "websocket"):
             await self._inner(scope, receive, send)
         else:
-            context = RequestContext(_request_id(scope["headers"]))
+            context = identify(scope["headers"])
             scope[_MARK] = context
             token = current_request.set(context)
             if kind == "websocket":
-                await self._serve(
+                await self._serve_app(
                     self._inner, Connection(scope, receive, send, context, self._route_of, self._connection_finished)
                 )
             elif (own := self._endpoints.find(scope)) is not None:
                 await self._serve_own(own, scope, receive, send, context)
             else:
                 self._metrics.in_progress += 1
-                await self._serve(self._inner, Request(scope, receive, send, context, self._route_of, self._finished))
+                request = Request(scope, receive, send, context, self._route_of, self._request_finished)
+                await self._serve_app(self._inner, request)
             # Not after an exception: what the server has to say about it carries the ids of the request then.
             current_request.reset(token)
 
@@ -145,6 +151,8 @@ class Middleware:
     async def _started(self) -> None:
         # Of the whole app: its own start may have added routes.
         self._process.publish_routes([*self._endpoints.table(), *route_table(self.app)])
+        if self._loop_watch is not None:  # what blocks the start keeps nobody waiting
+            self._loop_watch.start()
 
     async def _stopping(self) -> None:
         self._health.set_shutting_down()
@@ -152,6 +160,8 @@ class Middleware:
     async def _stopped(self) -> None:
         if self._lag_task is not None:
             self._lag_task.cancel()
+        if self._loop_watch is not None:
+            self._loop_watch.stop()
         end = monotonic() + _DRAIN_SECONDS
         while self._metrics.in_progress and monotonic() < end:  # noqa: ASYNC110 - the hot path signals nobody
             await asyncio.sleep(0.01)
@@ -165,10 +175,3 @@ class Middleware:
             self._metrics.lag_expected(due)
             await asyncio.sleep(LAG_PERIOD_SECONDS)
             self._metrics.lag_measured(monotonic() - due)
-
-
-def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
-    for name, value in headers:
-        if name == b"x-request-id" and _REQUEST_ID(value):
-            return value.decode("ascii")
-    return random.randbytes(16).hex()  # noqa: S311 - an id, no secret

@@ -132,6 +132,9 @@ def record_fields(record: logging.LogRecord) -> Fields:
     for key, value in extra_fields(record):
         if key not in fields:
             fields[key] = value
+    if record.lineno:  # where it was written; what a caller calls so stays
+        for key, value in (("module", record.module), ("function", record.funcName), ("line", record.lineno)):
+            fields.setdefault(key, value)
     if EXCEPTION in attributes:
         fields["exception"] = attributes[EXCEPTION]
     if record.stack_info:

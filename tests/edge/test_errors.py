@@ -1,6 +1,7 @@
 """The edge's own errors are problems with the request id; the application's pass untouched."""
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -25,6 +26,8 @@ def check(edge: Edge, status: int, answer: tuple[int, dict[str, str], bytes]) ->
     assert problem["status"] == status
     assert problem["title"] not in ("", "Error")
     assert problem["request_id"] == headers["x-request-id"]
+    assert problem["trace_id"] == headers["x-trace-id"]
+    assert re.fullmatch("[0-9a-f]{32}", problem["trace_id"])
 
 
 @pytest.mark.parametrize(

@@ -33,5 +33,5 @@ def test_a_replica_that_is_gone_is_a_ticket(two: Stack, how: str) -> None:
 def test_another_number_by_make_scale_is_no_ticket(two: Stack) -> None:
     for number in (3, 1):
         assert two.run("make", "scale", f"N={number}").returncode == 0
-        two.wait_for_value("stack:api_replicas:expected", number)
+        two.wait_for_value('stack:replicas:expected{job="api"}', number)
     assert "ReplicaMissing" not in Prometheus(two.prometheus_url).firing()

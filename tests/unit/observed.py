@@ -69,11 +69,11 @@ class Observed:
         return self.samples().get((name, tuple(sorted({**labels, "worker": "0"}.items()))))
 
     def requests(self) -> dict[tuple[str, str, str], float]:
-        """http_requests_total by method, route and status."""
+        """http_requests_total by method, route and status, where there were any."""
         return {
             (labels["method"], labels["route"], labels["status"]): value
             for (name, pairs), value in self.samples().items()
-            if name == "http_requests_total"
+            if name == "http_requests_total" and value > 0
             for labels in [dict(pairs)]
         }
 

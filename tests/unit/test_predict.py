@@ -1,4 +1,5 @@
 import json
+import logging
 import threading
 from collections.abc import Iterator
 
@@ -31,6 +32,18 @@ def test_predict_finds_and_redacts(client: TestClient) -> None:
     ]
     assert body["redacted"] == "Mail [EMAIL_ADDRESS] or call [PHONE_NUMBER]."
     assert set(body["model"]) == {"name", "version"}
+
+
+def test_the_line_says_how_many_findings_of_which_type_and_no_text(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "Mail anna@example.com or bob@example.com or call +1 212 555 0123."
+    with caplog.at_level(logging.INFO):
+        assert client.post(PATH, json={"text": text}).status_code == 200
+        assert client.post(PATH, json={"text": "nothing"}).status_code == 200
+    records = [record for record in caplog.records if record.name == "api.privacy.predict"]
+    assert [record.__dict__["findings"] for record in records] == [{"EMAIL_ADDRESS": 2, "PHONE_NUMBER": 1}, {}]
+    assert not any(word in str(record.__dict__) for record in records for word in ("anna", "bob", "555"))
 
 
 def test_every_address_in_a_long_text_is_found_at_its_place(client: TestClient) -> None:
