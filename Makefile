@@ -5,10 +5,10 @@ VENV := .venv/bin
 # Tests that share a stack stay in one process; what is skipped is said, and which tests took longest.
 PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10 \
 	--hypothesis-profile thorough
-export Q  # a query as it stands, whatever it quotes
+export Q ID STATUS SINCE SLOWEST  # as they stand, whatever they quote
 DRAW := monitoring/draw
 
-.PHONY: help up adopt deploy scale reload down logs ps credentials query dev images bases draw check test test-long fuzz lint format lock
+.PHONY: help up adopt deploy scale reload down logs ps find credentials query dev images bases draw check test test-long fuzz lint format lock
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ logs:  ## follow every container's log
 
 ps:  ## the containers and how they are
 	@$(COMPOSE) ps
+
+find:  ## one request's story: make find ID=…, or STATUS=5xx SINCE=10m, or SLOWEST=10
+	@python3 scripts/find.py "ID=$$ID" "STATUS=$$STATUS" "SINCE=$$SINCE" "SLOWEST=$$SLOWEST"
 
 credentials:  ## show the operators' password and Grafana's
 	@$(COMPOSE) run --rm --no-deps -T --quiet-pull setup sh -c \

@@ -87,6 +87,15 @@ def test_one_id_from_the_answer_to_the_jobs_line(stack: Stack, sent: dict[str, s
 
     expected = dict.fromkeys(("nginx.access", "api.access", "api.privacy.jobs.runner"), ids)
     eventually(lambda: loggers() == expected, lambda: f"{ids}: {loggers()}")
+    told = stack.run("make", "--no-print-directory", "find", f"ID={job['id']}")
+    assert told.returncode == 0, told.stderr
+    head, _, lines = told.stdout.partition("\n\n")
+    assert {f"request {ids[0]}", f"trace   {ids[1]}", f"job     {job['id']}"} <= set(head.splitlines())
+    story = [line.split()[2:] for line in lines.splitlines()]
+    assert any(words[2:4] == ["nginx", "INFO"] and "POST" in words for words in story), told.stdout
+    order = [service for words in story for service in ("nginx", "api", "jobs") if service in words[:4]]
+    assert (order[0], order[-1]) == ("nginx", "jobs"), told.stdout
+    assert set(order) == {"nginx", "api", "jobs"}
 
 
 def test_jobs_that_wait_show_as_depth_and_age(stack: Stack) -> None:
