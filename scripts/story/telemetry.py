@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.commands import CommandError, checked
-from scripts.story.entries import IDS, Entry, Requests, Source, entry_of
+from scripts.story.entries import IDS, Entry, Requests, Source, clock, entry_of
 
 _DOOR = "telemetry-door"
 _LOGS_PORT, _TRACES_PORT = 9428, 16686  # within its container
@@ -104,7 +104,7 @@ class VictoriaLogs:
             pattern = wanted.status.replace("x", "[0-9]")
             parts.append(f"status:~{_quoted(f'^{pattern}$')}")
         if wanted.since is not None:
-            parts.append(f"_time:>={wanted.since:.3f}")
+            parts.append(f"_time:>={clock(wanted.since)}")
         by, most = ("duration", wanted.slowest) if wanted.slowest else ("_time", _LATEST)
         return list(self._entries(f"{' '.join(parts)} | sort by ({by} desc) limit {most}"))
 

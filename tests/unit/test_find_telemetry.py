@@ -114,7 +114,10 @@ def test_an_id_is_looked_for_in_every_field_of_ids_and_in_plain_lines() -> None:
     [
         (Requests(), 'logger:="nginx.access" | sort by (_time desc) limit 1000'),
         (Requests("5xx"), 'logger:="nginx.access" status:~"^5[0-9][0-9]$" | sort by (_time desc) limit 1000'),
-        (Requests(None, 12.5, 3), 'logger:="nginx.access" _time:>=12.500 | sort by (duration desc) limit 3'),
+        (
+            Requests(None, 12.5, 3),
+            'logger:="nginx.access" _time:>=1970-01-01T00:00:12.500Z | sort by (duration desc) limit 3',
+        ),
     ],
 )
 def test_requests_are_asked_for(wanted: Requests, query: str) -> None:
