@@ -8,7 +8,7 @@ PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --d
 export Q ID STATUS SINCE SLOWEST  # as they stand, whatever they quote
 DRAW := monitoring/draw
 
-.PHONY: help up adopt deploy scale reload down logs ps find credentials query dev images bases draw check test test-long fuzz lint format lock
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))  # each that `make help` lists
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ test: $(VENV)/.installed $(DRAW)/node_modules/.installed  ## every promise once,
 test-long: $(VENV)/.installed  ## whole matrices, floods and drills
 	@scripts/engine.sh
 	@$(PYTEST) --timeout 3600 tests/long; exit $$?
+
+attack: $(VENV)/.installed $(DRAW)/node_modules/.installed  ## every hostile input, beside another client that must not notice
+	@scripts/engine.sh
+	@ATTACK=at-length $(VENV)/pytest --timeout 3600 --durations 10 tests/attacks
 
 fuzz: $(VENV)/.installed  ## 20,000 requests made up from the API's own description
 	@scripts/engine.sh

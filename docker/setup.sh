@@ -38,7 +38,6 @@ given() { # NAME TEST KIND
 given APP_DIR -d "a directory"
 given MODELS_DIR -d "a directory"
 given DATA_DIR -d "a directory"
-given SITE_DIR -d "a directory"
 given API_KEYS_FILE -f "a file"
 given TLS_CERT -f "a file"
 given TLS_KEY -f "a file"

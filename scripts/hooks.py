@@ -5,10 +5,11 @@ only.
 """
 
 import json
+import shlex
 import stat
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,41 +37,41 @@ def problems(site: Path) -> list[str]:
 
 def prepare(site: Path) -> None:
     """Make the directories that are not there: Docker would, but as its own user's."""
-    for part in PARTS:
+    for directory in (site / part for part in PARTS):
         try:
-            (site / part).mkdir(parents=True, exist_ok=True)
+            if not directory.is_dir():
+                directory.mkdir(parents=True)
+                directory.chmod(0o755)
         except OSError:
             return
 
 
-def take_up(compose: Sequence[str]) -> list[str]:
-    """Have what runs take up what is there; returns a line for each that does not.
+def take_up(compose: Sequence[str], running: Container[str]) -> list[str]:
+    """Have what runs take up what is there; returns a line for each service that does not.
 
     Args:
         compose: the command and its options.
+        running: the services that run.
 
     """
     lines = []
     for service, command in TAKEN_UP.items():
-        result = subprocess.run(
-            [*compose, "exec", "-T", service, "sh", "-c", command],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if result.returncode != 0:
-            lines += (result.stderr or result.stdout).strip().splitlines()[-1:] or [f"{service}: it does not answer"]
+        if service in running:
+            shell = [*compose, "exec", "-T", service, "sh", "-c", command]
+            result = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, check=False)
+            if result.returncode != 0:
+                lines += (result.stderr or result.stdout).strip().splitlines()[-1:] or [f"{service}: no answer"]
     return lines
 
 
 def unreadable(site: Path) -> Iterator[str]:
-    """Yield a line for each part of it that the containers' users, who own nothing of the host's, may not read."""
-    for part in PARTS:
-        for path in (site / part, *sorted((site / part).rglob("*"))):
-            if path.exists() and not _open_to_others(path):
-                yield f"{shown(path, site)}: not readable by the containers' users; run: chmod -R o+rX {site / part}"
-                break
+    """Yield a line where the containers' users, who own nothing of the host's, may not read some of it."""
+    parts = [site / part for part in PARTS if (site / part).exists()]
+    for path in (path for part in parts for path in (part, *sorted(part.rglob("*")))):
+        if path.exists() and not _open_to_others(path):
+            command = shlex.join(["chmod", "-R", "o+rX", *map(str, parts)])
+            yield f"{shown(path, site)}: not readable by the containers' users; run: {command}"
+            return
 
 
 def _open_to_others(path: Path) -> bool:
@@ -85,7 +86,7 @@ def dashboards(site: Path, ours: Path) -> Iterator[str]:
         name = shown(path, site)
         try:
             dashboard = json.loads(path.read_bytes())
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             yield f"{name}: not allowed; expected JSON ({error})"
             continue
         if (expected := _expected(dashboard)) is not None:

@@ -92,7 +92,7 @@ def main() -> int:
     # As many as .env says again, whatever a `make scale` has said.
     replicas = str(config["services"]["api"].get("deploy", {}).get("replicas", 1))
     output(*compose(), "exec", "-T", "prometheus", "sh", "/etc/sightglass/prometheus/expect.sh", replicas)
-    wrong = hooks.take_up(compose())
+    wrong = hooks.take_up(compose(), output(*compose(), "ps", "--services", "--status", "running").split())
     if wrong:
         print("\n".join(wrong), file=sys.stderr)
     return int(bool(wrong))

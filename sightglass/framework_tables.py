@@ -26,8 +26,15 @@ def read_routes(app: Any) -> Routes | None:
 def _werkzeug(app: Any) -> Routes:
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: (rule.rule.count("<"), -len(rule.rule))):
         methods = [WEBSOCKET] if getattr(rule, "websocket", False) else rule.methods
-        regex = _filled(rule.rule, r"<([^<>]*)>", lambda part: _REST if part.startswith("path") else _SEGMENT)
-        yield methods, regex, template(rule.rule)
+        yield methods, _filled(rule.rule, r"<([^<>]*)>", _werkzeug_converter), template(rule.rule)
+
+
+def _werkzeug_converter(parameter: str) -> str:
+    """Return the regular expression of ``name`` or ``converter(arguments):name``."""
+    converter, _, _ = parameter.rpartition(":")
+    kinds = {"path": _REST, "int": r"\d+", "float": r"\d+\.\d+", "uuid": "[0-9A-Fa-f-]{36}"}
+    sign = "-?" if "signed=True" in converter else ""
+    return sign + kinds.get(converter.partition("(")[0], _SEGMENT)
 
 
 def _bottle(app: Any) -> Routes:
@@ -39,9 +46,9 @@ def _bottle(app: Any) -> Routes:
 def _bottle_filter(wildcard: str) -> str:
     """Return the regular expression of ``name``, ``name:filter``, ``name:re:regex`` or ``name#regex#``."""
     if "#" in wildcard:
-        return wildcard.split("#")[1]
+        return _grouped(wildcard.split("#")[1])
     _, kind, config = [*wildcard.split(":", 2), "", ""][:3]
-    return {"re": config, "path": _REST, "int": r"-?\d+", "float": r"-?[\d.]+"}.get(kind, _SEGMENT)
+    return {"re": _grouped(config), "path": _REST, "int": r"-?\d+", "float": r"-?[\d.]+"}.get(kind, _SEGMENT)
 
 
 def _falcon(app: Any) -> Routes:
@@ -79,7 +86,7 @@ def _django(_: object) -> Routes:
 
 def _django_level(patterns: Iterable[Any], prefix: str, route: str) -> Routes:
     for pattern in patterns:
-        regex, whole_route = prefix + pattern.pattern.regex.pattern.removeprefix("^"), route + str(pattern.pattern)
+        regex, whole_route = prefix + _grouped(pattern.pattern.regex.pattern), route + str(pattern.pattern)
         if hasattr(pattern, "url_patterns"):
             yield from _django_level(pattern.url_patterns, regex, whole_route)
         else:
@@ -88,7 +95,7 @@ def _django_level(patterns: Iterable[Any], prefix: str, route: str) -> Routes:
 
 def _datasette(router: Any) -> Routes:
     for regex, _ in router.routes:
-        yield None, _whole(regex.pattern), regex_template(regex.pattern)
+        yield None, _whole(_grouped(regex.pattern)), regex_template(regex.pattern)
 
 
 _READERS: dict[str, Callable[[Any], Routes]] = {
@@ -109,6 +116,12 @@ def _filled(rule: str, parameter: str | re.Pattern[str], regex_of: Callable[[str
     parts[::2] = map(re.escape, parts[::2])
     parts[1::2] = map(regex_of, parts[1::2])
     return "".join(parts)
+
+
+def _grouped(regex: str) -> str:
+    """Return what can stand within another expression."""
+    bare = re.sub(r"(^|\|)\^", r"\1", regex)
+    return f"(?:{bare})" if "|" in bare else bare
 
 
 def _whole(regex: str) -> str:

@@ -77,28 +77,28 @@ def _note(route: str | None) -> None:
 
 
 def _flask(flask: Any) -> None:
-    def started(sender: object, **_: object) -> None:  # noqa: ARG001 - blinker's signature
-        _note(getattr(flask.request.url_rule, "rule", None))
-
-    _connect(flask.request_started, started)
+    # Not its signals: before Flask 2.3 they need a package that an application may not have.
+    _wrap_server(flask.Flask, "full_dispatch_request", lambda: flask.request)
 
 
 def _quart(quart: Any) -> None:
-    # Of coroutines: a plain function would be given a thread.
-    async def request_started(sender: object, **_: object) -> None:  # noqa: ARG001
-        _note(getattr(quart.request.url_rule, "rule", None))
-
-    async def websocket_started(sender: object, **_: object) -> None:  # noqa: ARG001
-        _note(getattr(quart.websocket.url_rule, "rule", None))
-
-    _connect(quart.request_started, request_started)
-    _connect(quart.websocket_started, websocket_started)
+    _wrap_server(quart.Quart, "full_dispatch_request", lambda: quart.request)
+    _wrap_server(quart.Quart, "full_dispatch_websocket", lambda: quart.websocket)
 
 
-def _connect(signal: Any, receiver: Callable[..., Any]) -> None:
-    if not getattr(signal, "sightglass", False):
-        signal.connect(receiver, weak=False)
-        signal.sightglass = True
+def _wrap_server(owner: Any, name: str, request_of: Callable[[], Any]) -> None:
+    """Have what serves a request that is routed already tell its route first."""
+    serve: Callable[..., Any] | None = getattr(owner, name, None)
+    if serve is None or getattr(serve, "sightglass", False):
+        return
+
+    @wraps(serve)
+    def serving(*arguments: Any) -> Any:
+        _note(getattr(request_of().url_rule, "rule", None))
+        return serve(*arguments)
+
+    serving.sightglass = True  # type: ignore[attr-defined]
+    setattr(owner, name, serving)
 
 
 def _wrap(owner: Any, name: str, route_of: Callable[[Any], str | None]) -> None:

@@ -45,6 +45,8 @@ class RouteTemplates:
     def __init__(self, app: Any) -> None:
         self._app = app
         self._templates: Templates = {}
+        self._single: dict[int, str] = {}
+        """Of the endpoints, no mounts, that one template leads to: most requests end here."""
         # An id is a key only while its object lives.
         self._endpoints: dict[int, object] = {}
 
@@ -55,6 +57,8 @@ class RouteTemplates:
         route (unknown paths, slash redirects, answers of middleware) share `UNMATCHED`.
         """
         endpoint = scope.get("endpoint")
+        if (single := self._single.get(id(endpoint))) is not None:
+            return single
         request = current_request.get()
         noted = request.route if request is not None else None
         if endpoint is None:
@@ -80,6 +84,9 @@ class RouteTemplates:
             templates = {}
         self._endpoints[id(endpoint)] = endpoint
         self._templates = {**{key: [] for key in self._endpoints}, **templates}
+        self._single = {
+            key: found[0][1] for key, found in templates.items() if len(found) == 1 and not found[0][1].endswith(REST)
+        }
         return self._templates[id(endpoint)]
 
     def _read(self) -> Templates:
@@ -120,7 +127,7 @@ def routes_of(app: Any) -> Iterable[BaseRoute]:
 
 def wrapped_with(app: Any, name: str) -> Any:
     """Return the app, or the first it wraps, that has an attribute of this name; None where none has."""
-    return next((layer for layer in layers(app) if hasattr(layer, name)), None)
+    return next((layer for layer in layers(app) if _read(layer, name) is not None), None)
 
 
 def layers(app: Any) -> Iterator[Any]:
@@ -131,11 +138,16 @@ def layers(app: Any) -> Iterator[Any]:
     waiting, seen = [app], set[int]()
     while waiting and len(seen) < MOST_LAYERS:
         layer = waiting.pop(0)
-        if not callable(layer) or id(layer) in seen:
+        if not callable(layer) or isinstance(layer, type) or id(layer) in seen:
             continue
         seen.add(id(layer))
         yield layer
-        waiting += (getattr(layer, name, None) for name in ("app", "asgi", "__wrapped__"))
-        for cell in getattr(layer, "__closure__", None) or ():
-            with suppress(ValueError):  # one that is not filled yet
-                waiting.append(cell.cell_contents)
+        waiting += (_read(layer, name) for name in ("app", "asgi", "__wrapped__"))
+        waiting += (_read(cell, "cell_contents") for cell in _read(layer, "__closure__") or ())
+
+
+def _read(thing: Any, name: str) -> Any:
+    """Return an attribute; None where there is none, or where it is not to be had now, as of proxies of a request."""
+    with suppress(Exception):
+        return getattr(thing, name)
+    return None

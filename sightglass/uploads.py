@@ -7,9 +7,9 @@ Starlette keeps a form's files beyond a megabyte in `tempfile`'s directory. Fast
 import logging
 import os
 from functools import wraps
-from typing import Any
 
 from starlette import formparsers
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ def report_full_disk() -> None:
         return
 
     @wraps(parse)
-    async def parse_or_report(parser: formparsers.MultiPartParser) -> Any:
+    async def parse_or_report(parser: formparsers.MultiPartParser) -> FormData:
         try:
             return await parse(parser)
         except OSError as error:
@@ -31,4 +31,4 @@ def report_full_disk() -> None:
             raise HTTPException(507, "There is no room for the upload") from error
 
     parse_or_report.sightglass = True  # type: ignore[attr-defined]
-    formparsers.MultiPartParser.parse = parse_or_report  # type: ignore[assignment, method-assign]
+    formparsers.MultiPartParser.parse = parse_or_report  # type: ignore[method-assign, assignment]

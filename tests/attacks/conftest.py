@@ -5,12 +5,14 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from tests.attacks import AT_LENGTH
 from tests.attacks.memory import Memory
 from tests.attacks.sending import Attackers, addresses
 from tests.attacks.victim import Watch, victim
 from tests.edge.outside import Outside, outside
 from tests.stack import Stack, say
 
+collect_ignore = [] if AT_LENGTH else ["test_keys.py"]  # whose stack is another one
 ATTACKERS = 100
 """Addresses of attackers: each has the limits of one client, as everywhere."""
 
@@ -30,12 +32,12 @@ def attackers(stack: Stack, cable: Outside) -> Iterator[Attackers]:
 
 
 @pytest.fixture(scope="session")
-def watch(stack: Stack, cable: Outside) -> Callable[[], AbstractContextManager[Watch]]:
-    """Have the other client ask, for a `with` block."""
+def watch(stack: Stack, cable: Outside) -> Callable[..., AbstractContextManager[Watch]]:
+    """Have the other client ask, with a key of its own or without, for a `with` block."""
 
-    def asking() -> AbstractContextManager[Watch]:
+    def asking(authorization: str = "") -> AbstractContextManager[Watch]:
         inside = ["ip", "netns", "exec", cable.namespace]
-        return victim(inside, cable.host, int(stack.settings["HTTPS_PORT"]))
+        return victim(inside, cable.host, int(stack.settings["HTTPS_PORT"]), authorization)
 
     return asking
 
@@ -48,7 +50,7 @@ def unharmed(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     stack: Stack = request.getfixturevalue("stack")
     asking = request.getfixturevalue("watch")
-    with Memory(stack) as memory, asking() as seen:
+    with Memory(stack) as memory, asking(getattr(request.module, "VICTIMS_KEY", "")) as seen:
         yield
     answers = seen.answers
     worst = {service: f"{held.most / held.limit:.0%}" for service, held in memory.held.items() if held.limit}

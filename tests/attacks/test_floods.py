@@ -8,11 +8,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.attacks import AT_LENGTH
+from tests.attacks import AT_LENGTH, together
 from tests.attacks.inputs.frames import FLOODS, headers
 from tests.attacks.sending import Attackers, until
 
-SECONDS = 20.0 if AT_LENGTH else 1.5
+SECONDS = 20.0 if AT_LENGTH else 1.0
 """How long each flood lasts."""
 FRAMES = 20_000 if AT_LENGTH else 4000
 """Frames of it on one connection; the next one follows at once."""
@@ -23,9 +23,14 @@ HELD = 300 if AT_LENGTH else 120
 pytestmark = pytest.mark.timeout(1800)
 
 
-@pytest.mark.parametrize("kind", FLOODS)
-def test_a_flood_of_frames(attackers: Attackers, kind: str) -> None:
-    frames = FLOODS[kind](FRAMES)
+@pytest.mark.parametrize("kinds", together(FLOODS), ids=" ".join)
+def test_floods_of_frames(attackers: Attackers, kinds: list[str]) -> None:
+    for kind in kinds:
+        flood_by_frames(attackers, FLOODS[kind](FRAMES))
+
+
+def flood_by_frames(attackers: Attackers, frames: bytes) -> None:
+    """Send them down one connection after the other."""
 
     def flood(_: int) -> None:
         for _ in until(SECONDS):
@@ -36,12 +41,12 @@ def test_a_flood_of_frames(attackers: Attackers, kind: str) -> None:
         list(pool.map(flood, range(AT_ONCE)))
 
 
-def drip(connections: list[socket.socket], data: bytes) -> None:
-    """Send a byte a second down each connection."""
+def drip(held: list[tuple[socket.socket, bytes]]) -> None:
+    """Send a byte of what is to come now and then down each connection."""
     for number in until(2 * SECONDS):
-        for connection in connections:
+        for connection, rest in held:
             with contextlib.suppress(OSError):
-                connection.send(data[number % len(data) : number % len(data) + 1])
+                connection.send(rest[number % len(rest) : number % len(rest) + 1])
         time.sleep(0.5)
 
 
@@ -61,16 +66,16 @@ SLOW = {
 """What is sent at once, and what byte by byte."""
 
 
-@pytest.mark.parametrize("kind", SLOW)
-def test_slow_senders(attackers: Attackers, kind: str) -> None:
-    begun, rest = SLOW[kind]
+@pytest.mark.parametrize("kinds", together(SLOW), ids=" ".join)
+def test_slow_senders(attackers: Attackers, kinds: list[str]) -> None:
     with ExitStack() as stack:
-        connections = []
-        for _ in range(HELD):
+        held: list[tuple[socket.socket, bytes]] = []
+        for number in range(HELD):
+            begun, rest = SLOW[kinds[number % len(kinds)]]
             connection = stack.enter_context(attackers.connect())
             connection.sendall(begun)
-            connections.append(connection)
-        drip(list(connections), rest)
+            held.append((connection, rest))
+        drip(held)
 
 
 def test_slow_readers(attackers: Attackers) -> None:
@@ -128,6 +133,7 @@ def test_requests_beyond_the_limit(attackers: Attackers) -> None:
 
     def flood(_: int) -> None:
         with attackers.connect(address=address) as connection:
+            connection.settimeout(1)
             for _ in until(2 * SECONDS):
                 with contextlib.suppress(OSError):
                     connection.sendall(request)

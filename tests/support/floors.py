@@ -11,6 +11,7 @@ from tests.support.waiting import eventually
 
 UV = str(Path(sys.executable).with_name("uv"))
 CATALOGUE = ROOT / "tests" / "apps" / "catalogue"
+NOTES = ROOT / "tests" / "apps" / "notes"
 HOST_CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 
@@ -23,13 +24,23 @@ def environment(directory: Path, python: str, resolution: str, *more: str, traci
         Its Python.
 
     """
+    return install(directory, python, resolution, "--only-binary", ":all:", *("--extra", "tracing") * tracing, *more)
+
+
+def install(directory: Path, python: str, resolution: str, *more: str) -> str:
+    """Make a virtual environment with the server and more packages, which uv chooses together.
+
+    Returns:
+        Its Python.
+
+    """
     given = {"SSL_CERT_FILE": HOST_CA_BUNDLE, "UV_HTTP_TIMEOUT": "180"} | os.environ  # old packages come slowly
-    project = ("-r", str(ROOT / "pyproject.toml"), "--extra", "server", *("--extra", "tracing") * tracing)
+    project = ("-r", str(ROOT / "pyproject.toml"), "--extra", "server")
     for command in (
         ("venv", "--quiet", "--python", python, str(directory)),
         (
             "pip", "install", "--quiet", "--native-tls", "--python", str(directory), "--resolution", resolution,
-            "--only-binary", ":all:", *project, *more,
+            *project, *more,
         ),
     ):  # fmt: skip
         result = subprocess.run([UV, *command], env=given, capture_output=True, text=True, check=False)
@@ -46,6 +57,13 @@ def serves(directory: Path, python: str) -> None:
             assert socket.recv() == "hello"
         server.client.close()
         assert server.stop() == 0
+
+
+def serves_flask(directory: Path, python: str) -> None:
+    """Serve an application of Flask's; an old one has no signals without a package it does not ask for."""
+    with Server(directory, path=NOTES, python=python, APP="notes:create_app") as server:
+        assert server.get("/notes/7").json() == {"number": 7}
+        eventually(lambda: counted(server, "/notes/{number}") == 1, lambda: server.get("/metrics").text)
 
 
 def traces(directory: Path, python: str) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import bottle
 import falcon
 import falcon.asgi
+import flask
 import pytest
 from litestar import Litestar, Router, WebSocket, asgi, get, post, websocket_listener
 from litestar.params import Parameter
@@ -81,6 +82,7 @@ def of_bottle() -> Any:
         "/files/<name:path>",
         "/sizes/<size:int>",
         "/<word:re:[a-z]+>",
+        "/colours/<colour:re:red|green>",
     ):
         app.route(rule, "GET", lambda **_: "found")
     app.route("/any", "ANY", lambda: "found")
@@ -135,9 +137,9 @@ def behind_functions() -> ASGIApp:
     async def hello(request: Request) -> PlainTextResponse:
         return PlainTextResponse("hello")
 
-    def plain(app: ASGIApp, settings: object) -> ASGIApp:
+    def plain(app: ASGIApp, settings: object, kind: type, request: object) -> ASGIApp:
         async def middleware(scope: Any, receive: Any, send: Any) -> None:
-            assert settings
+            _ = settings, kind, request
             await app(scope, receive, send)
 
         return middleware
@@ -149,7 +151,7 @@ def behind_functions() -> ASGIApp:
 
         return middleware
 
-    return plain(telling(Starlette(routes=[Route("/hello/{name}", hello)])), {"routes": "of no interest"})
+    return plain(telling(Starlette(routes=[Route("/hello/{name}", hello)])), {}, Starlette, flask.request)
 
 
 MAKERS: dict[str, Callable[[], Any]] = {
@@ -181,6 +183,8 @@ CASES: dict[str, list[Case]] = {
         ("GET", "/files/a/b", "/files/{name}"),
         ("GET", "/sizes/7", "/sizes/{size}"),
         ("GET", "/word", "/{word}"),
+        ("GET", "/colours/green", "/colours/{colour}"),
+        ("GET", "/any/thing/green", UNMATCHED),
         ("PUT", "/any", "/any"),
         ("POST", "/simple/foo/", UNMATCHED),
         ("GET", "/a/b/c/d", UNMATCHED),
@@ -208,6 +212,9 @@ CASES: dict[str, list[Case]] = {
         ("GET", "/polls/best-of", "/polls/{name}"),
         ("PUT", "/articles/2024/", "/articles/{year}/"),
         ("GET", "/articles/24/", UNMATCHED),
+        ("GET", "/red/", "/{var}"),
+        ("GET", "/green/7/", "/{var}"),
+        ("GET", "/no/red/", UNMATCHED),
         ("GET", "/polls/7/results", UNMATCHED),  # redirected
         ("GET", "/nowhere", UNMATCHED),
     ],

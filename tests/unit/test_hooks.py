@@ -79,6 +79,18 @@ def test_a_dashboard_that_grafana_would_leave_out_is_one_line(site: Path, text: 
         assert str(expected) in line
 
 
+@pytest.mark.parametrize("kind", ["dangling", "directory"])
+def test_what_is_called_a_dashboard_and_is_no_file_is_one_line(site: Path, kind: str) -> None:
+    (site / "dashboards").mkdir(parents=True)
+    named = site / "dashboards" / "shop.json"
+    if kind == "dangling":
+        named.symlink_to("nowhere")
+    else:
+        named.mkdir()
+    (line,) = problems(site)
+    assert line.startswith("SITE_DIR/dashboards/shop.json: not allowed; expected JSON")
+
+
 def test_two_dashboards_of_one_uid_are_one_line(site: Path) -> None:
     for name in ("a", "b", "deeper/c"):
         write(site, f"dashboards/{name}.json", json.dumps({"title": name, "uid": "shop" if name != "a" else "a"}))
