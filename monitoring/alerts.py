@@ -13,12 +13,14 @@ EXPECTED_JOBS = ("alertmanager", "blackbox", "nginx", "node", "probe", "promethe
 """Always scraped. The API and the jobs have alerts of their own; Grafana may be left out."""
 
 # Thresholds that dashboards draw too.
-RESTARTS = 3
-"""Starts of one process again, within 15 minutes."""
+STARTS = 4
+"""Of one process, within 15 minutes: three may be deploys."""
 EVENT_LOOP_LAG = 0.25
 """Seconds."""
 JOB_AGE = 600
 """Seconds a job may wait."""
+CERTIFICATE_ATTEMPTS = 5
+"""Attempts at a certificate's renewal that may fail in a row: they take about four hours (docker/acme)."""
 CERTIFICATE_TICKET, CERTIFICATE_PAGE = 14 * 86400, 2 * 86400
 """Seconds a certificate is still valid."""
 DISK_FREE = 0.1
@@ -33,6 +35,18 @@ NOTIFIED = 'alertmanager_notifications_total{job="alertmanager",receiver_name!="
 """A series for each receiver and kind of integration there is, notified yet or not; the heartbeat wakes nobody."""
 OURS = 'job=~"api|jobs"'
 """What the services `api` and `jobs` have in common: processes, containers, the model, the log."""
+
+MISSING = "stack:replicas:expected - on (job) (count by (job) (up == 1) or 0 * stack:replicas:expected)"
+"""Replicas of each service that there must be and that do not answer, as docker/prometheus/expect.sh was told."""
+
+_SECONDS = {"15m": 900}
+
+
+def starts(window: str, by: str = "job, container, worker") -> str:
+    """Return how often each process was started within a time, under whatever addresses."""
+    started = f"sightglass_process_start_time_seconds{{{OURS}}}[{window}]"
+    again = f"sum by ({by}) (changes({started}))"
+    return f"{again} + (count by ({by}) (min_over_time({started}) > time() - {_SECONDS[window]}) or 0 * {again})"
 
 
 @dataclass(frozen=True)
@@ -81,22 +95,21 @@ API = (
     ),
     Alert(
         "ReplicaMissing",
-        # The number expected is a rule of its own, as docker/prometheus/expect.sh writes it.
-        'count(up{job="api"} == 1) < on () stack:api_replicas:expected',
+        f"{MISSING} > 0",
         "45s",
         "ticket",
-        "overview",
-        "Replicas of the API are missing",
-        "Fewer than expected answer Prometheus: {{ $value }}.",
+        "workers",
+        "Replicas of {{ $labels.job }} are missing",
+        "Fewer than expected answer Prometheus, by {{ $value }}.",
     ),
     Alert(
         "ProcessRestarting",
-        f"max by (job, instance) (changes(process_start_time_seconds{{{OURS}}}[15m])) > {RESTARTS}",
+        f"max by (job, container) ({starts('15m')}) >= {STARTS}",
         "0s",
         "ticket",
         "workers",
-        "Processes of {{ $labels.job }} {{ $labels.instance }} keep restarting",
-        "One process was started {{ $value }} times again within 15 minutes.",
+        "Processes of {{ $labels.container }} keep restarting",
+        "One process was started {{ $value }} times within 15 minutes.",
         keep="5m",
     ),
     Alert(
@@ -240,6 +253,35 @@ EDGE = (
         "edge",
         "The certificate of {{ $labels.instance }} expires now",
         "It is valid for another {{ $value | humanizeDuration }}.",
+    ),
+    Alert(
+        "CertificateNotIssued",
+        # The first may fail for a name that is known a little later.
+        'acme_certificate_issued{job="nginx"} == 0 and on (instance) acme_failed_attempts{job="nginx"} > 1',
+        "0s",
+        "ticket",
+        "edge",
+        "The CA has issued no certificate for SERVER_NAME",
+        "Browsers see what was there before, at first a self-signed certificate; lego's log says why.",
+    ),
+    Alert(
+        "CertificateRenewalFailing",
+        f'acme_failed_attempts{{job="nginx"}} >= {CERTIFICATE_ATTEMPTS}'
+        ' and on (instance) acme_certificate_issued{job="nginx"} == 1',
+        "0s",
+        "ticket",
+        "edge",
+        "The certificate's renewal fails",
+        "{{ $value }} attempts in a row failed; lego's log says why.",
+    ),
+    Alert(
+        "CertificateUnattended",
+        'time() - acme_next_attempt_timestamp_seconds{job="nginx"} > 3600',
+        "0s",
+        "ticket",
+        "edge",
+        "Nobody sees to the certificate's renewal",
+        "lego should have asked the CA {{ $value | humanizeDuration }} ago.",
     ),
     Alert(
         "EdgeMetricsDropped",
