@@ -28,6 +28,7 @@ DISK_FREE_RATIO = (
     'node_filesystem_avail_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
     ' / node_filesystem_size_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
 )
+CERTIFICATE_DAYS = '(min(probe_ssl_earliest_cert_expiry{job="probe"}) - time()) / 86400'
 JOBS_DEAD = 'jobs_total{job="jobs",status="dead"}'
 NOTIFIED = 'alertmanager_notifications_total{job="alertmanager",receiver_name!="heartbeat"}'
 """A series for each receiver and kind of integration there is, notified yet or not; the heartbeat wakes nobody."""
@@ -36,6 +37,14 @@ OURS = 'job=~"api|jobs"'
 
 MISSING = "stack:replicas:expected - on (job) (count by (job) (up == 1) or 0 * stack:replicas:expected)"
 """Replicas of each service that there must be and that do not answer, as docker/prometheus/expect.sh was told."""
+_ABSENT = " or ".join(f'absent(up{{job="{job}"}})' for job in EXPECTED_JOBS)
+TARGETS_DOWN = (
+    f"(count(up == 0) or vector(0)) + (count({_ABSENT}) or vector(0))"
+    # Those that DNS does not name any more; what it names and does not answer is counted above.
+    " + (sum(clamp_min(stack:replicas:expected - on (job) (count by (job) (up) or 0 * stack:replicas:expected), 0))"
+    " or vector(0))"
+)
+"""How many targets do not answer, those included that are gone from where they are found."""
 
 _SECONDS = {"15m": 900}
 

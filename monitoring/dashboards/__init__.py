@@ -17,3 +17,6 @@ BUILDERS: dict[str, Callable[[Objectives], Dashboard]] = {
     "monitoring": monitoring.build,
 }
 """By file name, which is also the end of the dashboard's uid."""
+
+OF_THE_SERVICE = ("model", "jobs")
+"""What only the shipped service has."""

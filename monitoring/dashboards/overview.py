@@ -2,28 +2,41 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.alerts import CAUSES
+from monitoring.alerts import (
+    CAUSES,
+    CERTIFICATE_DAYS,
+    CERTIFICATE_PAGE,
+    CERTIFICATE_TICKET,
+    DISK_FREE,
+    DISK_FREE_RATIO,
+    EVENT_LOOP_LAG,
+    MISSING,
+    STARTS,
+    TARGETS_DOWN,
+    starts,
+)
 from monitoring.panels import (
     BAD,
-    BY_ROUTE,
     CALM,
     FIRING,
+    FULL,
     GOOD,
+    LIMITED,
     STATUS_COLOURS,
     WARN,
     Panel,
     Query,
     Row,
     board,
-    choice,
     lines,
     number,
     quantiles,
+    route_links,
     rows,
 )
 from monitoring.slo import BURNS, Objectives
 
-JOB = 'job=~"$job"'
+JOB = 'job="nginx"'
 SLO_COLOURS = {"/^availability/": CALM, "/^latency/": "purple"}
 ALERTMANAGER = "${alertmanager}/#/alerts?filter=%7Balertname%3D%22${__value.raw}%22%7D"
 PAGES = sorted(burn.factor for burn in BURNS if burn.severity == "page")
@@ -40,6 +53,8 @@ def build(objectives: Objectives) -> Dashboard:
     seconds = objectives.threshold_seconds
     timed = f"{JOB},{objectives.timed}"
 
+    errors = ((None, GOOD), (availability.budget, WARN), (PAGES[-1] * availability.budget, BAD))
+
     def budget(name: str, says: str, objective: float) -> Panel:
         return number(
             f"{name} budget",
@@ -50,10 +65,12 @@ def build(objectives: Objectives) -> Dashboard:
             steps=((None, BAD), (0, WARN), (0.25, GOOD)),
             decimals=1,
             empty="No traffic yet",
+            leads="edge",
         )
 
+    counted = f"{JOB},{objectives.counted}"
     now = Row(
-        "Now",
+        "For users",
         (
             number(
                 "Ready",
@@ -62,30 +79,17 @@ def build(objectives: Objectives) -> Dashboard:
                 'min(probe_success{job="probe"})',
                 steps=((None, BAD), (1, GOOD)),
                 mappings={"0": "No", "1": "Yes"},
-            ),
-            number(
-                "API instances",
-                "Replicas whose metrics listener answers.",
-                "short",
-                'sum(up{job="api"}) or vector(0)',
-                steps=((None, BAD), (1, GOOD)),
-            ),
-            number(
-                "Requests",
-                "Users' requests the edge answered, per second, over 5 minutes.",
-                "reqps",
-                f"sum(rate(edge_http_requests_total{{{JOB},{objectives.counted}}}[5m]))",
-                steps=((None, CALM),),
-                empty="No traffic",
+                leads="edge",
             ),
             number(
                 "5xx",
                 "Share of counted requests answered with 5xx in the last 5 minutes.",
                 "percentunit",
                 'slo:sli_error:ratio_rate5m{slo="availability"}',
-                steps=((None, GOOD), (availability.budget, WARN), (PAGES[-1] * availability.budget, BAD)),
+                steps=errors,
                 decimals=2,
                 empty="No traffic",
+                leads="edge",
             ),
             number(
                 "p95",
@@ -95,6 +99,27 @@ def build(objectives: Objectives) -> Dashboard:
                 f" (rate(edge_http_request_duration_seconds_bucket{{{timed}}}[5m]))) >= 0",  # NaN without traffic
                 steps=((None, GOOD), (seconds, BAD)),
                 empty="No traffic",
+                leads="edge",
+            ),
+            number(
+                "429",
+                "Share of users' requests that were over a limit, over 5 minutes.",
+                "percentunit",
+                f'(sum(rate(edge_http_requests_total{{{counted},status="429"}}[5m])) or vector(0))'
+                f" / (sum(rate(edge_http_requests_total{{{counted}}}[5m])) > 0)",
+                steps=LIMITED,
+                decimals=1,
+                empty="No traffic",
+                leads="edge",
+            ),
+            number(
+                "Requests",
+                "Users' requests the edge answered, per second, over 5 minutes.",
+                "reqps",
+                f"sum(rate(edge_http_requests_total{{{counted}}}[5m])) > 0",
+                steps=((None, CALM),),
+                empty="No traffic",
+                leads="api",
             ),
             budget("Availability", availability.says, availability.objective * 100),
             budget("Latency", latency.says, latency.objective * 100),
@@ -104,6 +129,84 @@ def build(objectives: Objectives) -> Dashboard:
                 "short",
                 'count(ALERTS{alertstate="firing",severity=~"page|ticket"}) or vector(0)',
                 steps=((None, GOOD), (1, BAD)),
+                link="${alertmanager}/#/alerts",
+            ),
+        ),
+    )
+    below = Row(
+        "Below them",
+        (
+            number(
+                "Replicas missing",
+                "Of the API and of the job processes: expected, and not answering Prometheus.",
+                "short",
+                f"sum(clamp_min({MISSING}, 0))",
+                steps=((None, GOOD), (1, BAD)),
+                leads="workers",
+            ),
+            number(
+                "Targets down",
+                "Of all that Prometheus scrapes: not answering, or not there at all.",
+                "short",
+                TARGETS_DOWN,
+                steps=((None, GOOD), (1, BAD)),
+                leads="monitoring",
+            ),
+            number(
+                "Processor",
+                "Of the API's, the jobs' and NGINX's containers the one that uses most of what it may, over 5 minutes.",
+                "percentunit",
+                "max(rate(sightglass_container_cpu_usage_seconds_total[5m]) / sightglass_container_spec_cpu_cores)",
+                steps=FULL,
+                decimals=0,
+                empty="No limit",
+                leads="workers",
+            ),
+            number(
+                "Memory",
+                "Of the API's, the jobs' and NGINX's containers the one that uses most of what it may.",
+                "percentunit",
+                "max(sightglass_container_memory_working_set_bytes / sightglass_container_spec_memory_limit_bytes)",
+                steps=FULL,
+                decimals=0,
+                empty="No limit",
+                leads="workers",
+            ),
+            number(
+                "Event loop lag",
+                "The longest of all processes within 15 seconds.",
+                "s",
+                'max(event_loop_lag_seconds{job="api"})',
+                steps=((None, GOOD), (EVENT_LOOP_LAG, BAD)),
+                empty="No process",
+                leads="workers",
+            ),
+            number(
+                "Most starts",
+                "Of one process of the API or the jobs within 15 minutes, under whatever address.",
+                "short",
+                f"max({starts('15m')})",
+                steps=((None, GOOD), (STARTS - 1, WARN), (STARTS, BAD)),
+                empty="No process",
+                leads="workers",
+            ),
+            number(
+                "Least disk free",
+                "Share of the fullest file system of the host.",
+                "percentunit",
+                f"min({DISK_FREE_RATIO})",
+                steps=((None, BAD), (DISK_FREE, WARN), (2 * DISK_FREE, GOOD)),
+                decimals=0,
+                leads="monitoring",
+            ),
+            number(
+                "Certificate",
+                "Days until the first certificate of the chain expires.",
+                "suffix: days",
+                CERTIFICATE_DAYS,
+                steps=((None, BAD), (CERTIFICATE_PAGE / 86400, WARN), (CERTIFICATE_TICKET / 86400, GOOD)),
+                decimals=0,
+                leads="edge",
             ),
         ),
     )
@@ -143,11 +246,10 @@ def build(objectives: Objectives) -> Dashboard:
             ),
         ),
     )
-    routed = f"{JOB},{objectives.counted}"
-    asked = f"(sum by (route) (rate(edge_http_requests_total{{{routed}}}[5m])) > 0)"
+    asked = f"(sum by (route) (rate(edge_http_requests_total{{{counted}}}[5m])) > 0)"
 
     def share(matcher: str) -> str:
-        these = f"sum by (route) (rate(edge_http_requests_total{{{routed},{matcher}}}[5m]))"
+        these = f"sum by (route) (rate(edge_http_requests_total{{{counted},{matcher}}}[5m]))"
         return f"{these} / {asked} or 0 * {asked}"
 
     where = Row(
@@ -155,25 +257,21 @@ def build(objectives: Objectives) -> Dashboard:
         (
             rows(
                 "Routes",
-                "Over the last 5 minutes, at the edge; a route's cell leads on.",
-                Query(asked, "Requests", unit="reqps"),
-                Query(share('status=~"5.."'), "5xx", unit="percentunit"),
-                Query(share('status="429"'), "429", unit="percentunit"),
+                "Over the last 5 minutes, at the edge; each cell leads to its route there and in the application.",
+                Query(share('status=~"5.."'), "5xx", unit="percentunit", steps=errors),
+                Query(share('status="429"'), "429", unit="percentunit", steps=LIMITED),
                 Query(
                     "histogram_quantile(0.95, sum by (le, route) "
-                    f"(rate(edge_http_request_duration_seconds_bucket{{{routed}}}[5m]))) >= 0",
+                    f"(rate(edge_http_request_duration_seconds_bucket{{{counted}}}[5m]))) >= 0",
                     "p95",
                     unit="s",
+                    steps=((None, GOOD), (seconds, BAD)),
                 ),
+                Query(asked, "Requests", unit="reqps"),
                 columns={"route": "Route"},
-                links={
-                    "Route": {
-                        "This route at the edge": BY_ROUTE.format(board="edge"),
-                        "This route in the application": BY_ROUTE.format(board="api"),
-                    }
-                },
+                links={"": route_links("__data.fields.Route")},
                 sort="5xx",
-                h=7,
+                h=8,
                 empty="No traffic",
             ),
         ),
@@ -242,33 +340,11 @@ def build(objectives: Objectives) -> Dashboard:
             ),
         ),
     )
-    resources = Row(
-        "Resources",
-        (
-            lines(
-                "CPU of the API",
-                "CPU seconds per second, by instance; 1 is one core.",
-                "short",
-                Query(
-                    'sum by (instance) (rate(process_cpu_seconds_total{job="api"}[$__rate_interval]))', "{{instance}}"
-                ),
-                w=12,
-            ),
-            lines(
-                "Memory of the API",
-                "Resident memory of all gunicorn workers, by instance.",
-                "bytes",
-                Query('sum by (instance) (process_resident_memory_bytes{job="api"})', "{{instance}}"),
-                w=12,
-            ),
-        ),
-    )
     return board(
         "overview",
         "Overview",
         "How the service does for its users, and how much of its error budget is left.",
-        (now, firing, where, traffic, slo, resources),
-        (choice("job", "Edge job", "label_values(edge_connections, job)", hidden=True),),
+        (now, below, where, firing, traffic, slo),
         alerts=True,
     )
 

@@ -54,7 +54,7 @@ def colour(drawing: Drawing, dashboard: str, title: str, series: str = "") -> st
 
 @pytest.mark.parametrize("state", STATES)
 def test_nothing_is_wrong_with_any_dashboard(drawn: Drawn, state: str) -> None:
-    expected = {"jobs: variable job: it offers no value", "jobs: variable instance: it offers no value"}
+    expected = {"jobs: variable process: it offers no value"}
     assert set(drawn(state).faults) == (expected if state == "no-jobs" else set())
 
 
@@ -89,7 +89,7 @@ def test_an_axis_fits_what_it_shows(drawn: Drawn) -> None:
     soft = {"percentunit": 0.01, "s": 0.01, "bytes": 1024}
     units = {
         (path.stem, panel["title"]): panel["fieldConfig"]["defaults"]["unit"]
-        for path in (ROOT / "grafana/dashboards").glob("*.json")
+        for path in (ROOT / "grafana").glob("*/*.json")
         for row in json.loads(path.read_text())["panels"]
         for panel in (row, *row.get("panels", ()))
         if panel["type"] == "timeseries"
@@ -108,6 +108,7 @@ def test_an_axis_fits_what_it_shows(drawn: Drawn) -> None:
     {
         "Requests": "No traffic",
         "5xx": "No traffic",
+        "429": "No traffic",
         "p95": "No traffic",
         "Availability budget": "No traffic yet",
         "Latency budget": "No traffic yet",
@@ -128,10 +129,11 @@ def test_no_process_for_jobs_is_nothing_bad_where_none_is_wanted(drawn: Drawn, t
     ("dashboard", "title", "says"),
     [
         ("overview", "Ready", "No"),
-        ("overview", "API instances", "0"),
+        ("overview", "Replicas missing", "2"),
+        ("overview", "Targets down", "2"),
         ("overview", "5xx", "100.00%"),
         ("overview", "Firing alerts", "5"),
-        ("monitoring", "Targets down", "1"),
+        ("monitoring", "Targets down", "2"),
     ],
 )
 def test_an_outage_is_red(drawn: Drawn, dashboard: str, title: str, says: str) -> None:
@@ -142,7 +144,13 @@ def test_an_outage_is_red(drawn: Drawn, dashboard: str, title: str, says: str) -
     assert [hue(one["color"]) for one in panel["series"]] == ["red"]
 
 
-@pytest.mark.parametrize("title", ["Ready", "API instances", "Firing alerts"])
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Ready", "Firing alerts", "Replicas missing", "Targets down", "Processor", "Memory", "Event loop lag",
+        "Most starts", "Least disk free", "Certificate",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("state", ["idle", "load", "no-jobs"])
 def test_health_is_green(drawn: Drawn, state: str, title: str) -> None:
     panels = drawn(state).reports["overview"]["panels"]
@@ -161,10 +169,53 @@ def test_alerts_are_named_in_full_and_lead_on(drawn: Drawn) -> None:
     assert any(link.startswith("/d/sightglass-edge?") for link in links)
 
 
-def test_a_route_leads_to_where_it_is_looked_into(drawn: Drawn) -> None:
-    routes = drawn("load").panel("edge", "Requests and errors in this time range")
-    links = list(map(unquote, routes["links"]))
-    assert any(link.startswith("/d/sightglass-api?var-route=/api/v1/predict&from=") for link in links)
+ROUTES = {
+    ("overview", "Routes"): {"edge", "api"},
+    ("edge", "Requests and errors in this time range"): {"api"},
+    ("api", "Routes in this time range"): {"edge"},
+}
+
+
+@pytest.mark.parametrize(("dashboard", "title"), ROUTES)
+def test_each_cell_of_a_route_leads_to_where_it_is_looked_into(drawn: Drawn, dashboard: str, title: str) -> None:
+    rows = drawn("load").panel(dashboard, title)["rows"]
+    assert "/api/v1/predict" in {row["Route"]["text"] for row in rows}
+    for row in rows:
+        for cell in row.values():
+            assert {unquote(link).partition("&")[0] for link in cell["links"]} == {
+                f"/d/sightglass-{board}?var-route={row['Route']['text']}" for board in ROUTES[dashboard, title]
+            }
+            assert all(re.search(r"&from=\d+&to=\d+$", link) for link in cell["links"])
+
+
+def test_each_number_of_the_overview_leads_on(drawn: Drawn) -> None:
+    numbers = [one for one in drawn("load").reports["overview"]["panels"] if one["type"] == "stat"]
+    assert len(numbers) == 16
+    boards = {path.stem for path in (ROOT / "grafana/dashboards").glob("*.json")} - {"overview"}
+    for panel in numbers:
+        (link,) = panel["links"]
+        led = re.fullmatch(r"/d/sightglass-(\w+)\?from=\d+&to=\d+", link)
+        assert led[1] in boards if led else link == "http://127.0.0.1:9093/#/alerts", panel["title"]
+
+
+@pytest.mark.parametrize(
+    ("state", "route", "column", "says"),
+    [
+        ("load", "/api/v1/predict", "5xx", {"green", "orange"}),
+        ("load", "/api/v1/process", "p95", {"red"}),
+        ("load", "/api/v1/predict", "p95", {"green"}),
+        ("load", "/api/v1/predict", "429", {"green"}),
+        ("limited", "/api/v1/predict", "429", {"red"}),
+        ("limited", "/api/v1/process", "429", {"green"}),
+        ("down", "/api/v1/predict", "5xx", {"red"}),
+    ],
+)
+def test_where_it_is_broken_has_the_colour_of_it(
+    drawn: Drawn, state: str, route: str, column: str, says: set[str]
+) -> None:
+    rows = drawn(state).panel("overview", "Routes")["rows"]
+    (row,) = (one for one in rows if one["Route"]["text"] == route)
+    assert hue(row[column]["color"]) in says, row[column]
 
 
 @pytest.mark.parametrize(
