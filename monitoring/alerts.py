@@ -172,7 +172,7 @@ API = (
         'or sum by (job, instance) (increase(edge_log_lines_dropped_total{job="nginx"}[5m])) > 0\n',
         "0s",
         "ticket",
-        "workers",
+        "monitoring",
         "{{ $labels.job }} {{ $labels.instance }} drops log lines",
         "About {{ $value | humanize }} lines were dropped within 5 minutes because standard output took no more.",
         keep="5m",
@@ -266,7 +266,7 @@ EDGE = (
         'increase(edge_metrics_dropped_total{job="nginx"}[10m]) > 0',
         "0s",
         "ticket",
-        "edge",
+        "monitoring",
         "The edge could not count requests",
         "About {{ $value | humanize }} requests are missing in its metrics: its shared memory zone is full.",
         keep="5m",
@@ -374,6 +374,38 @@ MONITORING = (
         "Alerts are shown here and sent to nobody; set one of the ALERT_* variables.",
     ),
 )
+
+SHOWN_ON = {
+    "APIDown": "Replicas missing",
+    "ErrorBudgetBurn": "Burn rate",
+    "ReplicaMissing": "Answering",
+    "ProcessRestarting": "Starts within 15 minutes",
+    "WorkerHung": "Answering",
+    "ModelNotReady": "Ready",
+    "ModelErrors": "Texts",
+    "EventLoopLag": "Event loop lag",
+    "MemoryNearLimit": "Memory, of what it may use",
+    "LogLinesDropped": "Lost",
+    "JobsNotWorkedOn": "Processes",
+    "JobQueueOld": "Age of the oldest",
+    "JobsGivenUp": "Given up in this time range",
+    "EdgeProbeFailing": "Probe by phase",
+    "EdgeGatewayErrors": "Gateway errors",
+    "RateLimiterRejecting": "Over the rate limit",
+    "CertificateExpiring": "Certificate valid for",
+    "EdgeMetricsDropped": "Lost",
+    "HostMemoryLow": "Host memory",
+    "DiskFilling": "Disk free",
+    "Watchdog": "Watchdog",
+    "TargetDown": "Up",
+    "TargetMissing": "Targets down",
+    "RuleEvaluationFailing": "Rule evaluations failed",
+    "ConfigReloadFailed": "Rule evaluation",
+    "AlertsNotDelivered": "Notifications",
+    "NotificationsFailing": "Notifications",
+    "NobodyNotified": "Receivers",
+}
+"""The panel that shows what an alert is about, on the alert's dashboard."""
 
 CAUSES = {"api": API, "jobs": JOBS, "edge": EDGE, "host": HOST, "monitoring": MONITORING}
 """By group of rules."""

@@ -14,6 +14,7 @@ from grafana_foundation_sdk.builders import (
     stat,
     statetimeline,
     table,
+    text,
     timeseries,
 )
 from grafana_foundation_sdk.models import common as common_models
@@ -21,7 +22,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import heatmap as heatmap_models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-Panel = heatmap.Panel | stat.Panel | statetimeline.Panel | table.Panel | timeseries.Panel
+Panel = heatmap.Panel | stat.Panel | statetimeline.Panel | table.Panel | text.Panel | timeseries.Panel
 SOURCE = common_models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GOOD, WARN, BAD, CALM, NEUTRAL = "green", "orange", "red", "blue", "text"
 Steps = Sequence[tuple[float | None, str]]
@@ -221,11 +222,13 @@ def rows(
     sort: str = "",
     widths: dict[str, int] | None = None,
     links: dict[str, dict[str, str]] | None = None,
+    words: dict[str, tuple[str, str]] | None = None,
 ) -> Panel:
     """Return a table, one row a set of labels, one column a query; ``columns`` are labels with their titles.
 
     By a column's title, ``widths`` are in pixels, and ``links`` are addresses by what they are called; those of ``""``
-    are every column's. Numbers are counts, written out in full, unless ``unit`` or the query's says otherwise.
+    are every column's. ``words`` are what stands there in a value's place: a regular expression and what becomes of it.
+    Numbers are counts, written out in full, unless ``unit`` or the query's says otherwise.
     """
     titles = {f"Value #{ref}": query.legend for ref, query in zip("ABCDEFGH", queries, strict=False) if query.legend}
     if len(queries) == 1:
@@ -271,6 +274,9 @@ def rows(
     for name, addresses in (links or {}).items():
         for column in [name] if name else shown.values():
             panel.override_by_name(column, [_setting("links", _links(addresses))])
+    for name, (pattern, result) in (words or {}).items():
+        mapping = {"type": "regex", "options": {"pattern": pattern, "result": {"text": result, "index": 0}}}
+        panel.override_by_name(name, [_setting("mappings", [mapping])])
     if sort:
         panel.sort_by([common.TableSortByFieldState().display_name(sort).desc(True)])
     return panel
@@ -307,6 +313,11 @@ def states(
     if "instance" in query.legend:
         panel.transformations([WITHOUT_PORT])
     return panel
+
+
+def prose(title: str, description: str, content: str, *, w: int = 24, h: int = 9) -> Panel:
+    """Return a panel of Markdown."""
+    return text.Panel().title(title).description(description).span(w).height(h).content(content)
 
 
 def density(title: str, description: str, unit: str, expr: str, *, w: int = 12, h: int = 9) -> Panel:

@@ -97,7 +97,7 @@ def build(_objectives: Objectives) -> Dashboard:
         ),
     )
     rules = Row(
-        "Rules and notifications",
+        "Rules, notifications, and what is lost",
         (
             lines(
                 "Rule evaluation",
@@ -109,7 +109,7 @@ def build(_objectives: Objectives) -> Dashboard:
                     ' "group", "$1", "rule_group", ".*;(.*)"))',
                     "{{group}}",
                 ),
-                w=6,
+                w=8,
             ),
             lines(
                 "Rule evaluations failed",
@@ -121,7 +121,7 @@ def build(_objectives: Objectives) -> Dashboard:
                     ' "group", "$1", "rule_group", ".*;(.*)"))',
                     "{{group}}",
                 ),
-                w=6,
+                w=8,
             ),
             lines(
                 "Notifications",
@@ -138,20 +138,15 @@ def build(_objectives: Objectives) -> Dashboard:
                     "failed",
                 ),
                 colours={"tried": CALM, "failed": BAD},
-                w=6,
+                w=8,
             ),
             lines(
                 "Alerts in Alertmanager",
                 "Active ones by state; suppressed ones are silenced or inhibited.",
                 "short",
                 Query('sum by (state) (alertmanager_alerts{job="alertmanager"})', "{{state}}"),
-                w=6,
+                w=12,
             ),
-        ),
-    )
-    cost = Row(
-        "Cost, and what is lost",
-        (
             lines(
                 "Lost",
                 "Per second: requests the edge could not count, log lines and spans that nobody took.",
@@ -163,8 +158,13 @@ def build(_objectives: Objectives) -> Dashboard:
                     "log lines",
                 ),
                 Query("sum(rate(tracing_spans_failed_total[$__rate_interval]))", "spans"),
-                w=6,
+                w=12,
             ),
+        ),
+    )
+    cost = Row(
+        "Cost",
+        (
             lines(
                 "Samples taken in",
                 "Per second.",

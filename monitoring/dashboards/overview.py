@@ -3,7 +3,6 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from monitoring.alerts import (
-    CAUSES,
     CERTIFICATE_DAYS,
     CERTIFICATE_PAGE,
     CERTIFICATE_TICKET,
@@ -39,6 +38,7 @@ from monitoring.slo import BURNS, Objectives
 JOB = 'job="nginx"'
 SLO_COLOURS = {"/^availability/": CALM, "/^latency/": "purple"}
 ALERTMANAGER = "${alertmanager}/#/alerts?filter=%7Balertname%3D%22${__value.raw}%22%7D"
+PANEL = "/d/sightglass-${__value.raw}&${__url_time_range}"
 PAGES = sorted(burn.factor for burn in BURNS if burn.severity == "page")
 BY_CLASS = (
     'sum by (class) (label_replace(rate(edge_http_requests_total{{{selector}}}[$__rate_interval]), "class", "$1",'
@@ -46,8 +46,11 @@ BY_CLASS = (
 )
 
 
-def build(objectives: Objectives) -> Dashboard:
-    """Return the dashboard."""
+def build(objectives: Objectives, shown: dict[str, str], runbook: dict[str, str]) -> Dashboard:
+    """Return the dashboard.
+
+    ``shown`` is where the panel of each alert is, ``runbook`` its section: ``DASHBOARD?viewPanel=panel-ID``.
+    """
     availability, latency = objectives.slos
     days = objectives.window_days
     seconds = objectives.threshold_seconds
@@ -98,7 +101,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "histogram_quantile(0.95, sum by (le)"
                 f" (rate(edge_http_request_duration_seconds_bucket{{{timed}}}[5m]))) >= 0",  # NaN without traffic
                 steps=((None, GOOD), (seconds, BAD)),
-                empty="No traffic",
+                empty="No answer",
                 leads="edge",
             ),
             number(
@@ -215,21 +218,24 @@ def build(objectives: Objectives) -> Dashboard:
         (
             rows(
                 "Firing alerts",
-                "Each has a section in docs/runbook.md, which Alertmanager links to.",
-                Query(_with_dashboard(FIRING)),
+                "Each leads to the panel that shows it, and to its section of the runbook.",
+                Query(_led(FIRING, shown, runbook)),
                 columns={
                     "alertname": "Alert",
                     "severity": "Severity",
                     "slo": "Objective",
                     "job": "Job",
                     "instance": "Instance",
-                    "dashboard": "Shown on",
+                    "shown": "Shown on",
+                    "runbook": "What to do",
                 },
-                widths={"Alert": 190, "Severity": 90, "Objective": 110, "Job": 90, "Shown on": 110},
+                widths={"Alert": 190, "Severity": 90, "Objective": 110, "Job": 90, "Shown on": 110, "What to do": 100},
                 links={
-                    "Alert": {"Runbook, silences: Alertmanager": ALERTMANAGER},
-                    "Shown on": {"The dashboard that shows it": "/d/sightglass-${__value.raw}?${__url_time_range}"},
+                    "Alert": {"Silences: Alertmanager": ALERTMANAGER},
+                    "Shown on": {"The panel that shows it": PANEL},
+                    "What to do": {"Its section of the runbook": PANEL},
                 },
+                words={"Shown on": (r"([a-z]+)\?.*", "$1"), "What to do": ("(.+)\\?.*", "$1")},
                 w=16,
                 h=7,
                 empty="None",
@@ -349,11 +355,9 @@ def build(objectives: Objectives) -> Dashboard:
     )
 
 
-def _with_dashboard(alerts: str) -> str:
-    """Return ``alerts`` with the name of the dashboard that shows each as a label."""
-    shown: dict[str, set[str]] = {"overview": {"ErrorBudgetBurn"}}
-    for alert in (alert for group in CAUSES.values() for alert in group):
-        shown.setdefault(alert.dashboard, set()).add(alert.name)
-    for name, these in sorted(shown.items()):
-        alerts = f'label_replace({alerts}, "dashboard", "{name}", "alertname", "{"|".join(sorted(these))}")'
+def _led(alerts: str, shown: dict[str, str], runbook: dict[str, str]) -> str:
+    """Return ``alerts`` with two labels: where each is shown, and where it is told what to do."""
+    for label, found in (("shown", shown), ("runbook", runbook)):
+        for alert, where in sorted(found.items()):
+            alerts = f'label_replace({alerts}, "{label}", "{where}", "alertname", "{alert}")'
     return alerts

@@ -41,13 +41,14 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Whether each gunicorn worker answers the scrape; a hung one does not.",
                 by_process(f"sightglass_worker_up{{{OURS}}}"),
                 names={"0": "hung", "1": "up"},
-                w=8,
+                w=6,
             ),
             lines(
                 "Requests by worker",
                 "Finished requests per second; uneven lines mean uneven balancing.",
                 "reqps",
                 by_process(f"rate(http_requests_total{{{OURS}}}[$__rate_interval])", "sum"),
+                w=6,
             ),
             lines(
                 "Starts within 15 minutes",
@@ -56,6 +57,15 @@ def build(_objectives: Objectives) -> Dashboard:
                 Query(f"max by (container) ({starts('15m')})", "{{container}}"),
                 limits=((None, "transparent"), (STARTS, WARN)),
                 decimals=0,
+                w=6,
+            ),
+            lines(
+                "Event loop lag",
+                "How late callbacks run; the line is the alert's threshold.",
+                "s",
+                by_process(f"event_loop_lag_seconds{{{OURS}}}"),
+                limits=((None, "transparent"), (EVENT_LOOP_LAG, WARN)),
+                w=6,
             ),
         ),
     )
@@ -73,13 +83,6 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Of each process.",
                 "bytes",
                 by_process(f"process_resident_memory_bytes{{{OURS}}}"),
-            ),
-            lines(
-                "Event loop lag",
-                "How late callbacks run; the line is the alert's threshold.",
-                "s",
-                by_process(f"event_loop_lag_seconds{{{OURS}}}"),
-                limits=((None, "transparent"), (EVENT_LOOP_LAG, WARN)),
             ),
             lines(
                 "Garbage collections",

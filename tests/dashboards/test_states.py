@@ -3,7 +3,6 @@
 Each of these misled somebody once.
 """
 
-import colorsys
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -17,25 +16,10 @@ from tests.dashboards.conftest import ENDS, MINUTES, dashboards
 from tests.dashboards.world import BROKEN, LENGTH, STATES
 from tests.stack import ROOT
 from tests.support.drawing import Drawing, draw
+from tests.support.hue import NEUTRAL, hue
 
 Drawn = Callable[[str], Drawing]
 ALL = [(state, name) for state in STATES for name in dashboards(state)]
-NEUTRAL = "neutral"
-
-
-def hue(colour: str) -> str:
-    """Name a colour as a person would."""
-    red, green, blue = (
-        (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-        if colour.startswith("#")
-        else map(int, re.findall(r"\d+", colour)[:3])
-    )
-    turn, _, saturation = colorsys.rgb_to_hls(red / 255, green / 255, blue / 255)
-    if saturation < 0.2 or red == green == blue:
-        return NEUTRAL
-    degrees = turn * 360
-    limits = {12: "red", 40: "orange", 70: "yellow", 170: "green", 250: "blue", 320: "purple", 361: "red"}
-    return next(name for limit, name in limits.items() if degrees < limit)
 
 
 def shown(drawn: Drawn) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -109,7 +93,7 @@ def test_an_axis_fits_what_it_shows(drawn: Drawn) -> None:
         "Requests": "No traffic",
         "5xx": "No traffic",
         "429": "No traffic",
-        "p95": "No traffic",
+        "p95": "No answer",
         "Availability budget": "No traffic yet",
         "Latency budget": "No traffic yet",
     }.items(),
@@ -161,12 +145,14 @@ def test_health_is_green(drawn: Drawn, state: str, title: str) -> None:
 def test_alerts_are_named_in_full_and_lead_on(drawn: Drawn) -> None:
     panels = drawn("down").reports["overview"]["panels"]
     (table,) = (one for one in panels if (one["title"], one["type"]) == ("Firing alerts", "table"))
-    assert table["text"][1:7] == ["Alert", "Severity", "Objective", "Job", "Instance", "Shown on"]
-    assert {"APIDown", "EdgeProbeFailing", "https://nginx:8443/ready", "availability", "edge"} <= set(table["text"])
+    assert table["text"][1:8] == ["Alert", "Severity", "Objective", "Job", "Instance", "Shown on", "What to do"]
+    expected = {"APIDown", "EdgeProbeFailing", "https://nginx:8443/ready", "availability", "edge", "runbook"}
+    assert expected <= set(table["text"])
     assert "None" not in table["text"]
     links = list(map(unquote, table["links"]))
     assert 'http://127.0.0.1:9093/#/alerts?filter={alertname="APIDown"}' in links
-    assert any(link.startswith("/d/sightglass-edge?") for link in links)
+    for board in ("edge", "overview", "runbook"):
+        assert any(re.match(rf"/d/sightglass-{board}\?viewPanel=panel-\d+&from=\d+&to=\d+$", link) for link in links)
 
 
 ROUTES = {

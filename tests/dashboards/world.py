@@ -273,13 +273,11 @@ def _api(
 
 def _process(world: World, container: str, stop: float = LENGTH, started: int = 0, **at: Any) -> None:
     began = world.end - LENGTH
-    for name, more in (
-        ("process_start_time_seconds", {}),
-        ("sightglass_process_start_time_seconds", {"container": container}),
-    ):
-        world.gauge(name, began - 86400, stop=started or stop, **at, **more)
+    named: dict[str, Labels] = {"process": {}, "sightglass_process": {"container": container}}
+    for prefix, more in named.items():
+        world.gauge(f"{prefix}_start_time_seconds", began - 86400, stop=started or stop, **at, **more)
         if started:
-            world.gauge(name, began + started - 7, started, stop, **at, **more)
+            world.gauge(f"{prefix}_start_time_seconds", began + started - 7, started, stop, **at, **more)
     world.counter("process_cpu_seconds_total", 0.12, stop=stop, **at)
     world.gauge("process_resident_memory_bytes", 130e6, stop=stop, **at)
     world.gauge("process_open_fds", 31, stop=stop, **at)

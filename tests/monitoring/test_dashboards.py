@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
+from monitoring.alerts import SHOWN_ON
 from monitoring.live import panels
+from monitoring.rules import cause_rules, slo_rules
+from monitoring.slo import load
 from tests.stack import ROOT
 
 FILES = sorted((ROOT / "grafana").glob("*/*.json"))
@@ -148,6 +151,7 @@ def test_a_picker_of_one_value_is_not_shown() -> None:
         "model": ["job", "instance"],
         "jobs": ["process"],
         "monitoring": ["scraped"],
+        "runbook": [],
     }
 
 
@@ -176,6 +180,32 @@ def test_a_panel_of_rare_samples_says_what_it_waits_for() -> None:
     assert len(rare) >= 3
 
 
+@pytest.mark.parametrize("alert", SHOWN_ON)
+def test_an_alert_leads_to_its_panel_and_to_its_section_of_the_runbook(alert: str) -> None:
+    titles = {
+        (name, panel["id"]): panel["title"]
+        for name, board in DASHBOARDS.items()
+        for row in board["panels"]
+        for panel in (row, *row.get("panels", ()))
+        if panel["type"] != "row"
+    }
+    (table,) = (p for p in panels(DASHBOARDS["overview"]) if (p["type"], p["title"]) == ("table", "Firing alerts"))
+    led = re.findall(
+        rf'"(shown|runbook)", "(\w+)\?viewPanel=panel-(\d+)", "alertname", "{alert}"', table["targets"][0]["expr"]
+    )
+    assert [(label, titles[board, int(at)]) for label, board, at in led] == [
+        ("shown", SHOWN_ON[alert]), ("runbook", alert),
+    ]  # fmt: skip
+    rules = [rule for group in cause_rules()["groups"] + slo_rules(load())["groups"] for rule in group["rules"]]
+    urls = {rule["annotations"]["dashboard_url"] for rule in rules if rule.get("alert") == alert}
+    assert {url.rpartition("/d/")[2] for url in urls} == {f"sightglass-{led[0][1]}"}
+
+
+def test_every_alert_leads_somewhere() -> None:
+    rules = [rule for group in cause_rules()["groups"] + slo_rules(load())["groups"] for rule in group["rules"]]
+    assert {rule["alert"] for rule in rules if "alert" in rule} == set(SHOWN_ON)
+
+
 def test_latencies_of_the_api_lead_to_traces() -> None:
     source = yaml.safe_load((ROOT / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"][0]
     assert [link["name"] for link in source["jsonData"]["exemplarTraceIdDestinations"]] == ["$TRACE_LABEL"]
@@ -201,7 +231,16 @@ def test_grafana_is_told_where_they_are() -> None:
 
 
 def grafanas_environment(**settings: str) -> dict[str, str]:
-    compose = ("docker", "compose", "--env-file", "/dev/null", "-f", "docker-compose.prod.yml", "--profile", "monitoring")
+    compose = (
+        "docker",
+        "compose",
+        "--env-file",
+        "/dev/null",
+        "-f",
+        "docker-compose.prod.yml",
+        "--profile",
+        "monitoring",
+    )
     given = {"PATH": os.environ["PATH"], **settings}
     command = [*compose, "config", "--format", "json"]
     shown = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=True)
