@@ -149,7 +149,7 @@ def lines(
     if any("instance" in query.legend for query in queries):
         panel.transformations([WITHOUT_PORT])
     if any("{{route}}" in query.legend for query in queries):
-        panel.override_by_regexp("/.*/", [_setting("links", _links(route_links("__field.labels.route")))])
+        panel.override_by_field_type("number", [_setting("links", _links(route_links("__field.labels.route")))])
     if stacked:
         panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL).group("A"))
     if limits:
@@ -206,7 +206,7 @@ def number(
         panel.mappings([_mapping(mappings)])
     if leads or link:
         address = link or BOARD.format(board=leads)
-        panel.override_by_regexp("/.*/", [_setting("links", _links({"More of it": address}))])
+        panel.override_by_field_type("number", [_setting("links", _links({"More of it": address}))])
     return panel
 
 

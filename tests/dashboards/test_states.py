@@ -128,6 +128,11 @@ def test_an_outage_is_red(drawn: Drawn, dashboard: str, title: str, says: str) -
     assert [hue(one["color"]) for one in panel["series"]] == ["red"]
 
 
+def test_refusals_are_no_fast_answers(drawn: Drawn) -> None:
+    assert drawn("down").panel("overview", "p95")["text"] == ["p95", "No answer"]
+    assert colour(drawn("down"), "overview", "p95") == NEUTRAL
+
+
 @pytest.mark.parametrize(
     "title",
     [
@@ -194,6 +199,7 @@ def test_each_number_of_the_overview_leads_on(drawn: Drawn) -> None:
         ("limited", "/api/v1/predict", "429", {"red"}),
         ("limited", "/api/v1/process", "429", {"green"}),
         ("down", "/api/v1/predict", "5xx", {"red"}),
+        ("down", "/api/v1/predict", "p95", {"neutral"}),
     ],
 )
 def test_where_it_is_broken_has_the_colour_of_it(

@@ -202,8 +202,9 @@ def _edge(world: World, traffic: tuple[Traffic, ...], limited: float | Value = 0
         labels: Labels = {"route": one.route, "method": one.method, **nginx}
         for status, rate in (dict.fromkeys(FAILURES, 0.0) | dict(one.statuses)).items():
             world.counter("edge_http_requests_total", rate, status=status, **labels)
-        total = sum(rate for rate in one.statuses.values() if not callable(rate)) or 0.1
-        world.histogram("edge_http_request_duration_seconds", total, one.seconds, route=one.route, **nginx)
+        world.histogram(
+            "edge_http_request_duration_seconds", partial(_answered, one), one.seconds, route=one.route, **nginx
+        )
     for cache in ("hit", "miss", "stale", "updating", "expired", "bypass", "revalidated"):
         world.counter(
             "edge_cache_requests_total", 0.05 if cache == "hit" and len(traffic) > 1 else 0, cache=cache, **nginx
@@ -230,6 +231,12 @@ def _edge(world: World, traffic: tuple[Traffic, ...], limited: float | Value = 0
         "resolve": 0.0005,
     }.items():
         world.gauge("probe_http_duration_seconds", seconds, phase=phase, **probe)
+
+
+def _answered(traffic: Traffic, at: float) -> float:
+    """Return how many requests a second were answered: a refusal of the edge's own has no latency."""
+    answers = {status: rate for status, rate in traffic.statuses.items() if status not in {"429", "502", "503", "504"}}
+    return sum(rate(at) if callable(rate) else rate for rate in answers.values())
 
 
 def _api(
