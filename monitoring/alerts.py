@@ -19,6 +19,8 @@ EVENT_LOOP_LAG = 0.25
 """Seconds."""
 JOB_AGE = 600
 """Seconds a job may wait."""
+CERTIFICATE_ATTEMPTS = 5
+"""Attempts at a certificate's renewal that may fail in a row: they take about four hours (docker/acme)."""
 CERTIFICATE_TICKET, CERTIFICATE_PAGE = 14 * 86400, 2 * 86400
 """Seconds a certificate is still valid."""
 DISK_FREE = 0.1
@@ -262,6 +264,35 @@ EDGE = (
         "It is valid for another {{ $value | humanizeDuration }}.",
     ),
     Alert(
+        "CertificateNotIssued",
+        # The first may fail for a name that is known a little later.
+        'acme_certificate_issued{job="nginx"} == 0 and on (instance) acme_failed_attempts{job="nginx"} > 1',
+        "0s",
+        "ticket",
+        "edge",
+        "The CA has issued no certificate for SERVER_NAME",
+        "Browsers see what was there before, at first a self-signed certificate; lego's log says why.",
+    ),
+    Alert(
+        "CertificateRenewalFailing",
+        f'acme_failed_attempts{{job="nginx"}} >= {CERTIFICATE_ATTEMPTS}'
+        ' and on (instance) acme_certificate_issued{job="nginx"} == 1',
+        "0s",
+        "ticket",
+        "edge",
+        "The certificate's renewal fails",
+        "{{ $value }} attempts in a row failed; lego's log says why.",
+    ),
+    Alert(
+        "CertificateUnattended",
+        'time() - acme_next_attempt_timestamp_seconds{job="nginx"} > 3600',
+        "0s",
+        "ticket",
+        "edge",
+        "Nobody sees to the certificate's renewal",
+        "lego should have asked the CA {{ $value | humanizeDuration }} ago.",
+    ),
+    Alert(
         "EdgeMetricsDropped",
         'increase(edge_metrics_dropped_total{job="nginx"}[10m]) > 0',
         "0s",
@@ -393,6 +424,9 @@ SHOWN_ON = {
     "EdgeGatewayErrors": "Gateway errors",
     "RateLimiterRejecting": "Over the rate limit",
     "CertificateExpiring": "Certificate valid for",
+    "CertificateNotIssued": "Certificate valid for",
+    "CertificateRenewalFailing": "Certificate valid for",
+    "CertificateUnattended": "Certificate valid for",
     "EdgeMetricsDropped": "Lost",
     "HostMemoryLow": "Host memory",
     "DiskFilling": "Disk free",

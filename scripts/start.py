@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import preflight
+from scripts import hooks, preflight
 from scripts.commands import ROOT, run, say
 from scripts.preflight import refusal, start_period
 
@@ -38,12 +38,17 @@ CHECKS: Mapping[str, tuple[str, ...]] = {
     ),
     "nginx": ("sh", "/etc/sightglass/nginx/start.sh", "--check"),
     "operators": ("sh", "/etc/sightglass/operators/start.sh", "--check"),
-    "prometheus": ("promtool", "check", "config", "/etc/sightglass/prometheus.yml"),
+    "prometheus": ("sh", "/etc/sightglass/prometheus/start.sh", "--check"),
     "alertmanager": (
         "sh", "-c", "sh /etc/sightglass/alertmanager/start.sh --version && amtool check-config /tmp/alertmanager/*.yml",
     ),
 }  # fmt: skip
 """What says, in a container of its own, whether a service would start on its configuration as it is now."""
+SECRETS = """for file in /run/secrets/*; do
+    [ -r "$file" ] && continue
+    echo "secrets: ${file##*/}: not allowed; expected a file that user $(id -u), who runs $0, may read" >&2 && exit 2
+done"""
+"""What says whether a service may read the secrets it is given: Compose leaves files of the host as they are."""
 NO_LONGER_MOUNTED = {"app": "APP_DIR", "models": "MODELS_DIR", "alert_secrets": "ALERT_SECRETS_DIR"}
 """Volumes of the last release, and what names the directory that is mounted in their place."""
 
@@ -57,6 +62,7 @@ def main() -> int:
     """
     given = preflight.settings()
     config = json.loads(output(*COMPOSE, "config", "--format", "json"))
+    hooks.prepare(hooks.directory(given))
     wrong = left_behind(config, given) or refused(config)
     if wrong:
         print("\n".join(wrong), file=sys.stderr)
@@ -81,30 +87,39 @@ def main() -> int:
     # As many as .env says again, whatever a `make scale` has said.
     replicas = str(config["services"]["api"].get("deploy", {}).get("replicas", 1))
     output(*COMPOSE, "exec", "-T", "prometheus", "sh", "/etc/sightglass/prometheus/expect.sh", replicas)
-    return 0
+    wrong = hooks.take_up(COMPOSE, output(*COMPOSE, "ps", "--services", "--status", "running").split())
+    if wrong:
+        print("\n".join(wrong), file=sys.stderr)
+    return int(bool(wrong))
 
 
 def refused(config: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with the configuration of what runs: it goes on with the one it has.
 
-    Where nothing runs yet, nothing can be lost, and what is wrong shows when it starts.
+    Where nothing runs yet, nothing can be lost, and what is wrong shows when it starts; but for secrets, where an
+    application may say it in many ways.
     """
     running = output(*COMPOSE, "ps", "--services", "--status", "running").split()
-    services = {name: dict(config["services"][name]) for name in CHECKS if name in running}
+    checks = [(name, CHECKS[name]) for name in CHECKS if name in running]
+    secret = [name for name in ("api", "jobs") if given_secrets(config["services"][name])]
+    checks += [(name, ("sh", "-c", SECRETS, name)) for name in secret]
+    services = {name: dict(config["services"][name]) for name, _ in checks}
     for service in services.values():
         for key in ("networks", "ports", "depends_on", "healthcheck", "profiles", "build"):
             service.pop(key, None)
         # Compose would change the project's networks to what they are to be.
         service |= {"network_mode": "none", "deploy": service["deploy"] | {"replicas": 1}}
-    alone = {"name": config["name"], "services": services, "volumes": config.get("volumes", {})}
+    lent = {kind: config.get(kind, {}) for kind in ("volumes", "secrets", "configs")}
+    alone = {"name": config["name"], "services": services, **lent}
 
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(alone, file)
         file.flush()
         compose = ("docker", "compose", "--file", file.name, "--project-directory", str(ROOT))
 
-        def check(name: str) -> list[str]:
-            run = ("run", "--rm", "--no-deps", "-T", "--entrypoint", CHECKS[name][0], name, *CHECKS[name][1:])
+        def check(one: tuple[str, tuple[str, ...]]) -> list[str]:
+            name, command = one
+            run = ("run", "--rm", "--no-deps", "-T", "--entrypoint", command[0], name, *command[1:])
             environment = os.environ | {"COMPOSE_IGNORE_ORPHANS": "true"}
             said = subprocess.run([*compose, *run], env=environment, capture_output=True, text=True, check=False)
             if said.returncode == 0:
@@ -113,7 +128,12 @@ def refused(config: Mapping[str, Any]) -> list[str]:
             return [line for line in lines if not line.startswith(PROGRESS)][-3:] or [f"{name}: refused"]
 
         with ThreadPoolExecutor() as pool:
-            return [line for lines in pool.map(check, services) for line in lines]
+            return [line for lines in pool.map(check, checks) for line in lines]
+
+
+def given_secrets(service: Mapping[str, Any]) -> bool:
+    """Say whether a service that runs is given secrets."""
+    return bool(service.get("secrets")) and service.get("deploy", {}).get("replicas") != 0
 
 
 def left_behind(config: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:

@@ -184,6 +184,7 @@ function render(r) {
         family('edge_log_lines_dropped_total', 'counter', 'Lines of the access log that were dropped because nobody read them.',
             [[{}, droppedLines()]]),
         ...container.measured().map(([name, type, help, value]) => family(name, type, help, [[{}, value]])),
+        certificate(),
     ].join(''));
 }
 
@@ -192,6 +193,15 @@ function droppedLines() {
         return Number(fs.readFileSync('/tmp/nginx/log_lines_dropped')); // log.pl's
     } catch (_) { // none yet
         return 0;
+    }
+}
+
+// What docker/acme tells of itself, as it stands there.
+function certificate() {
+    try {
+        return fs.readFileSync('/run/tls/acme.prom', 'utf8');
+    } catch (_) { // the certificate is somebody else's business
+        return '';
     }
 }
 

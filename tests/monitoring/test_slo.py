@@ -96,7 +96,7 @@ def test_the_scrape_interval_is_that_of_prometheus_and_grafana() -> None:
 
 
 def test_prometheus_keeps_more_than_the_window() -> None:
-    compose = (ROOT / "docker/prometheus/compose.yml").read_text()
+    compose = (ROOT / "docker" / "prometheus" / "compose.yml").read_text()
     kept = re.search(r"retention\.time=\$\{PROMETHEUS_RETENTION_TIME:-(\d+)d\}", compose)
     assert kept is not None
     assert int(kept[1]) > slo.load().window_days

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -42,7 +43,7 @@ class Lines(AccessLog):
         self.entries: list[dict[str, Any]] = []
 
     def write(self, record: Record) -> None:
-        entry = record._asdict()
+        entry = {field.name: getattr(record, field.name) for field in fields(Record)}
         if not entry.pop("answered"):
             entry["status"] = None
         self.entries.append(entry)

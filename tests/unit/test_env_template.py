@@ -9,11 +9,12 @@ import yaml
 from api.settings import Settings
 from sightglass.environment import PREFIX
 from sightglass.server.settings import ServerSettings
+from tests.support.compose import included
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEMPLATE = dict(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=(.*)$", (ROOT / ".env.template").read_text(), re.MULTILINE))
 PRODUCTION = (ROOT / "docker-compose.prod.yml").read_text()
-INCLUDED = [ROOT / path for path in yaml.safe_load(PRODUCTION)["include"]]
+INCLUDED = included()
 FORMER = ROOT / "docker/upgrade.yml"  # reads names that are no longer ours
 COMPOSE_FILES = [PRODUCTION, *(path.read_text() for path in INCLUDED if path != FORMER)]
 DEVELOPMENT = (ROOT / "docker-compose.dev.yml").read_text()
@@ -44,6 +45,7 @@ SET_BY_THE_IMAGE = {
     "APP_VERSION",
     "APP_REVISION",
     "PORT",
+    "SCRATCH_DIR",
     "METRICS_PORT",
     "FORWARDED_ALLOW_IPS",
     "FORWARDED_ALLOW_NAMES",
@@ -56,6 +58,7 @@ SHOWN_EMPTY = {
     "API_KEYS_FILE",
     "APP_DIR",
     "APP_ENV_FILE",
+    "DATA_DIR",
     "MODELS_DIR",
     "LOG_FORMAT",
     "TLS_CERT",
@@ -107,7 +110,8 @@ def test_the_compose_files_stay_readable() -> None:
 def test_every_service_of_every_file_is_hardened() -> None:
     files = [ROOT / "docker-compose.prod.yml", *(path for path in INCLUDED if path != FORMER), FORMER]
     for path in files:
+        directory = INCLUDED.get(path, path.parent)
         for name, service in yaml.safe_load(path.read_text()).get("services", {}).items():
             extends = service["extends"]
-            assert (path.parent / extends["file"]).resolve() == ROOT / "docker" / "hardened.yml", name
+            assert (directory / extends["file"]).resolve() == ROOT / "docker" / "hardened.yml", name
             assert extends["service"] == "hardened"

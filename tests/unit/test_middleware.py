@@ -435,7 +435,7 @@ async def test_messages_may_leave_out_the_body() -> None:
 
     observed = Observed(app)
     client = await ask(observed, http(), {"type": "http.request"})
-    assert [name for name, _ in client.headers] == ["x-request-id"]
+    assert [name for name, _ in client.headers] == ["x-request-id", "x-trace-id"]
     assert observed.requests() == {("GET", "(unmatched)", "200"): 1}
 
 
