@@ -243,9 +243,13 @@ def build(objectives: Objectives, shown: dict[str, str], runbook: dict[str, str]
             rows(
                 "Versions running",
                 "Worker processes by version; more than one row while a deploy is under way.",
-                Query('count by (version, revision, environment) (app_info{job="api"})', "Processes"),
+                Query(
+                    "count by (version, revision, environment)"
+                    ' (label_replace(app_info{job="api"}, "revision", "$1", "revision", "(.{12}).*"))',
+                    "Processes",
+                ),
                 columns={"version": "Version", "revision": "Revision", "environment": "Environment"},
-                widths={"Version": 150, "Revision": 100, "Processes": 100},
+                widths={"Environment": 110, "Revision": 130, "Processes": 100},
                 w=8,
                 h=7,
                 empty="None",

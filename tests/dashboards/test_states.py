@@ -253,6 +253,11 @@ def test_the_budget_is_one_number_wherever_it_is_shown(drawn: Drawn) -> None:
         assert drawn("down").panel("overview", f"{slo.title()} budget")["series"][0]["last"] == pytest.approx(last)
 
 
+def test_a_budget_that_is_overspent_is_red_and_says_by_how_much(drawn: Drawn) -> None:
+    assert drawn("down").panel("overview", "Availability budget")["series"][0]["last"] < -1
+    assert colour(drawn("down"), "overview", "Availability budget") == "red"
+
+
 def test_a_legend_has_names_and_values(drawn: Drawn) -> None:
     for state, name, panel in shown(drawn):
         if panel["type"] in {"timeseries", "state-timeline"}:

@@ -160,7 +160,7 @@ def replicas_down(end: int) -> World:
     _edge(world, (*broken, probes), up=until(1))
     _api(world, (*USUAL, PROBES), stop=BROKEN)
     _jobs(world, rate=0.4)
-    _slo(world, load(), requests=13, bad={"availability": 0.0004, "latency": 0.004}, broken=1.0)
+    _slo(world, load(), requests=13, bad={"availability": 0.002, "latency": 0.004}, broken=1.0)
     _host(world)
     alerts: dict[str, Labels] = {
         "APIDown": {"severity": "page", "job": "api"},
