@@ -32,6 +32,7 @@ GROUPS = {
     "make up": r"e2e/test_(up|readme)",
     "gunicorn": r"server/",  # they look at what all servers of this machine leave in /dev/shm
     "deploys": r"edge/test_deploy",
+    "the certificate": r"acme/",
     "the edge": r"edge/",
     "any app": r"e2e/",
     "unmodified apps": r"apps/",

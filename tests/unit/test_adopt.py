@@ -59,6 +59,14 @@ SHAPES: dict[str, tuple[dict[str, str], str, str, dict[str, str]]] = {
         {"backend/main.py": FASTAPI + "import items\n", "backend/items.py": ""}, "main:app", "FastAPI",
         {"APP_DIR": "../shop/backend"},
     ),
+    "a package in a directory of its name": (
+        {"shop/shop/main.py": FASTAPI + "from shop.items import router\n", "shop/shop/items.py": "router = 1\n"},
+        "shop.main:app", "FastAPI", {"APP_DIR": "../shop/shop"},
+    ),
+    "src that is no package, with one that is none": (
+        {"src/shop/main.py": FASTAPI + "from shop.items import router\n", "src/shop/items.py": ""}, "shop.main:app",
+        "FastAPI", {"APP_DIR": "../shop/src"},
+    ),
     "src": (
         {"src/shop/__init__.py": "", "src/shop/main.py": FASTAPI,
          "pyproject.toml": "[project]\ndependencies = ['fastapi']"},
