@@ -1,6 +1,6 @@
 # The commands of every day. Each is a line or two that can be typed by hand; `make help` lists them.
 SHELL := /bin/bash
-COMPOSE := docker compose --profile monitoring
+COMPOSE := docker compose --profile '*'
 VENV := .venv/bin
 # Tests that share a stack stay in one process; what is skipped is said, and which tests took longest.
 PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10 \
@@ -8,7 +8,7 @@ PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --d
 export Q ID STATUS SINCE SLOWEST  # as they stand, whatever they quote
 DRAW := monitoring/draw
 
-.PHONY: help up deploy scale reload down logs ps find credentials query dev images bases draw check test test-long fuzz lint format lock
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))  # each that `make help` lists
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,16 +16,33 @@ help:  ## this list
 up:  ## install what is missing, start the stack, wait until it is healthy
 	@scripts/up.sh
 
-deploy:  ## build the API's image and replace its replicas without a failed request
-	@python3 scripts/deploy.py
+adopt:  ## look at a project and write the lines of .env that have it served: make adopt DIR=../shop
+	@python3 scripts/adopt.py "$(DIR)" --app "$(APP)"
+
+deploy:  ## replace the API's replicas without a failed request: by what is built, or make deploy IMAGE=registry/team/app:1.2
+	@python3 scripts/deploy.py $(if $(IMAGE),--image '$(IMAGE)')
+
+releases:  ## what was deployed, and can be brought back
+	@python3 scripts/releases.py
+
+rollback:  ## bring the release before back, or another, settings included: make rollback TO=3
+	@python3 scripts/deploy.py --rollback $(if $(TO),'$(TO)')
+
+maintenance:  ## answer 503 and a page, or hold requests, or go on: make maintenance on|off [RETRY_AFTER=120] [HOLD=30]
+	@$(COMPOSE) exec -T nginx sh /etc/sightglass/nginx/maintenance.sh '$(filter on off,$(MAKECMDGOALS))' '$(RETRY_AFTER)' '$(HOLD)'
+
+.PHONY: on off
+on off:
+	@:
 
 scale:  ## change the number of API replicas without a failed request: make scale N=4
 	@python3 scripts/deploy.py --scale-only --replicas $(N)
 
-reload:  ## make NGINX read docker/nginx* again; a wrong configuration is refused
-	@$(COMPOSE) exec -T nginx sh /etc/sightglass/nginx/reload.sh
+reload:  ## make NGINX read docker/nginx* and SITE_DIR/nginx again; a wrong configuration is refused
+	@$(COMPOSE) exec -T nginx sh -c 'cd /etc/sightglass/nginx && sh site.sh && sh reload.sh'
 
 down:  ## stop and remove the containers; data stays in its volumes
+	@docker compose --profile '*' rm --stop --force --volumes  # what was uploaded, too
 	@docker compose --profile '*' down
 
 logs:  ## follow every container's log
@@ -39,7 +56,7 @@ find:  ## one request's story: make find ID=…, or STATUS=5xx SINCE=10m, or SLO
 
 credentials:  ## show the operators' password and Grafana's
 	@$(COMPOSE) run --rm --no-deps -T --quiet-pull setup sh -c \
-		'echo "Prometheus, Alertmanager: operator $$(cat /run/operators/password)"; echo "Grafana: $$(cat /run/credentials/grafana_admin_password)"'
+		'echo "Prometheus, Alertmanager, VictoriaLogs, Jaeger: operator $$(cat /run/operators/password)"; echo "Grafana: $$(cat /run/credentials/grafana_admin_password)"'
 
 query:  ## ask Prometheus: make query Q='sum by (route, status) (http_requests_total)'
 	@$(COMPOSE) exec -T prometheus promtool query instant http://127.0.0.1:9090 "$$Q"
@@ -69,6 +86,10 @@ test: $(VENV)/.installed $(DRAW)/node_modules/.installed  ## every promise once,
 test-long: $(VENV)/.installed  ## whole matrices, floods and drills
 	@scripts/engine.sh
 	@$(PYTEST) --timeout 3600 tests/long; exit $$?
+
+attack: $(VENV)/.installed $(DRAW)/node_modules/.installed  ## every hostile input, beside another client that must not notice
+	@scripts/engine.sh
+	@ATTACK=at-length $(VENV)/pytest --timeout 3600 --durations 10 tests/attacks
 
 fuzz: $(VENV)/.installed  ## 20,000 requests made up from the API's own description
 	@scripts/engine.sh

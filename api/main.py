@@ -67,6 +67,7 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
         RequestSizeLimit,
         default=settings.max_request_size_bytes,
         paths={predict.PATH: predict.body_limit(settings)},
+        directory=settings.runs_dir,
     )
     dependencies = [described_as_authorized] if app.state.keys else []
     if settings.cors_origins:

@@ -93,7 +93,11 @@ if ! has_engine; then
         if ! is_running dockerd; then
             rm -f /run/docker.pid /run/docker.sock
             is_running containerd || rm -f /run/containerd/containerd.sock* /run/docker/containerd/containerd.{pid,sock}*
-            setsid dockerd </dev/null >>/var/log/dockerd.log 2>&1 &
+            # Its own pools hold 30 networks, those of six stacks; these hold a thousand.
+            pools=(--default-address-pool "base=172.18.0.0/15,size=24"
+                --default-address-pool "base=172.20.0.0/14,size=24")
+            [ ! -e /etc/docker/daemon.json ] || pools=()  # which may name some
+            setsid dockerd "${pools[@]}" </dev/null >>/var/log/dockerd.log 2>&1 &
         fi
     fi
     for _ in $(seq 60); do has_engine && break; sleep 1; done

@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
 from scripts.commands import CommandError
+from scripts.story import telemetry
 from scripts.story.docker_files import DockerFiles, containers
 from scripts.story.entries import Entry, Requests, Source
 from scripts.story.rendering import printable, story, table
@@ -148,8 +149,9 @@ def _check(name: str, value: str | None, pattern: str, allowed: str) -> None:
 
 
 def kept() -> list[Source]:
-    """Give the sources there are."""
-    return [DockerFiles(containers())]
+    """Give the sources there are: the stores where they run, else Docker's files."""
+    files = DockerFiles(containers())
+    return telemetry.stores(files) or [files]
 
 
 if __name__ == "__main__":

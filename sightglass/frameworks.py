@@ -3,50 +3,71 @@
 Only of those that are imported already, which those that an application is made with are.
 """
 
+import importlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, wraps
+from types import ModuleType
 from typing import Any
 
 from sightglass.context import current_request
 
-_CONVERTER = re.compile(r"<(?:[^<>]*:)?(\w+)>")
+_CONVERTER = re.compile(r"<(?:[^<>]*:)?(\w+)>|\{(\w+)(?::[^{}]*)?\}")
+BOTTLE_WILDCARD = re.compile(r"(?:<|:(?=\w))(\w+(?::[^<>]*(?=>)|#[^#]*#)?)>?")
 _IS_REGEX = re.compile(r"\(\?|[\^$\\]")
 
 
 def note_routes() -> None:
     """Have the frameworks tell; a second call changes nothing."""
-    for name, hook in _HOOKS.items():
-        if name in sys.modules:
-            hook(sys.modules[name])
-
-
-def own_templates(app: Any) -> frozenset[str]:
-    """Return the templates of a Flask or Quart application; none of any other."""
-    url_map = getattr(app, "url_map", None)
-    return frozenset() if url_map is None else frozenset(template(rule.rule) for rule in url_map.iter_rules())
+    for name, module in list(sys.modules.items()):
+        # Bottle is one file, which applications carry with them.
+        hook = _HOOKS.get("bottle" if name.endswith(".bottle") else name)
+        if hook is not None and module is not None:
+            hook(module)
 
 
 @cache  # of as many as the application has routes
 def template(rule: str) -> str:
-    """Return a rule of Flask's or a route of Django's as Starlette would write it: ``/users/{id}``."""
+    """Return a rule of Flask's or a route of Django's or Falcon's as Starlette would write it: ``/users/{id}``."""
     if _IS_REGEX.search(rule):  # Django's re_path
-        rule = _without_regex(rule)
-    return "/" + _CONVERTER.sub(r"{\1}", rule).removeprefix("/")
+        rule = regex_template(rule)
+    return "/" + _CONVERTER.sub(lambda found: f"{{{found[1] or found[2]}}}", rule).removeprefix("/")
 
 
-def _without_regex(route: str) -> str:
-    from django.contrib.admindocs import utils
+@cache
+def bottle_template(rule: str) -> str:
+    """Return a rule of Bottle's, whose wildcards begin with the name: ``/files/<name:path>``, also ``/files/:name``."""
+    return BOTTLE_WILDCARD.sub(lambda found: f"{{{re.split('[:#]', found[1])[0]}}}", rule)
 
-    for simplify in (
-        getattr(utils, "remove_non_capturing_groups", str),  # since 4.1
-        utils.replace_named_groups,
-        utils.replace_unnamed_groups,
-        getattr(utils, "replace_metacharacters", str),
-    ):
-        route = simplify(route)
-    return route
+
+@cache
+def regex_template(regex: str) -> str:
+    """Return the template of a regular expression: groups by their names, without what may be absent."""
+    parser: Any = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
+    tree = parser.parse(regex)
+    names = {number: name for name, number in tree.state.groupdict.items()}
+
+    def written(parts: Iterable[tuple[Any, Any]]) -> str:
+        return "".join(part(str(operation), argument) for operation, argument in parts)
+
+    def part(operation: str, argument: Any) -> str:
+        match operation:
+            case "LITERAL":
+                return chr(argument)
+            case "ANY":
+                return "."
+            case "AT":
+                return ""
+            case "SUBPATTERN":
+                name = names.get(argument[0])
+                return f"{{{name}}}" if name else written(argument[3]) if argument[0] is None else "{var}"
+            case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT" if argument[0] == 0:
+                return ""
+            case _:
+                return "{var}"
+
+    return written(tree)
 
 
 def _note(route: str | None) -> None:
@@ -56,47 +77,70 @@ def _note(route: str | None) -> None:
 
 
 def _flask(flask: Any) -> None:
-    def started(sender: object, **_: object) -> None:  # noqa: ARG001 - blinker's signature
-        _note(getattr(flask.request.url_rule, "rule", None))
-
-    _connect(flask.request_started, started)
+    # Not its signals: before Flask 2.3 they need a package that an application may not have.
+    _wrap_server(flask.Flask, "full_dispatch_request", lambda: flask.request)
 
 
 def _quart(quart: Any) -> None:
-    # Of coroutines: a plain function would be given a thread.
-    async def request_started(sender: object, **_: object) -> None:  # noqa: ARG001
-        _note(getattr(quart.request.url_rule, "rule", None))
-
-    async def websocket_started(sender: object, **_: object) -> None:  # noqa: ARG001
-        _note(getattr(quart.websocket.url_rule, "rule", None))
-
-    _connect(quart.request_started, request_started)
-    _connect(quart.websocket_started, websocket_started)
+    _wrap_server(quart.Quart, "full_dispatch_request", lambda: quart.request)
+    _wrap_server(quart.Quart, "full_dispatch_websocket", lambda: quart.websocket)
 
 
-def _connect(signal: Any, receiver: Callable[..., Any]) -> None:
-    if not getattr(signal, "sightglass", False):
-        signal.connect(receiver, weak=False)
-        signal.sightglass = True
+def _wrap_server(owner: Any, name: str, request_of: Callable[[], Any]) -> None:
+    """Have what serves a request that is routed already tell its route first."""
+    serve: Callable[..., Any] | None = getattr(owner, name, None)
+    if serve is None or getattr(serve, "sightglass", False):
+        return
+
+    @wraps(serve)
+    def serving(*arguments: Any) -> Any:
+        _note(getattr(request_of().url_rule, "rule", None))
+        return serve(*arguments)
+
+    serving.sightglass = True  # type: ignore[attr-defined]
+    setattr(owner, name, serving)
+
+
+def _wrap(owner: Any, name: str, route_of: Callable[[Any], str | None]) -> None:
+    """Have what finds a request's route tell it: `route_of` takes what `name` of `owner` returned.
+
+    A version that does without has no names in metrics, and runs.
+    """
+    find: Callable[..., Any] | None = getattr(owner, name, None)
+    if find is None or getattr(find, "sightglass", False):
+        return
+
+    @wraps(find)
+    def finding(*arguments: Any) -> Any:
+        found = find(*arguments)
+        _note(route_of(found))
+        return found
+
+    finding.sightglass = True  # type: ignore[attr-defined]
+    setattr(owner, name, finding)
 
 
 def _django(base: Any) -> None:
-    resolve: Callable[..., Any] = base.BaseHandler.resolve_request
-    if getattr(resolve, "sightglass", False):
-        return
-
-    @wraps(resolve)
-    def resolve_request(handler: Any, request: Any) -> Any:
-        match = resolve(handler, request)
-        _note(match.route)
-        return match
-
-    resolve_request.sightglass = True  # type: ignore[attr-defined]
-    base.BaseHandler.resolve_request = resolve_request
+    _wrap(base.BaseHandler, "resolve_request", lambda match: match.route)
 
 
-_HOOKS: dict[str, Callable[[Any], None]] = {
+def _falcon(falcon: Any) -> None:
+    _wrap(falcon.App, "_get_responder", lambda found: found[3])
+
+
+def _bottle(bottle: Any) -> None:
+    _wrap(getattr(bottle, "Router", None), "match", lambda found: bottle_template(found[0].rule))
+
+
+def _datasette(datasette: Any) -> None:
+    _wrap(datasette, "resolve_routes", lambda found: found[0] and regex_template(found[0].re.pattern))
+
+
+_HOOKS: dict[str, Callable[[ModuleType], None]] = {
+    "bottle": _bottle,
+    "datasette.app": _datasette,
+    "django.core.handlers.base": _django,
+    "falcon.app": _falcon,
     "flask": _flask,
     "quart": _quart,
-    "django.core.handlers.base": _django,
 }

@@ -6,8 +6,9 @@ from typing import Any
 
 from starlette.routing import BaseRoute, Host, Mount
 
-from sightglass.frameworks import template as own_template
-from sightglass.routes import compile_template, iter_route_contexts, routes_of, wrapped_with
+from sightglass.framework_tables import read_routes
+from sightglass.routes import WEBSOCKET as WEBSOCKET
+from sightglass.routes import compile_template, iter_route_contexts, layers, routes_of
 
 RouteTable = list[tuple[str, str]]
 """Regular expressions, each with its template; a request has the template of the first that matches its subject.
@@ -17,8 +18,6 @@ The subject is the method, the host without a port and the decoded path, with sp
 ECMAScript, as long as the application's own convertors do.
 """
 
-WEBSOCKET = "WEBSOCKET"
-
 _HTTP = f"(?!{WEBSOCKET} )[^ ]+"
 _ANY = "[^ ]*"
 _GROUP_NAME = re.compile(r"\(\?P<\w+>")
@@ -27,8 +26,8 @@ _GROUP_NAME = re.compile(r"\(\?P<\w+>")
 def route_table(app: Any) -> RouteTable:
     """Return the table of an app's routes, in the order they are tried; empty for a kind of app that is not known."""
     try:
-        rules = getattr(wrapped_with(app, "url_map"), "url_map", None)
-        found = _level(routes_of(app), "", _ANY) if rules is None else _werkzeug(rules)
+        others = next(filter(None, map(read_routes, layers(app))), None)
+        found = _level(routes_of(app), "", _ANY) if others is None else (entry(*other) for other in others)
         return [(regex, template) for regex, template in found if template.isprintable()]
     except Exception:
         return []
@@ -65,15 +64,6 @@ def _level(routes: Iterable[BaseRoute], prefix: str, host: str) -> Iterator[tupl
             else:
                 yield entry(None, regex.pattern, label, host)
     yield from otherwise
-
-
-def _werkzeug(rules: Any) -> Iterator[tuple[str, str]]:
-    """Yield the entries of Flask's or Quart's rules: what is fixed comes first, and another method has no route."""
-    for rule in sorted(rules.iter_rules(), key=lambda rule: (rule.rule.count("<"), -len(rule.rule))):
-        parts = re.split(r"<([^<>]*)>", rule.rule)
-        parts[::2] = map(re.escape, parts[::2])
-        parts[1::2] = (".+" if part.startswith("path") else "[^/]+" for part in parts[1::2])
-        yield entry(rule.methods, "".join(parts), own_template(rule.rule))
 
 
 def _bare(regex: str) -> str:

@@ -3,13 +3,13 @@
 import logging
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
 from starlette.routing import PARAM_REGEX, BaseRoute, Host, Mount, compile_path
 
 from sightglass.context import current_request
-from sightglass.frameworks import own_templates
 
 try:
     from fastapi.routing import iter_route_contexts as iter_route_contexts
@@ -23,6 +23,12 @@ except ImportError:  # no FastAPI, or one before 0.137, whose routes have their 
 UNMATCHED = "(unmatched)"
 REST = "/{path}"
 """What a mount's template ends in."""
+
+WEBSOCKET = "WEBSOCKET"
+"""What stands for a method where a route is of WebSockets."""
+
+MOST_LAYERS = 100
+"""How many objects are looked at for what middleware wraps."""
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +45,8 @@ class RouteTemplates:
     def __init__(self, app: Any) -> None:
         self._app = app
         self._templates: Templates = {}
+        self._single: dict[int, str] = {}
+        """Of the endpoints, no mounts, that one template leads to: most requests end here."""
         # An id is a key only while its object lives.
         self._endpoints: dict[int, object] = {}
 
@@ -49,6 +57,8 @@ class RouteTemplates:
         route (unknown paths, slash redirects, answers of middleware) share `UNMATCHED`.
         """
         endpoint = scope.get("endpoint")
+        if (single := self._single.get(id(endpoint))) is not None:
+            return single
         request = current_request.get()
         noted = request.route if request is not None else None
         if endpoint is None:
@@ -74,6 +84,9 @@ class RouteTemplates:
             templates = {}
         self._endpoints[id(endpoint)] = endpoint
         self._templates = {**{key: [] for key in self._endpoints}, **templates}
+        self._single = {
+            key: found[0][1] for key, found in templates.items() if len(found) == 1 and not found[0][1].endswith(REST)
+        }
         return self._templates[id(endpoint)]
 
     def _read(self) -> Templates:
@@ -85,16 +98,6 @@ class RouteTemplates:
             if all(label != other for _, other in candidates):
                 candidates.append((regex, label))
         return templates
-
-
-def templates(app: Any) -> frozenset[str]:
-    """Return the templates of the app's routes and mounts; none of routes of a kind that is not known."""
-    try:
-        inner = wrapped_with(app, "url_map")
-        own = own_templates(inner) if inner is not None else frozenset()
-        return own | {template.removesuffix("/{path:path}") for _, template in _walk(routes_of(app), "")}
-    except Exception:
-        return frozenset()
 
 
 def compile_template(template: str) -> tuple[re.Pattern[str], str]:
@@ -124,7 +127,27 @@ def routes_of(app: Any) -> Iterable[BaseRoute]:
 
 def wrapped_with(app: Any, name: str) -> Any:
     """Return the app, or the first it wraps, that has an attribute of this name; None where none has."""
-    # Middleware keeps what it wraps in `.app` by convention.
-    while app is not None and not hasattr(app, name):
-        app = getattr(app, "app", None)
-    return app
+    return next((layer for layer in layers(app) if _read(layer, name) is not None), None)
+
+
+def layers(app: Any) -> Iterator[Any]:
+    """Yield the app and what its middleware wraps, from the outside in.
+
+    Middleware keeps that in an attribute by convention; if it is a function, among what it closes over.
+    """
+    waiting, seen = [app], set[int]()
+    while waiting and len(seen) < MOST_LAYERS:
+        layer = waiting.pop(0)
+        if not callable(layer) or isinstance(layer, type) or id(layer) in seen:
+            continue
+        seen.add(id(layer))
+        yield layer
+        waiting += (_read(layer, name) for name in ("app", "asgi", "__wrapped__"))
+        waiting += (_read(cell, "cell_contents") for cell in _read(layer, "__closure__") or ())
+
+
+def _read(thing: Any, name: str) -> Any:
+    """Return an attribute; None where there is none, or where it is not to be had now, as of proxies of a request."""
+    with suppress(Exception):
+        return getattr(thing, name)
+    return None

@@ -97,7 +97,7 @@ router = APIRouter(tags=["privacy"], route_class=AuthorizedRoute)
     response_model=PredictResponse,
     response_description="What was found",
     summary="Find and redact personal data in a text",
-    responses=error_responses(400, 401, 413, 422, 429, 500, 503),
+    responses=error_responses(400, 401, 413, 422, 429, 500, 503, 507),
 )
 async def predict(
     body: PredictRequest,

@@ -14,10 +14,12 @@ from sightglass.asgi.middleware import Middleware
 from sightglass.frameworks import note_routes
 from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog, Unwritten
-from sightglass.metrics.container import CONTAINER_MEMORY as CONTAINER_MEMORY
+from sightglass.metrics.container import CONTAINER as CONTAINER
 from sightglass.metrics.process import this_process
+from sightglass.metrics.replica import REPLICA as REPLICA
 from sightglass.routes import RouteTemplates
 from sightglass.settings import Settings, load_settings
+from sightglass.uploads import report_full_disk
 
 if TYPE_CHECKING:
     from sightglass.tracing.asgi import TracedApp
@@ -30,7 +32,7 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
     as it is.
 
     Args:
-        app: any ASGI app; the routes of FastAPI, Starlette, Litestar, Flask, Quart and Django name what is measured.
+        app: any ASGI app; the routes of FastAPI, Starlette and those of framework_tables.py name what is measured.
         settings: from the environment when None.
         health: the checks to answer with; `sightglass.health` when None.
 
@@ -42,6 +44,7 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
         return app
     settings = settings or load_settings()
     note_routes()
+    report_full_disk()
     route_of = RouteTemplates(app).find
     servers = logging.getLogger("uvicorn.error")
     if not any(isinstance(one, Unwritten) for one in servers.filters):

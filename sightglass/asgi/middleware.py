@@ -10,12 +10,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sightglass.asgi.docs_assets import DocsAssets
 from sightglass.asgi.endpoints import METRICS, Endpoints, answer
-from sightglass.asgi.exchange import Connection, Exchange, Request
 from sightglass.asgi.health import Health
-from sightglass.asgi.identity import identify
 from sightglass.asgi.lifespan import Lifespan
 from sightglass.asgi.loop_watch import LoopWatch
 from sightglass.context import RequestContext, current_request
+from sightglass.exchange import Connection, Exchange, Request
+from sightglass.identity import identify
 from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog
 from sightglass.metrics.process import ProcessMetrics
@@ -72,9 +72,6 @@ class Middleware:
         self._lifespan = Lifespan(
             self._inner, start=self._start, started=self._started, stopping=self._stopping, stopped=self._stopped
         )
-        # With tracing, a request's end decides what becomes of its trace.
-        self._serve_app = self._serve if tracing is None else tracing.concluding(self._serve)
-        self._request_finished = self._finished if tracing is None else tracing.judging(self._finished)
         self._lag_task: asyncio.Task[None] | None = None
         self._loop_watch = loop_watch
 
@@ -83,63 +80,69 @@ class Middleware:
         kind = scope["type"]
         if kind == "lifespan":
             await self._lifespan(scope, receive, send)
-        elif _MARK in scope or kind not in ("http", "websocket"):
+            return
+        if _MARK in scope or kind not in ("http", "websocket"):
             await self._inner(scope, receive, send)
+            return
+        scope[_MARK] = context = identify(scope["headers"])
+        token = current_request.set(context)
+        app = self._inner
+        exchange: Exchange
+        if kind == "websocket":
+            exchange = Connection(scope, receive, send, context, self._route_of, self._connection_finished)
+        elif (own := self._endpoints.find(scope)) is None:
+            self._metrics.in_progress += 1
+            exchange = Request(scope, receive, send, context, self._route_of, self._finished)
         else:
-            context = identify(scope["headers"])
-            scope[_MARK] = context
-            token = current_request.set(context)
-            if kind == "websocket":
-                await self._serve_app(
-                    self._inner, Connection(scope, receive, send, context, self._route_of, self._connection_finished)
-                )
-            elif (own := self._endpoints.find(scope)) is not None:
-                await self._serve_own(own, scope, receive, send, context)
-            else:
-                self._metrics.in_progress += 1
-                request = Request(scope, receive, send, context, self._route_of, self._request_finished)
-                await self._serve_app(self._inner, request)
-            # Not after an exception: what the server has to say about it carries the ids of the request then.
-            current_request.reset(token)
+            app, exchange = own, self._own(scope, receive, send, context)
+        # In this frame: each more that is awaited costs every request.
+        try:
+            await app(scope, exchange.receive, exchange.send)
+        except BaseException as error:
+            await self._failed(exchange, error)
+            raise
+        if not exchange.recorded:
+            exchange.returned()
+        if self._tracing is not None and context.hold is not None:
+            self._tracing.conclude(exchange, None)
+        # Not after an exception: what the server has to say about it carries the ids of the request then.
+        current_request.reset(token)
 
-    async def _serve_own(
-        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, context: RequestContext
-    ) -> None:
+    def _own(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> Request:
         finished = self._scrape_finished
         if scope["path"] != METRICS:
             self._metrics.in_progress += 1
             finished = self._finished
-        await self._serve(app, Request(scope, receive, send, context, self._endpoints.route, finished))
+        return Request(scope, receive, send, context, self._endpoints.route, finished)
 
-    async def _serve(self, app: ASGIApp, exchange: Exchange) -> None:
+    async def _failed(self, exchange: Exchange, error: BaseException) -> None:
+        exchange.failed(error)
+        if self._error_log is not None:
+            self._error_log.write(exchange, error)
         try:
-            await app(exchange.scope, exchange.receive, exchange.send)
-        except BaseException as error:
-            exchange.failed(error)
-            if self._error_log is not None:
-                self._error_log.write(exchange.record(), error)
             if exchange.sent is None and isinstance(error, Exception) and isinstance(exchange, Request):
                 with contextlib.suppress(Exception):  # the app's error counts, not one of this answer
                     await answer(exchange.send, 500, [(b"content-type", MEDIA_TYPE.encode())], problem_body(500))
-            raise
-        exchange.returned()
+        finally:
+            if self._tracing is not None and exchange.context.hold is not None:
+                self._tracing.conclude(exchange, error)
 
-    def _finished(self, request: Exchange) -> None:
+    def _finished(self, exchange: Exchange) -> None:
         self._metrics.in_progress -= 1
-        record = request.record()
-        self._metrics.observe(record)
+        if self._tracing is not None and exchange.context.hold is not None:
+            self._tracing.judge(exchange)
+        self._metrics.observe(exchange)
         if self._access_log is not None:
-            self._access_log.write(record)
+            self._access_log.write(exchange)
 
-    def _scrape_finished(self, request: Exchange) -> None:
+    def _scrape_finished(self, exchange: Exchange) -> None:
         if self._access_log is not None:
-            self._access_log.write(request.record())
+            self._access_log.write(exchange)
 
-    def _connection_finished(self, connection: Exchange) -> None:
-        record = connection.record()
-        self._metrics.count_connection(record)
+    def _connection_finished(self, exchange: Exchange) -> None:
+        self._metrics.count_connection(exchange)
         if self._access_log is not None:
-            self._access_log.write(record)
+            self._access_log.write(exchange)
 
     async def _start(self) -> None:
         self._process.listen()

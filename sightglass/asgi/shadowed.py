@@ -11,7 +11,8 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Scope
 
 from sightglass.asgi.health import SharedCheck
-from sightglass.routes import templates
+from sightglass.route_table import route_table
+from sightglass.routes import REST
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class Shadowed:
 
 def find_shadowed(app: ASGIApp, asked: Iterable[str], others: Iterable[str]) -> dict[str, Shadowed]:
     """Return the application's own routes at paths that are asked, and say in the log which it has, of others too."""
-    own = templates(app)
+    own = {template.removesuffix(REST) for _, template in route_table(app)}
     found = {path: Shadowed(app, path) for path in asked if path in own}
     lost = [path for path in others if path in own]
     if found:

@@ -49,6 +49,9 @@ def current_worker() -> str | None:
     return _worker
 
 
+_MILLISECONDS = [f".{number:03d}Z" for number in range(1000)]
+
+
 class _Clock:
     """ISO 8601 in UTC with milliseconds (RFC 3339); the part above the second is kept from line to line."""
 
@@ -56,12 +59,13 @@ class _Clock:
         self._last = (-1, "")
 
     def __call__(self, seconds: float) -> str:
-        second, milliseconds = divmod(int(seconds * 1000), 1000)
+        milliseconds = int(seconds * 1000)
+        second = milliseconds // 1000
         last, prefix = self._last
         if second != last:
             prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._last = (second, prefix)
-        return f"{prefix}.{milliseconds:03d}Z"
+        return prefix + _MILLISECONDS[milliseconds % 1000]
 
 
 timestamp = _Clock()

@@ -1,7 +1,7 @@
 """The ASGI layer of tracing: a span around a sampled request; around the others one that is made if it matters."""
 
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter, time_ns
 from typing import Any
 
@@ -14,9 +14,9 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, S
 from opentelemetry.util.http import sanitize_method
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sightglass.asgi.exchange import Exchange
-from sightglass.asgi.identity import identify
 from sightglass.context import RequestContext, current_request
+from sightglass.exchange import Exchange
+from sightglass.identity import identify
 from sightglass.logs.lines import PATH_LIMIT, clean
 from sightglass.settings import Settings
 from sightglass.tracing.holding import HeldSpan, Hold, Room, hold_spans_of
@@ -95,40 +95,21 @@ class TracedApp:
         else:
             await self._unrecorded(request, scope, receive, send)
 
-    def judging(self, finished: Callable[[Exchange], None]) -> Callable[[Exchange], None]:
-        """Return what is told of an exchange that is over before `finished` is: a trace that is kept is an exemplar."""
-
-        def judged(exchange: Exchange) -> None:
-            if exchange.context.hold is not None and self._matters(exchange):
-                exchange.context.sampled = True
-            finished(exchange)
-
-        return judged
-
-    def concluding(self, serve: Callable[[ASGIApp, Exchange], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-        """Return `serve` and, once the app has returned or raised, what becomes of the held spans."""
-
-        async def served(app: ASGIApp, exchange: Exchange) -> None:
-            try:
-                await serve(app, exchange)
-            except BaseException as error:
-                self._conclude(exchange, error)
-                raise
-            self._conclude(exchange, None)
-
-        return served
+    def judge(self, exchange: Exchange) -> None:
+        """Make the trace an exemplar if it is kept; of a request that is over, before it is counted."""
+        if self._matters(exchange):
+            exchange.context.sampled = True
 
     def _matters(self, exchange: Exchange) -> bool:
         """Tell whether a request failed, or took longer than it should."""
         if exchange.status >= 500 or exchange.outcome in ("error", "cancelled"):
             return True
-        slow = exchange.scope["type"] == "http" and (exchange.duration or 0) >= self._settings.tracing_slow_seconds
+        slow = exchange.scope["type"] == "http" and exchange.duration >= self._settings.tracing_slow_seconds
         return slow and exchange.route not in self._slow_routes and not _is_stream(exchange.context.hold.headers)
 
-    def _conclude(self, exchange: Exchange, error: BaseException | None) -> None:
+    def conclude(self, exchange: Exchange, error: BaseException | None) -> None:
+        """Decide what becomes of the held spans, once the app has returned or raised."""
         hold = exchange.context.hold
-        if hold is None:
-            return
         failed_late = isinstance(error, Exception) and exchange.outcome != "disconnected"  # in a background task
         if not (failed_late or self._matters(exchange)):
             hold.forget()
@@ -169,7 +150,7 @@ class TracedApp:
             span.set_attribute("error.type", str(exchange.sent) if (exchange.sent or 0) >= 500 else raised)
             span.set_status(StatusCode.ERROR)
         held.end()
-        span.end(start + int((exchange.duration or 0) * 1e9))
+        span.end(start + int(exchange.duration * 1e9))
 
     def _instrument(self) -> Instrumentation | None:
         # Not before the first request: then the app is complete.

@@ -90,7 +90,7 @@ def _by_fastapi(inner: ASGIApp, options: Any) -> ASGIApp:
     from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 
     shell = FastAPI(openapi_url=None, exception_handlers={Exception: _server_error})
-    shell.add_middleware(lambda _: inner)
+    shell.add_middleware(lambda app: inner)  # noqa: ARG005 - before 0.35, Starlette gives it by name
     FastAPIInstrumentor.instrument_app(shell, **options)
     return shell
 

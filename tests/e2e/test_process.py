@@ -136,7 +136,7 @@ def test_a_document_of_300_mib_takes_no_more_memory_than_a_small_one(stubbed: St
 
 def peak(stack: Stack) -> int:
     """Return the most memory (VmHWM) that the API's processes ever had, summed, in KiB."""
-    command = "grep -h VmHWM $(grep -l 'api[.]serve' /proc/[0-9]*/cmdline | sed s/cmdline/status/)"
+    command = "grep -h VmHWM $(grep -l 'sightglass[.]server' /proc/[0-9]*/cmdline | sed s/cmdline/status/)"
     lines = stack.compose("exec", "-T", "api", "sh", "-c", command).stdout.splitlines()
     assert len(lines) >= 2  # the arbiter and its worker
     return sum(int(line.split()[1]) for line in lines)

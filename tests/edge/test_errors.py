@@ -61,6 +61,13 @@ def test_errors_of_the_edge_are_problems(small: Edge, status: int, request_bytes
     check(small, status, small.raw(request_bytes))
 
 
+@pytest.mark.parametrize("character", [b"\x01", b"\x08", b"\x0b", b"\x0c", b"\x1f", b"\x7f"])
+@pytest.mark.parametrize("name", [b"X", b"Content-Type", b"User-Agent"])
+def test_so_are_those_of_the_server_behind_it(edge: Edge, name: bytes, character: bytes) -> None:
+    """Which takes no control characters in a header's value (RFC 9110, 5.5); NGINX passes them on."""
+    check(edge, 400, edge.raw(b"GET /echo HTTP/1.1\r\nHost: a\r\n" + name + b": a" + character + b"b\r\n\r\n"))
+
+
 def test_a_method_the_edge_refuses_is_answered_with_those_it_passes(edge: Edge) -> None:
     _, headers, _ = edge.raw(b"TRACE /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert "GET" in headers["allow"].split(", ")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.floors import environment, serves
+from tests.support.floors import environment, serves, traces
 
 PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
@@ -18,11 +18,30 @@ PACKAGES = {
 }
 
 
-@pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize("packages", PACKAGES)
-def test_it_serves(tmp_path: Path, python: str, packages: str) -> None:
+INSTRUMENTATIONS = (f"opentelemetry-instrumentation-{name}==0.55b1" for name in ("asgi", "fastapi"))
+TRACING = {
+    "oldest": ("lowest-direct", "fastapi==0.100.0"),
+    "older": ("lowest-direct", "fastapi==0.115.6", "opentelemetry-sdk==1.34.1", *INSTRUMENTATIONS),
+    "newest": ("highest", "fastapi"),
+}
+
+
+def path_of(python: str) -> str:
+    """Return the program; skips where this machine has none."""
     # First: pyenv's own programs of these names answer only for what it has chosen.
     found = next(map(str, PYENV.glob(f"versions/{python}.*/bin/python3")), None) or shutil.which(f"python{python}")
     if found is None:
         pytest.skip(f"no Python {python} on this machine")
-    serves(tmp_path, environment(tmp_path / "venv", found, *PACKAGES[packages]))
+    return found
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("packages", PACKAGES)
+def test_it_serves(tmp_path: Path, python: str, packages: str) -> None:
+    serves(tmp_path, environment(tmp_path / "venv", path_of(python), *PACKAGES[packages]))
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("packages", TRACING)
+def test_it_traces(tmp_path: Path, python: str, packages: str) -> None:
+    traces(tmp_path, environment(tmp_path / "venv", path_of(python), *TRACING[packages], tracing=True))

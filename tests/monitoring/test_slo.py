@@ -67,7 +67,7 @@ def test_an_objective_reaches_rules_dashboards_and_page() -> None:
 def test_the_generated_files_are_what_would_be_generated() -> None:
     assert main(ROOT, check=True) == 0
     dashboards = {path for path in files(ROOT, slo.load()) if path.suffix == ".json"}
-    assert set((ROOT / "grafana/dashboards").glob("*")) == dashboards
+    assert set((ROOT / "grafana").glob("**/dashboards/*.json")) == dashboards
 
 
 def test_a_changed_file_is_found_and_written_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,7 +96,7 @@ def test_the_scrape_interval_is_that_of_prometheus_and_grafana() -> None:
 
 
 def test_prometheus_keeps_more_than_the_window() -> None:
-    compose = (ROOT / "docker-compose.prod.yml").read_text()
+    compose = (ROOT / "docker" / "prometheus" / "compose.yml").read_text()
     kept = re.search(r"retention\.time=\$\{PROMETHEUS_RETENTION_TIME:-(\d+)d\}", compose)
     assert kept is not None
     assert int(kept[1]) > slo.load().window_days

@@ -58,6 +58,8 @@ def receiver(stack: Stack) -> Iterator[Receiver]:
     run = ["run", "--detach", "--no-deps", "--name", name, "--volume", script, "--entrypoint", "python3", "api"]
     stack.compose(*run, "/receiver/receiver.py")
     try:
+        # As anything that is notified, it is outside: the application's network has no way to Alertmanager, or back.
+        subprocess.run(["docker", "network", "connect", f"{stack.project}_outside", name], check=True)
         stack.compose("up", "--detach", "--no-deps", "--wait", "prometheus", "alertmanager")
         yield Receiver(name)
     finally:

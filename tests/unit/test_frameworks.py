@@ -10,7 +10,8 @@ from litestar import Litestar, get
 from quart import Quart
 
 from sightglass.frameworks import note_routes, template
-from sightglass.routes import UNMATCHED, templates
+from sightglass.route_table import route_table
+from sightglass.routes import UNMATCHED
 from sightglass.server.loading import load_app
 from sightglass.server.wsgi import ServedWSGI
 from tests.unit.observed import Observed, ask, http
@@ -106,7 +107,7 @@ def test_rules_are_written_as_starlette_writes_them(rule: str, expected: str) ->
 def test_own_routes_of_flask_are_known() -> None:
     app = load_app("notes:create_app")
     assert isinstance(app, ServedWSGI)
-    assert {"/notes/{number}", "/static/{filename}"} <= templates(app)
+    assert {"/notes/{number}", "/static/{filename}"} <= {template for _, template in route_table(app)}
 
 
 def test_noting_twice_changes_nothing() -> None:

@@ -415,6 +415,5 @@ def test_slow_is_what_the_objective_calls_slow() -> None:
 
 
 def test_without_tracing_nothing_is_in_the_way() -> None:
-    plain = Observed(app()).app
-    assert plain._serve_app == plain._serve
-    assert plain._request_finished == plain._finished
+    one = app()
+    assert Observed(one).app._inner is one

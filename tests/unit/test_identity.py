@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.responses import PlainTextResponse
 
-from sightglass.asgi.identity import identify
+from sightglass.identity import identify
 from tests.unit.observed import Client, Observed, ask, context_of, http
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

@@ -35,6 +35,22 @@ def test_the_readme_fits_two_screens() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120  # of 60 lines
 
 
+@pytest.mark.parametrize("name", ["README.md", "docs/your-app.md"])
+def test_the_oldest_packages_are_said(name: str) -> None:
+    """Of FastAPI there is no floor in pyproject.toml: it is the oldest that tests/server/test_floors.py has."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    asked = dict(line.split(">=") for line in [*project["dependencies"], *extras["server"], *extras["tracing"]])
+    floors = re.search(r"fastapi==([\d.]+)\.0\"", (ROOT / "tests" / "server" / "test_floors.py").read_text())
+    assert floors is not None
+    said = (ROOT / name).read_text()
+    assert f"Python {project['requires-python'].removeprefix('>=')}" in said
+    assert f"FastAPI {floors[1]}" in said
+    assert f"OpenTelemetry {asked['opentelemetry-sdk']}" in said
+    for package in ("Starlette", "prometheus-client", "python-json-logger"):
+        assert f"{package} {asked[package.lower()]}" in said
+
+
 def test_the_example_is_shown_as_it_is() -> None:
     assert (ROOT / "examples" / "shop" / "Dockerfile").read_text() in (ROOT / "docs" / "your-app.md").read_text()
 

@@ -18,5 +18,6 @@ urlpatterns = [
     path("", shown),
     path("broken", broken),
     path("polls/", include([path("<int:poll>/results/", shown), path("<slug:name>", shown)])),
+    re_path(r"^red/|^green/", shown),
     re_path(r"^articles/(?P<year>[0-9]{4})/$", shown),
 ]

@@ -13,36 +13,39 @@ its trace id in a header of its own: it makes no span, so a ``traceparent`` woul
 
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from sightglass.context import RequestContext
 
 TRACE_HEADER = b"x-sightglass-trace"
 """The edge's: what clients send under this name does not pass it."""
 
+_NAMES = (b"x-request-id", b"traceparent", TRACE_HEADER)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 _TRACE_ID = re.compile(rb"(?!0{32})[0-9a-f]{32}").fullmatch
 
 
-def identify(headers: Iterable[tuple[bytes, bytes]]) -> RequestContext:
+def identify(headers: Sequence[tuple[bytes, bytes]]) -> RequestContext:
     """Return the ids of the request with these headers."""
-    request_id = trace_id = parent = None
-    for name, value in headers:
-        if name == b"x-request-id":
-            request_id = value if request_id is None else b""
-        elif name == b"traceparent":
-            parent = value if parent is None else b""
-        elif name == TRACE_HEADER:
-            trace_id = value
+    sent = dict(headers)
+    if len(sent) < len(headers):  # something is there twice
+        names = [name for name, _ in headers]
+        for name in _NAMES:
+            if names.count(name) > 1:
+                del sent[name]
+    given, parent, edge = map(sent.get, _NAMES)
     if parent is not None and _TRACEPARENT(parent):
-        trace = parent[3:35].decode("ascii")
+        trace_id = parent[3:35].decode("ascii")
     else:
         parent = None
-        # An id, no secret.
-        trace = trace_id.decode("ascii") if trace_id and _TRACE_ID(trace_id) else random.randbytes(16).hex()  # noqa: S311
+        trace_id = edge.decode("ascii") if edge is not None and _TRACE_ID(edge) else _new()
     return RequestContext(
-        request_id.decode("ascii") if request_id and _REQUEST_ID(request_id) else trace,
-        trace,
-        parent.decode("ascii") if parent else None,
+        given.decode("ascii") if given is not None and _REQUEST_ID(given) else trace_id,
+        trace_id,
+        None if parent is None else parent.decode("ascii"),
     )
+
+
+def _new() -> str:
+    return f"{random.getrandbits(128):032x}"
