@@ -74,7 +74,7 @@ bases: images  ## the images an application's own Dockerfile stands on
 
 draw: $(DRAW)/node_modules/.installed  ## draw dashboards as Grafana would: make draw DASHBOARD=edge PROMETHEUS=URL OUT=DIRECTORY MINUTES=30
 	@node $(DRAW)/draw.mjs $(if $(PROMETHEUS),--prometheus $(PROMETHEUS)) $(if $(MINUTES),--minutes $(MINUTES)) \
-		$(if $(OUT),--out $(OUT)) $(if $(DASHBOARD),grafana/dashboards/$(DASHBOARD).json,grafana/dashboards/*.json)
+		$(if $(OUT),--out $(OUT)) $(if $(DASHBOARD),$(wildcard grafana/*/$(DASHBOARD).json),grafana/*/*.json)
 
 check: $(VENV)/.installed  ## linters and unit tests, in a minute
 	@$(VENV)/pytest tests/unit --numprocesses 2 --quiet
