@@ -267,7 +267,7 @@ def build(objectives: Objectives, shown: dict[str, str], runbook: dict[str, str]
         (
             rows(
                 "Routes",
-                "Over 5 minutes, at the edge; each cell leads there. p95 is of routes that the latency objective counts.",
+                "Over 5 minutes, at the edge; each cell leads there. p95: of routes the latency objective counts.",
                 Query(share('status=~"5.."'), "5xx", unit="percentunit", steps=errors),
                 Query(share('status="429"'), "429", unit="percentunit", steps=LIMITED),
                 Query(
