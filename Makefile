@@ -1,14 +1,14 @@
 # The commands of every day. Each is a line or two that can be typed by hand; `make help` lists them.
 SHELL := /bin/bash
-COMPOSE := docker compose --profile monitoring
+COMPOSE := docker compose --profile '*'
 VENV := .venv/bin
 # Tests that share a stack stay in one process; what is skipped is said, and which tests took longest.
 PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10 \
 	--hypothesis-profile thorough
-export Q  # a query as it stands, whatever it quotes
+export Q ID STATUS SINCE SLOWEST  # as they stand, whatever they quote
 DRAW := monitoring/draw
 
-.PHONY: help up deploy scale reload down logs ps credentials query dev images bases draw check test test-long fuzz lint format lock
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))  # each that `make help` lists
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,16 +16,20 @@ help:  ## this list
 up:  ## install what is missing, start the stack, wait until it is healthy
 	@scripts/up.sh
 
+adopt:  ## look at a project and write the lines of .env that have it served: make adopt DIR=../shop
+	@python3 scripts/adopt.py "$(DIR)" --app "$(APP)"
+
 deploy:  ## build the API's image and replace its replicas without a failed request
 	@python3 scripts/deploy.py
 
 scale:  ## change the number of API replicas without a failed request: make scale N=4
 	@python3 scripts/deploy.py --scale-only --replicas $(N)
 
-reload:  ## make NGINX read docker/nginx* again; a wrong configuration is refused
-	@$(COMPOSE) exec -T nginx sh /etc/sightglass/nginx/reload.sh
+reload:  ## make NGINX read docker/nginx* and SITE_DIR/nginx again; a wrong configuration is refused
+	@$(COMPOSE) exec -T nginx sh -c 'cd /etc/sightglass/nginx && sh site.sh && sh reload.sh'
 
 down:  ## stop and remove the containers; data stays in its volumes
+	@docker compose --profile '*' rm --stop --force --volumes  # what was uploaded, too
 	@docker compose --profile '*' down
 
 logs:  ## follow every container's log
@@ -34,9 +38,12 @@ logs:  ## follow every container's log
 ps:  ## the containers and how they are
 	@$(COMPOSE) ps
 
+find:  ## one request's story: make find ID=…, or STATUS=5xx SINCE=10m, or SLOWEST=10
+	@python3 scripts/find.py "ID=$$ID" "STATUS=$$STATUS" "SINCE=$$SINCE" "SLOWEST=$$SLOWEST"
+
 credentials:  ## show the operators' password and Grafana's
 	@$(COMPOSE) run --rm --no-deps -T --quiet-pull setup sh -c \
-		'echo "Prometheus, Alertmanager: operator $$(cat /run/operators/password)"; echo "Grafana: $$(cat /run/credentials/grafana_admin_password)"'
+		'echo "Prometheus, Alertmanager, VictoriaLogs, Jaeger: operator $$(cat /run/operators/password)"; echo "Grafana: $$(cat /run/credentials/grafana_admin_password)"'
 
 query:  ## ask Prometheus: make query Q='sum by (route, status) (http_requests_total)'
 	@$(COMPOSE) exec -T prometheus promtool query instant http://127.0.0.1:9090 "$$Q"
@@ -66,6 +73,10 @@ test: $(VENV)/.installed $(DRAW)/node_modules/.installed  ## every promise once,
 test-long: $(VENV)/.installed  ## whole matrices, floods and drills
 	@scripts/engine.sh
 	@$(PYTEST) --timeout 3600 tests/long; exit $$?
+
+attack: $(VENV)/.installed $(DRAW)/node_modules/.installed  ## every hostile input, beside another client that must not notice
+	@scripts/engine.sh
+	@ATTACK=at-length $(VENV)/pytest --timeout 3600 --durations 10 tests/attacks
 
 fuzz: $(VENV)/.installed  ## 20,000 requests made up from the API's own description
 	@scripts/engine.sh

@@ -24,7 +24,7 @@ from api.problem import install_problem_handlers
 from api.settings import Settings, load_settings
 from sightglass import health
 
-EXPOSED = ("Content-Disposition", "Location", "Retry-After", "X-Request-ID")
+EXPOSED = ("Content-Disposition", "Location", "Retry-After", "X-Request-ID", "X-Trace-ID")
 """Headers of an answer that a page of another origin may read, beside those that it always may (Fetch, 2.2)."""
 
 logger = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
         RequestSizeLimit,
         default=settings.max_request_size_bytes,
         paths={predict.PATH: predict.body_limit(settings)},
+        directory=settings.runs_dir,
     )
     dependencies = [described_as_authorized] if app.state.keys else []
     if settings.cors_origins:

@@ -27,6 +27,7 @@ class Problem(BaseModel):
     status: int = Field(ge=400, le=599, description="The HTTP status code.")
     detail: str | None = Field(None, description="What went wrong this time.")
     request_id: str | None = Field(None, description="The `X-Request-ID` of this request, to find it in the logs.")
+    trace_id: str | None = Field(None, description="The `X-Trace-ID` of this request: the trace it belongs to.")
     errors: list[FieldProblem] | None = Field(None, description="What is wrong with the request, field by field.")
 
 

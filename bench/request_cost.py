@@ -79,14 +79,14 @@ def make_app(**options: Any) -> FastAPI:
     return app
 
 
-def ours(*, access_log: bool = False, tracing: bool = False) -> ASGIApp:
-    """Return the app with our middleware; what is asked for on top of metrics and ids."""
+def ours(*, access_log: bool = False, tracing: float | None = None) -> ASGIApp:
+    """Return the app with our middleware; what is asked for on top of metrics and ids, of tracing its share."""
     app = make_app()
     route_of = RouteTemplates(app).find
     settings = Settings(
-        tracing_enabled=tracing, otel_traces_sampler="traceidratio", otel_traces_sampler_arg=0.1
+        tracing_enabled=tracing is not None, otel_traces_sampler="traceidratio", otel_traces_sampler_arg=tracing or 0
     )  # fmt: skip
-    traces = TracedApp(app, settings, route_of) if tracing else None
+    traces = TracedApp(app, settings, route_of) if tracing is not None else None
     if traces is not None:
         with patch("sightglass.tracing.provider.OTLPSpanExporter", _Discard):
             traces.start()
@@ -144,8 +144,10 @@ WAYS: dict[str, Callable[[], ASGIApp]] = {
     "bare FastAPI": make_app,
     "ours: metrics, ids": ours,
     "ours: metrics, ids, access log": lambda: ours(access_log=True),
-    "ours: metrics, ids, tracing 10 %": lambda: ours(tracing=True),
-    "ours: everything, tracing 10 %": lambda: ours(access_log=True, tracing=True),
+    "ours: metrics, ids, tracing of what fails or is slow": lambda: ours(tracing=0),
+    "ours: metrics, ids, tracing 10 %": lambda: ours(tracing=0.1),
+    "ours: metrics, ids, tracing always": lambda: ours(tracing=1),
+    "ours: everything, tracing 10 %": lambda: ours(access_log=True, tracing=0.1),
     "prometheus-fastapi-instrumentator": instrumentator,
     "starlette_exporter": starlette_exporter,
     "FastAPI's native metrics": lambda: native(metrics=True),

@@ -22,23 +22,12 @@ from presidio_analyzer.nlp_engine import SpacyNlpEngine
 from api.privacy.model import load
 from api.privacy.scanner import WINDOW
 from bench.report import publish, table
+from tests.attacks.inputs.texts import COSTLY
 
 ROUNDS = 7
 WINDOWS = 12
 """Windows of each kind of text."""
 ROOT = Path(__file__).resolve().parent.parent
-COSTLY = {
-    "a.a.a.": "a.", "1.1.1.": "1.", "a@a@a@": "a@", "@@@": "@", "1111": "1", "1 1 1 1": "1 ", "01 01 01": "01 ",
-    "1-1-1-": "1-", "+1 +1 +1": "+1 ", "14 41 14": "14 41 ", "((((": "(", "''''": "'", "::::": ":", "a:a:a:": "a:",
-    "a://a://": "a://", "_@_@": "_@", "____@": "_" * 63 + "@", "www.www.": "www.", "a.com a.com": "a.com ",
-    "a@b.c a@b.c": "a@b.c ", "addresses": "1.1.1.1 ", "IPv6": "2001:db8::1 ", "aa:aa:aa": "aa:", "AA00": "AA00 ",
-    "cards": "4111 1111 1111 1111 ", "IBANs": "DE89370400440532013000 ", "phones": "212-555-0123 ",
-    "country codes": "+442079460958 ", "0044": "0044 20 7946 0958 ", "dates": "1/1/24 ", "SSNs": "219-09-9999 ",
-    "nine digits": "912803456 ", "with context": "account 945832201 ", "A1 A1": "A1 ", "1a1a": "1a", "bc1bc1": "bc1q",
-    "zero-width": "4\u200b1", "zero-width apart": "1\u200b2 ", "full-width": "\uff14\uff11\uff11\uff11 ",
-    "keycaps": "4\ufe0f\u20e3", "ideographs": "卡4", "spaces": " ", "nothing seen": "\u200b",
-}  # fmt: skip
-"""Texts made to be costly: what each repeats."""
 
 
 class Cost(NamedTuple):

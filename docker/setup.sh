@@ -37,6 +37,7 @@ given() { # NAME TEST KIND
 }
 given APP_DIR -d "a directory"
 given MODELS_DIR -d "a directory"
+given DATA_DIR -d "a directory"
 given API_KEYS_FILE -f "a file"
 given TLS_CERT -f "a file"
 given TLS_KEY -f "a file"
@@ -53,6 +54,7 @@ if [ -n "${TLS_CERT:-}${TLS_KEY:-}" ]; then
     # Not cp, which keeps a mode that only its owner may read.
     cat /given/TLS_KEY > $tls/new.key && mv $tls/new.key $tls/tls.key
     cat /given/TLS_CERT > $tls/new.crt && mv $tls/new.crt $tls/tls.crt
+    rm -f $tls/acme.prom  # what docker/acme told of another
     echo "certificate: yours ($(openssl x509 -in $tls/tls.crt -noout -enddate))"
 elif fits; then
     echo "certificate: kept ($(openssl x509 -in $tls/tls.crt -noout -enddate))"

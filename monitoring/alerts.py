@@ -4,8 +4,10 @@ Every alert says what is wrong with its values, and links to its section of docs
 shows it.
 """
 
+import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from monitoring.promql import grown
 
@@ -13,16 +15,21 @@ EXPECTED_JOBS = ("alertmanager", "blackbox", "nginx", "node", "probe", "promethe
 """Always scraped. The API and the jobs have alerts of their own; Grafana may be left out."""
 
 # Thresholds that dashboards draw too.
-RESTARTS = 3
-"""Starts of one process again, within 15 minutes."""
+STARTS = 4
+"""Of one process, within 15 minutes: three may be deploys."""
 EVENT_LOOP_LAG = 0.25
 """Seconds."""
 JOB_AGE = 600
 """Seconds a job may wait."""
+CERTIFICATE_ATTEMPTS = 5
+"""Attempts at a certificate's renewal that may fail in a row: they take about four hours (docker/acme)."""
 CERTIFICATE_TICKET, CERTIFICATE_PAGE = 14 * 86400, 2 * 86400
 """Seconds a certificate is still valid."""
 DISK_FREE = 0.1
 """Share of a file system."""
+
+LOGS = {"type": "victoriametrics-logs-datasource", "uid": "victorialogs"}
+"""Grafana's source of log lines."""
 
 DISK_FREE_RATIO = (
     'node_filesystem_avail_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
@@ -33,6 +40,18 @@ NOTIFIED = 'alertmanager_notifications_total{job="alertmanager",receiver_name!="
 """A series for each receiver and kind of integration there is, notified yet or not; the heartbeat wakes nobody."""
 OURS = 'job=~"api|jobs"'
 """What the services `api` and `jobs` have in common: processes, containers, the model, the log."""
+
+MISSING = "stack:replicas:expected - on (job) (count by (job) (up == 1) or 0 * stack:replicas:expected)"
+"""Replicas of each service that there must be and that do not answer, as docker/prometheus/expect.sh was told."""
+
+_SECONDS = {"15m": 900}
+
+
+def starts(window: str, by: str = "job, container, worker") -> str:
+    """Return how often each process was started within a time, under whatever addresses."""
+    started = f"sightglass_process_start_time_seconds{{{OURS}}}[{window}]"
+    again = f"sum by ({by}) (changes({started}))"
+    return f"{again} + (count by ({by}) (min_over_time({started}) > time() - {_SECONDS[window]}) or 0 * {again})"
 
 
 @dataclass(frozen=True)
@@ -49,8 +68,8 @@ class Alert:
     keep: str = ""
     labels: tuple[tuple[str, str], ...] = ()
 
-    def rule(self) -> dict[str, Any]:
-        """Return the rule as Prometheus reads it."""
+    def rule(self, lines: str) -> dict[str, Any]:
+        """Return the rule as Prometheus reads it; `lines` is a query of VictoriaLogs for what tells more."""
         optional = {"keep_firing_for": self.keep} if self.keep else {}
         return {
             "alert": self.name,
@@ -65,8 +84,24 @@ class Alert:
                 "runbook_url": "{{ with $externalLabels.docs_url }}{{ . }}{{ else }}docs{{ end }}"
                 f"/runbook.md#{self.name.lower()}",
                 "dashboard_url": f"{{{{ $externalLabels.grafana_url }}}}/d/sightglass-{self.dashboard}",
+                "logs_url": logs_url(lines),
             },
         }
+
+
+def logs_url(query: str) -> str:
+    """Return where an alert leads for log lines: Grafana's Explore where it can show them, else VictoriaLogs' own page.
+
+    Nothing where there are no logs to be asked for.
+    """
+    target = {"refId": "A", "datasource": LOGS, "editorMode": "code", "expr": query, "queryType": "instant"}
+    pane = {"datasource": LOGS["uid"], "queries": [target], "range": {"from": "now-1h", "to": "now"}}
+    panes = quote(json.dumps({"logs": pane}, separators=(",", ":")), safe="")
+    own = f"/select/vmui/#/?query={quote(query, safe='')}&g0.relative_time=last_1_hour"
+    return (
+        f"{{{{ with $externalLabels.explore_url }}}}{{{{ . }}}}/explore?schemaVersion=1&panes={panes}"
+        f"{{{{ else }}}}{{{{ with $externalLabels.logs_url }}}}{{{{ . }}}}{own}{{{{ end }}}}{{{{ end }}}}"
+    )
 
 
 API = (
@@ -81,22 +116,21 @@ API = (
     ),
     Alert(
         "ReplicaMissing",
-        # The number expected is a rule of its own, as docker/prometheus/expect.sh writes it.
-        'count(up{job="api"} == 1) < on () stack:api_replicas:expected',
+        f"{MISSING} > 0",
         "45s",
         "ticket",
-        "overview",
-        "Replicas of the API are missing",
-        "Fewer than expected answer Prometheus: {{ $value }}.",
+        "workers",
+        "Replicas of {{ $labels.job }} are missing",
+        "Fewer than expected answer Prometheus, by {{ $value }}.",
     ),
     Alert(
         "ProcessRestarting",
-        f"max by (job, instance) (changes(process_start_time_seconds{{{OURS}}}[15m])) > {RESTARTS}",
+        f"max by (job, container) ({starts('15m')}) >= {STARTS}",
         "0s",
         "ticket",
         "workers",
-        "Processes of {{ $labels.job }} {{ $labels.instance }} keep restarting",
-        "One process was started {{ $value }} times again within 15 minutes.",
+        "Processes of {{ $labels.container }} keep restarting",
+        "One process was started {{ $value }} times within 15 minutes.",
         keep="5m",
     ),
     Alert(
@@ -242,6 +276,35 @@ EDGE = (
         "It is valid for another {{ $value | humanizeDuration }}.",
     ),
     Alert(
+        "CertificateNotIssued",
+        # The first may fail for a name that is known a little later.
+        'acme_certificate_issued{job="nginx"} == 0 and on (instance) acme_failed_attempts{job="nginx"} > 1',
+        "0s",
+        "ticket",
+        "edge",
+        "The CA has issued no certificate for SERVER_NAME",
+        "Browsers see what was there before, at first a self-signed certificate; lego's log says why.",
+    ),
+    Alert(
+        "CertificateRenewalFailing",
+        f'acme_failed_attempts{{job="nginx"}} >= {CERTIFICATE_ATTEMPTS}'
+        ' and on (instance) acme_certificate_issued{job="nginx"} == 1',
+        "0s",
+        "ticket",
+        "edge",
+        "The certificate's renewal fails",
+        "{{ $value }} attempts in a row failed; lego's log says why.",
+    ),
+    Alert(
+        "CertificateUnattended",
+        'time() - acme_next_attempt_timestamp_seconds{job="nginx"} > 3600',
+        "0s",
+        "ticket",
+        "edge",
+        "Nobody sees to the certificate's renewal",
+        "lego should have asked the CA {{ $value | humanizeDuration }} ago.",
+    ),
+    Alert(
         "EdgeMetricsDropped",
         'increase(edge_metrics_dropped_total{job="nginx"}[10m]) > 0',
         "0s",
@@ -357,3 +420,14 @@ MONITORING = (
 
 CAUSES = {"api": API, "jobs": JOBS, "edge": EDGE, "host": HOST, "monitoring": MONITORING}
 """By group of rules."""
+
+LINES = {
+    "slo": '{service.name=~"nginx|api"} and (status:>=500 or level:in(ERROR,CRITICAL))',
+    "api": '{service.name=~"api|jobs"}',
+    "jobs": '{service.name="jobs"}',
+    "edge": '{service.name=~"nginx|api"}',
+    "host": "*",
+    "monitoring": '{service.name=~"prometheus|alertmanager|grafana|operators|.*-exporter"}',
+    "telemetry": '{service.name=~"collector|victoria-logs|jaeger|telemetry-.*"}',
+}
+"""By group of rules, the log lines that tell more, as VictoriaLogs is asked."""

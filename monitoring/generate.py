@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from monitoring import rules
-from monitoring.dashboards import BUILDERS
+from monitoring.dashboards import BUILDERS, telemetry
 from monitoring.schema import written
 from monitoring.slo import Objectives
 from monitoring.slo_page import slo_page
@@ -26,6 +26,8 @@ def files(root: Path, objectives: Objectives) -> dict[Path, str]:
             root / f"grafana/dashboards/{name}.json": json.dumps(written(build(objectives)), indent=2) + "\n"
             for name, build in BUILDERS.items()
         },
+        root / "grafana/telemetry/dashboards/telemetry.json": json.dumps(written(telemetry.build(objectives)), indent=2)
+        + "\n",
     }
 
 

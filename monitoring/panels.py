@@ -30,6 +30,8 @@ STATUS_COLOURS = {"/^2/": GOOD, "/^3/": CALM, "/^4/": "yellow", "429": WARN, "/^
 """Of series named by status or class, the same on every panel: the last that matches, several are shades of it."""
 SOFT_MAX = {"percentunit": 0.01, "s": 0.01, "bytes": 1024}
 """To where an axis reaches at least, by unit, else 1. By itself it reaches to 100 over flat zeros, and to 10,000 %."""
+SOON = "None yet: a value every 5 minutes"
+"""What a panel with an ``interval`` says of a stack that is younger: its samples are at whole multiples of it."""
 LOWEST = -1e12
 """Below every value: a colour from here on is one of values, not of there being none."""
 

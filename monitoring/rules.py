@@ -5,8 +5,9 @@ Names of recorded series follow ``level:metric:operation``.
 
 from typing import Any
 
-from monitoring.alerts import CAUSES, Alert
+from monitoring.alerts import CAUSES, LINES, Alert
 from monitoring.slo import BURNS, Burn, Objectives
+from monitoring.telemetry import TELEMETRY
 
 BASE_INTERVAL = 30
 """Seconds between two samples of slo:requests:rate5m and slo:errors:rate5m; sums of them are weighted by it."""
@@ -59,7 +60,7 @@ def slo_rules(objectives: Objectives) -> dict[str, Any]:
             description="{{ $value | humanizePercentage }} of the requests of the last "
             f"{burn.long} were bad for the {{{{ $labels.slo }}}} objective; at this rate the "
             f"{objectives.window_days} day budget is gone in {_exhausted(objectives.window_days, burn.factor)}.",
-        ).rule()
+        ).rule(LINES["slo"])
         for burn in BURNS
     ]
     return {
@@ -72,7 +73,12 @@ def slo_rules(objectives: Objectives) -> dict[str, Any]:
 
 def cause_rules() -> dict[str, Any]:
     """Alerts on causes, few, each with something to do."""
-    return {"groups": [{"name": name, "rules": [alert.rule() for alert in group]} for name, group in CAUSES.items()]}
+    causes = CAUSES | {"telemetry": TELEMETRY}
+    return {
+        "groups": [
+            {"name": name, "rules": [alert.rule(LINES[name]) for alert in group]} for name, group in causes.items()
+        ]
+    }
 
 
 def _ratio(window: str) -> str:

@@ -297,7 +297,7 @@ def replicas(*, stopped: bool = False) -> list[str]:
 def remove(containers: Sequence[str]) -> None:
     """Remove containers, running or not."""
     if containers:
-        checked("docker", "rm", "--force", *containers)
+        checked("docker", "rm", "--force", "--volumes", *containers)  # the anonymous ones
 
 
 def inspect(containers: Sequence[str]) -> list[dict[str, Any]]:

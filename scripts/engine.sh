@@ -94,7 +94,8 @@ if ! has_engine; then
             rm -f /run/docker.pid /run/docker.sock
             is_running containerd || rm -f /run/containerd/containerd.sock* /run/docker/containerd/containerd.{pid,sock}*
             # Its own pools hold 30 networks, those of six stacks; these hold a thousand.
-            pools=(--default-address-pool base=172.18.0.0/15,size=24 --default-address-pool base=172.20.0.0/14,size=24)
+            pools=(--default-address-pool "base=172.18.0.0/15,size=24"
+                --default-address-pool "base=172.20.0.0/14,size=24")
             [ ! -e /etc/docker/daemon.json ] || pools=()  # which may name some
             setsid dockerd "${pools[@]}" </dev/null >>/var/log/dockerd.log 2>&1 &
         fi

@@ -6,13 +6,14 @@ machine that are not there (who may read them, docker/setup.sh finds out), and h
 
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import environment
+from scripts import environment, hooks
 from scripts.commands import ROOT, say
 
 RENAMED = {"WORKER_REPLICAS": "JOBS_REPLICAS"}
@@ -47,6 +48,8 @@ def context(path: Path) -> str | None:
 PATHS: Mapping[str, Callable[[Path], str | None]] = {
     "APP_DIR": directory,
     "MODELS_DIR": directory,
+    "DATA_DIR": directory,
+    "SITE_DIR": directory,
     "ALERT_SECRETS_DIR": directory,
     "APP_ENV_FILE": file,
     "API_KEYS_FILE": file,
@@ -66,10 +69,10 @@ def main() -> int:
 
     """
     given = settings()
-    for name in given.get("COMPOSE_FILE", "").split(given.get("COMPOSE_PATH_SEPARATOR", ":")):
+    for name in compose_files(given):
         if name in MOVED:
             say(f"COMPOSE_FILE: {name} is {MOVED[name]} now; the old name goes with the next release")
-    wrong = problems(given)
+    wrong = problems(given) or hooks.problems(hooks.directory(given)) or refused_by_compose(given)
     for line in wrong:
         print(line, file=sys.stderr)
     return int(bool(wrong))
@@ -77,7 +80,8 @@ def main() -> int:
 
 def settings() -> dict[str, str]:
     """Read what is looked at, as Compose does."""
-    return environment.read("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "API_START_PERIOD", *RENAMED, *PATHS)
+    own = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "API_START_PERIOD", "TELEMETRY")
+    return environment.read(*own, *RENAMED, *PATHS)
 
 
 def problems(given: Mapping[str, str]) -> list[str]:
@@ -88,10 +92,31 @@ def problems(given: Mapping[str, str]) -> list[str]:
         # As Compose resolves it: from where the Compose file is.
         if value and (expected := missing(ROOT / Path(value).expanduser())):
             lines.append(refusal(name, value, expected))
+    if given.get("TELEMETRY") not in (None, "", "true", "false"):
+        lines.append(refusal("TELEMETRY", given["TELEMETRY"], "true or false"))
     if start_period(given) is None:
         allowed = f"whole seconds from 1 to {LONGEST_START_PERIOD_SECONDS}"
         lines.append(refusal("API_START_PERIOD", given["API_START_PERIOD"], allowed))
     return lines
+
+
+def compose_files(given: Mapping[str, str]) -> list[str]:
+    """Return the names in COMPOSE_FILE."""
+    return list(filter(None, given.get("COMPOSE_FILE", "").split(given.get("COMPOSE_PATH_SEPARATOR", ":"))))
+
+
+def refused_by_compose(given: Mapping[str, str]) -> list[str]:
+    """Return a line where Compose does not take its files, an override of the user's among them."""
+    value = given.get("COMPOSE_FILE", "")
+    for name in compose_files(given):
+        if not (ROOT / name).is_file():
+            return [refusal("COMPOSE_FILE", value, f"files that are there, which {name} is not")]
+    command = ("docker", "compose", "--profile", "*", "config", "--quiet")
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if result.returncode == 0:
+        return []
+    said = " ".join(line.strip() for line in result.stderr.splitlines() if " level=warning " not in line)
+    return [f"COMPOSE_FILE={value}: Compose does not take it: {said}"]
 
 
 def start_period(given: Mapping[str, str]) -> int | None:

@@ -32,6 +32,7 @@ def problem_body(status: int, detail: str | None = None, errors: Sequence[dict[s
         "status": status,
         "detail": detail,
         "request_id": context.request_id if context else None,
+        "trace_id": context.trace_id if context else None,
         "errors": errors,
     }
     return orjson.dumps({name: value for name, value in members.items() if value})

@@ -1,6 +1,7 @@
-"""What is known of a request when it is over: the one record that metrics, log and traces are made of."""
+"""What is known of a request when it is over: the one record that metrics and logs are made of."""
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 from sightglass.context import RequestContext
 
@@ -8,7 +9,8 @@ Outcome = Literal["ok", "error", "disconnected", "cancelled"]
 """How a request ended: an answer, an exception or half an answer, the client gone, the server's own cancellation."""
 
 
-class Record(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Record:
     """One finished HTTP request or WebSocket connection."""
 
     method: str

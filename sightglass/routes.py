@@ -45,6 +45,8 @@ class RouteTemplates:
     def __init__(self, app: Any) -> None:
         self._app = app
         self._templates: Templates = {}
+        self._single: dict[int, str] = {}
+        """Of the endpoints, no mounts, that one template leads to: most requests end here."""
         # An id is a key only while its object lives.
         self._endpoints: dict[int, object] = {}
 
@@ -55,6 +57,8 @@ class RouteTemplates:
         route (unknown paths, slash redirects, answers of middleware) share `UNMATCHED`.
         """
         endpoint = scope.get("endpoint")
+        if (single := self._single.get(id(endpoint))) is not None:
+            return single
         request = current_request.get()
         noted = request.route if request is not None else None
         if endpoint is None:
@@ -80,6 +84,9 @@ class RouteTemplates:
             templates = {}
         self._endpoints[id(endpoint)] = endpoint
         self._templates = {**{key: [] for key in self._endpoints}, **templates}
+        self._single = {
+            key: found[0][1] for key, found in templates.items() if len(found) == 1 and not found[0][1].endswith(REST)
+        }
         return self._templates[id(endpoint)]
 
     def _read(self) -> Templates:

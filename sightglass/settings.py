@@ -40,7 +40,11 @@ class Settings(Variables):
     log_level: str = choice("INFO", *LOG_LEVELS, fold=str.upper)
     log_format: Literal["json", "text"] = choice("json", "json", "text")
     metrics_port: int = whole(9464, 1, 65535, "a port number from 1 to 65535")
+    event_loop_blocked_seconds: float = decimal(0.25, lambda seconds: 0.01 <= seconds <= 60, "seconds from 0.01 to 60")
     tracing_enabled: bool = truth(default=False)
+    tracing_slow_seconds: float = decimal(0.5, lambda seconds: 0 < seconds <= 3600, "seconds, above 0 and at most 3600")
+    tracing_held_spans: int = whole(2048, 1, 10**6, "a whole number from 1 to 1000000")
+    slow_routes: str | None = text(None, "route templates, separated by spaces", r"\s*/\S*(\s+/\S*)*\s*")
     otel_traces_sampler: str = choice(
         "always_on",
         *SAMPLERS,

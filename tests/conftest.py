@@ -26,7 +26,7 @@ def stack() -> Iterator[Stack]:
 # Tests that share a stack stay in one process (make test runs several); the groups with the longest work come first.
 GROUPS = {
     "the service": r"e2e/test_(jobs|process|privacy|api_fuzz)",
-    "the stack": r"(monitoring/|e2e/test_(edge|hardening|image|limits|monitoring|operators|predict))",
+    "the stack": r"(monitoring/|e2e/test_(edge|hardening|image|limits|monitoring|operators|predict)|attacks/)",
     "observability": r"e2e/test_observability",
     "make up": r"e2e/test_(up|readme)",
     "gunicorn": r"server/",  # they look at what all servers of this machine leave in /dev/shm
@@ -35,6 +35,7 @@ GROUPS = {
     "any app": r"e2e/",
     "unmodified apps": r"apps/",
     "the dashboards": r"dashboards/",
+    "logs and traces": r"telemetry/",
 }
 
 
@@ -60,7 +61,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest work first."""
     order = {name: place for place, name in enumerate(GROUPS)}
-    items.sort(key=lambda item: order.get(group(item.nodeid), len(order)))
+    # What attacks a stack comes after all else that uses it.
+    items.sort(key=lambda item: (order.get(group(item.nodeid), len(order)), "/attacks/" in item.nodeid))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,7 +13,14 @@ from functools import partial
 from typing import TypeVar
 
 from api.privacy.findings import Model, ModelError
-from api.privacy.metrics import MODEL_ERRORS, MODEL_READY, MODEL_REJECTIONS, PREDICTIONS
+from api.privacy.metrics import (
+    MODEL_ERRORS,
+    MODEL_PLACES,
+    MODEL_PLACES_TAKEN,
+    MODEL_READY,
+    MODEL_REJECTIONS,
+    PREDICTIONS,
+)
 from api.privacy.turns import Turns
 from api.problem import ProblemError
 
@@ -35,9 +42,9 @@ class Inference:
 
     def __init__(self, load: Callable[[], Model], *, texts: int, documents: int) -> None:
         """Let so many texts, and apart from them so many documents, of one client share the model at once."""
-        self.texts = Places(texts)
-        self.documents = Places(documents)
-        self._waiting = Places(texts)
+        self.texts = Places(texts, "texts")
+        self.documents = Places(documents, "documents")
+        self._waiting = Places(texts, "loading")
         self._load = load
         self._loading: Future[None] | None = None
         self._turns = Turns("inference")
@@ -108,7 +115,10 @@ class Places:
     less than an even part of them, and for who holds none.
     """
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, kind: str) -> None:
+        """Have so many places, told in the metrics as those of a ``kind``."""
+        MODEL_PLACES.labels(kind).set(places)
+        self._taken = MODEL_PLACES_TAKEN.labels(kind)
         self._places = places
         self._held: Counter[str] = Counter()
 
@@ -133,9 +143,11 @@ class Places:
         """Hold a place; raises as `check`."""
         self.check(client)
         self._held[client] += 1
+        self._taken.inc()
         try:
             yield
         finally:
+            self._taken.dec()
             self._held[client] -= 1
             if not self._held[client]:
                 del self._held[client]

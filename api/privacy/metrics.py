@@ -11,6 +11,12 @@ INFERENCE_DURATION = Histogram(
 )
 MODEL_ERRORS = Counter("model_errors_total", "Texts and documents the model failed on.")
 MODEL_REJECTIONS = Counter("model_rejections_total", "Texts and documents refused because the model was fully used.")
+MODEL_PLACES = Gauge(
+    "sightglass_model_places",
+    "How many of a kind of one client may share the model: texts, documents, and texts while it is loading.",
+    ["kind"],
+)
+MODEL_PLACES_TAKEN = Gauge("sightglass_model_places_taken", "How many share it now.", ["kind"])
 PII_DETECTED = Counter("pii_detected_total", "Findings, by the type of personal data.", ["entity_type"])
 JOBS = Counter("jobs_total", "Jobs, each counted on every change of its status.", ["status"])
 for _status in ("accepted", "retried", "succeeded", "failed", "dead", "cancelled"):

@@ -1,6 +1,8 @@
 """`POST /api/v1/predict`: the personal data in one text."""
 
 import asyncio
+import logging
+from collections import Counter
 from functools import partial
 from typing import Annotated
 
@@ -86,6 +88,7 @@ def body_limit(settings: Settings) -> int:
     return min(12 * settings.max_text_length + 4096, settings.max_request_size_bytes)
 
 
+logger = logging.getLogger(__name__)
 router = APIRouter(tags=["privacy"], route_class=AuthorizedRoute)
 
 
@@ -94,7 +97,7 @@ router = APIRouter(tags=["privacy"], route_class=AuthorizedRoute)
     response_model=PredictResponse,
     response_description="What was found",
     summary="Find and redact personal data in a text",
-    responses=error_responses(400, 401, 413, 422, 429, 500, 503),
+    responses=error_responses(400, 401, 413, 422, 429, 500, 503, 507),
 )
 async def predict(
     body: PredictRequest,
@@ -124,8 +127,10 @@ async def predict(
         Entity(type=finding.type, start=finding.start, end=finding.end, score=finding.score)
         for finding in locate(pieces)
     ]
-    for entity in entities:
-        PII_DETECTED.labels(entity.type).inc()
+    found = Counter(entity.type for entity in entities)
+    for entity_type, count in found.items():
+        PII_DETECTED.labels(entity_type).inc(count)
+    logger.info("text searched", extra={"findings": dict(found)})
     redacted = "".join(redact(*piece) for piece in pieces) if body.anonymize else None
     return PredictResponse(
         entities=entities, redacted=redacted, model=ModelInfo(name=model.name, version=model.version)

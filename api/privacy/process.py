@@ -19,12 +19,13 @@ from api.privacy.documents import CLIENT_CLOSED_REQUEST, DocumentOf, as_download
 from api.privacy.formats.redaction import make_redactor, redact_file
 from api.privacy.inference import Work
 from api.privacy.metrics import PII_DETECTED
+from api.privacy.size_limit import IN_MEMORY
 from api.privacy.turns import take
 from api.problem import ProblemError, error_responses
 
 PATH = "/api/v1/process"
-IN_MEMORY = 1024 * 1024
-"""Bytes of a document, and of its result, kept in memory; longer ones go to unnamed files in `RUNS_DIR`."""
+RESULT_IN_MEMORY = 1024 * 1024
+"""Bytes of a result kept in memory; longer ones, and documents over `IN_MEMORY`, go to unnamed files in `RUNS_DIR`."""
 PART = 256 * 1024
 """Bytes of a result sent at once."""
 
@@ -65,7 +66,7 @@ async def process(
         ExitStack() as result_stack,
         SpooledTemporaryFile(IN_MEMORY, dir=directory) as source,
     ):
-        result = result_stack.enter_context(SpooledTemporaryFile(IN_MEMORY, dir=directory))
+        result = result_stack.enter_context(SpooledTemporaryFile(RESULT_IN_MEMORY, dir=directory))
         try:
             # Asked before anything is read; held only for the work, as a slow sender would otherwise hold it for long.
             inference.documents.check(client)

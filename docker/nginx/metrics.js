@@ -1,6 +1,7 @@
 // The edge's metrics: `count` adds a finished request to the counters in shared memory, `render` writes them as
 // Prometheus text (exposition format 0.0.4). A counter's key is its kind and label values, a line each.
 
+import container from 'container.js';
 import routes from 'routes.js';
 
 import fs from 'fs';
@@ -180,6 +181,8 @@ function render(r) {
             [[{}, routes.size()]]),
         family('edge_log_lines_dropped_total', 'counter', 'Lines of the access log that were dropped because nobody read them.',
             [[{}, droppedLines()]]),
+        ...container.measured().map(([name, type, help, value]) => family(name, type, help, [[{}, value]])),
+        certificate(),
     ].join(''));
 }
 
@@ -188,6 +191,15 @@ function droppedLines() {
         return Number(fs.readFileSync('/tmp/nginx/log_lines_dropped')); // log.pl's
     } catch (_) { // none yet
         return 0;
+    }
+}
+
+// What docker/acme tells of itself, as it stands there.
+function certificate() {
+    try {
+        return fs.readFileSync('/run/tls/acme.prom', 'utf8');
+    } catch (_) { // the certificate is somebody else's business
+        return '';
     }
 }
 

@@ -126,7 +126,6 @@ done
 set -f # the lists below are words, never file names
 
 if [ "$PUBLIC_PORT" = 443 ]; then port=; else port=":$PUBLIC_PORT"; fi
-if [ "$HSTS_SECONDS" = 0 ]; then hsts=; else hsts="max-age=$HSTS_SECONDS"; fi
 if [ "$HTTP3" = true ]; then alt_svc="h3=\":$PUBLIC_PORT\"; ma=86400"; else alt_svc=; fi
 if [ "$RATE_BURST" = 0 ]; then burst=; else burst=" burst=$RATE_BURST nodelay"; fi
 
@@ -163,7 +162,6 @@ listens() { # parameters, further ones of QUIC's, which only one server may give
         echo "limit_req_zone \$page_key zone=pages:10m rate=${RATE_LIMIT}r/s;"
     fi
     echo "map '' \$public_port { default '$port'; }"
-    echo "map '' \$hsts_policy { default '$hsts'; }"
     echo "map '' \$alt_svc { default '$alt_svc'; }"
     echo "client_max_body_size $MAX_REQUEST_SIZE_BYTES;"
     echo "proxy_read_timeout ${UPSTREAM_TIMEOUT}s;"
@@ -212,7 +210,10 @@ if grep -q js_access /usr/lib/nginx/modules/ngx_http_js_module.so; then # since 
     echo 'js_access replicas.gate;'
 fi >"$out/gate.conf"
 
+export HSTS_SECONDS
+sh "$here/hsts.sh"
 sh "$here/pin.sh" --no-reload
+sh "$here/site.sh" "${1:---at-start}"
 
 if [ "${1:-}" = --check ]; then exec nginx -t -q -c /etc/sightglass/nginx.conf; fi
 
@@ -232,6 +233,7 @@ watch_certificate() {
         now=$(fingerprint)
         if [ "$now" != "$seen" ]; then
             seen=$now
+            sh "$here/hsts.sh"
             sh "$here/reload.sh" || true # its own message says why; the old certificate stays in use
         fi
     done

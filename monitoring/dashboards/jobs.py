@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from monitoring.alerts import JOB_AGE
-from monitoring.panels import BAD, CALM, GOOD, WARN, Query, Row, board, choice, lines, number, quantiles, rows
+from monitoring.panels import BAD, CALM, GOOD, SOON, WARN, Query, Row, board, choice, lines, number, quantiles, rows
 from monitoring.promql import grown
 from monitoring.slo import Objectives
 
@@ -74,6 +74,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 Query("sum by (status) (rate(jobs_total[$__rate_interval])) * 60", "{{status}}"),
                 colours=ENDS,
                 interval="5m",
+                empty=SOON,
             ),
             lines(
                 "Duration",
@@ -81,7 +82,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "s",
                 *quantiles("job_duration_seconds", JOBS),
                 interval="5m",
-                empty="No job",
+                empty=SOON,
             ),
             lines(
                 "Queue",

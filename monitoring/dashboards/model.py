@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.panels import BAD, GOOD, WARN, Query, Row, board, choice, lines, number, quantiles, rows, states
+from monitoring.panels import BAD, GOOD, SOON, WARN, Query, Row, board, choice, lines, number, quantiles, rows, states
 from monitoring.slo import Objectives
 
 OURS = 'job=~"$job",instance=~"$instance"'
@@ -35,6 +35,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "s",
                 *quantiles("model_inference_duration_seconds", OURS),
                 interval="5m",
+                empty=SOON,
             ),
         ),
     )

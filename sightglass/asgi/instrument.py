@@ -9,14 +9,17 @@ from starlette.types import ASGIApp, Scope
 from sightglass.asgi.docs_assets import docs_assets
 from sightglass.asgi.health import Health
 from sightglass.asgi.health import health as default_health
+from sightglass.asgi.loop_watch import LoopWatch
 from sightglass.asgi.middleware import Middleware
 from sightglass.frameworks import note_routes
 from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog, Unwritten
-from sightglass.metrics.container import CONTAINER_MEMORY as CONTAINER_MEMORY
+from sightglass.metrics.container import CONTAINER as CONTAINER
 from sightglass.metrics.process import this_process
+from sightglass.metrics.replica import REPLICA as REPLICA
 from sightglass.routes import RouteTemplates
 from sightglass.settings import Settings, load_settings
+from sightglass.uploads import report_full_disk
 
 if TYPE_CHECKING:
     from sightglass.tracing.asgi import TracedApp
@@ -41,6 +44,7 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
         return app
     settings = settings or load_settings()
     note_routes()
+    report_full_disk()
     route_of = RouteTemplates(app).find
     servers = logging.getLogger("uvicorn.error")
     if not any(isinstance(one, Unwritten) for one in servers.filters):
@@ -60,6 +64,7 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
         error_log=ErrorLog(settings),
         tracing=_traced(app, settings, route_of) if settings.tracing_enabled else None,
         docs=docs,
+        loop_watch=LoopWatch(settings.event_loop_blocked_seconds),
     )
 
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import random
-import re
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -12,10 +10,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sightglass.asgi.docs_assets import DocsAssets
 from sightglass.asgi.endpoints import METRICS, Endpoints, answer
-from sightglass.asgi.exchange import Connection, Exchange, Request
 from sightglass.asgi.health import Health
 from sightglass.asgi.lifespan import Lifespan
+from sightglass.asgi.loop_watch import LoopWatch
 from sightglass.context import RequestContext, current_request
+from sightglass.exchange import Connection, Exchange, Request
+from sightglass.identity import identify
 from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog
 from sightglass.metrics.process import ProcessMetrics
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sightglass.tracing.asgi import TracedApp
 
 _MARK = "sightglass.request"  # in the scope of a request that is already observed
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 _DRAIN_SECONDS = 2.0  # for requests that were cancelled at the end to be counted
 
 
@@ -43,6 +42,7 @@ class Middleware:
         error_log: gets each exception; None leaves them to the server.
         tracing: the app with tracing around it; None for no tracing.
         docs: the files of API documentation; None for none.
+        loop_watch: tells what blocks the event loop; None for nobody.
 
     """
 
@@ -57,6 +57,7 @@ class Middleware:
         error_log: ErrorLog | None = None,
         tracing: "TracedApp | None" = None,
         docs: DocsAssets | None = None,
+        loop_watch: LoopWatch | None = None,
     ) -> None:
         self.app = app
         self._inner: ASGIApp = tracing or app
@@ -72,68 +73,76 @@ class Middleware:
             self._inner, start=self._start, started=self._started, stopping=self._stopping, stopped=self._stopped
         )
         self._lag_task: asyncio.Task[None] | None = None
+        self._loop_watch = loop_watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         kind = scope["type"]
         if kind == "lifespan":
             await self._lifespan(scope, receive, send)
-        elif _MARK in scope or kind not in ("http", "websocket"):
+            return
+        if _MARK in scope or kind not in ("http", "websocket"):
             await self._inner(scope, receive, send)
+            return
+        scope[_MARK] = context = identify(scope["headers"])
+        token = current_request.set(context)
+        app = self._inner
+        exchange: Exchange
+        if kind == "websocket":
+            exchange = Connection(scope, receive, send, context, self._route_of, self._connection_finished)
+        elif (own := self._endpoints.find(scope)) is None:
+            self._metrics.in_progress += 1
+            exchange = Request(scope, receive, send, context, self._route_of, self._finished)
         else:
-            context = RequestContext(_request_id(scope["headers"]))
-            scope[_MARK] = context
-            token = current_request.set(context)
-            if kind == "websocket":
-                await self._serve(
-                    self._inner, Connection(scope, receive, send, context, self._route_of, self._connection_finished)
-                )
-            elif (own := self._endpoints.find(scope)) is not None:
-                await self._serve_own(own, scope, receive, send, context)
-            else:
-                self._metrics.in_progress += 1
-                await self._serve(self._inner, Request(scope, receive, send, context, self._route_of, self._finished))
-            # Not after an exception: what the server has to say about it carries the ids of the request then.
-            current_request.reset(token)
+            app, exchange = own, self._own(scope, receive, send, context)
+        # In this frame: each more that is awaited costs every request.
+        try:
+            await app(scope, exchange.receive, exchange.send)
+        except BaseException as error:
+            await self._failed(exchange, error)
+            raise
+        if not exchange.recorded:
+            exchange.returned()
+        if self._tracing is not None and context.hold is not None:
+            self._tracing.conclude(exchange, None)
+        # Not after an exception: what the server has to say about it carries the ids of the request then.
+        current_request.reset(token)
 
-    async def _serve_own(
-        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, context: RequestContext
-    ) -> None:
+    def _own(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> Request:
         finished = self._scrape_finished
         if scope["path"] != METRICS:
             self._metrics.in_progress += 1
             finished = self._finished
-        await self._serve(app, Request(scope, receive, send, context, self._endpoints.route, finished))
+        return Request(scope, receive, send, context, self._endpoints.route, finished)
 
-    async def _serve(self, app: ASGIApp, exchange: Exchange) -> None:
+    async def _failed(self, exchange: Exchange, error: BaseException) -> None:
+        exchange.failed(error)
+        if self._error_log is not None:
+            self._error_log.write(exchange, error)
         try:
-            await app(exchange.scope, exchange.receive, exchange.send)
-        except BaseException as error:
-            exchange.failed(error)
-            if self._error_log is not None:
-                self._error_log.write(exchange.record(), error)
             if exchange.sent is None and isinstance(error, Exception) and isinstance(exchange, Request):
                 with contextlib.suppress(Exception):  # the app's error counts, not one of this answer
                     await answer(exchange.send, 500, [(b"content-type", MEDIA_TYPE.encode())], problem_body(500))
-            raise
-        exchange.returned()
+        finally:
+            if self._tracing is not None and exchange.context.hold is not None:
+                self._tracing.conclude(exchange, error)
 
-    def _finished(self, request: Exchange) -> None:
+    def _finished(self, exchange: Exchange) -> None:
         self._metrics.in_progress -= 1
-        record = request.record()
-        self._metrics.observe(record)
+        if self._tracing is not None and exchange.context.hold is not None:
+            self._tracing.judge(exchange)
+        self._metrics.observe(exchange)
         if self._access_log is not None:
-            self._access_log.write(record)
+            self._access_log.write(exchange)
 
-    def _scrape_finished(self, request: Exchange) -> None:
+    def _scrape_finished(self, exchange: Exchange) -> None:
         if self._access_log is not None:
-            self._access_log.write(request.record())
+            self._access_log.write(exchange)
 
-    def _connection_finished(self, connection: Exchange) -> None:
-        record = connection.record()
-        self._metrics.count_connection(record)
+    def _connection_finished(self, exchange: Exchange) -> None:
+        self._metrics.count_connection(exchange)
         if self._access_log is not None:
-            self._access_log.write(record)
+            self._access_log.write(exchange)
 
     async def _start(self) -> None:
         self._process.listen()
@@ -145,6 +154,8 @@ class Middleware:
     async def _started(self) -> None:
         # Of the whole app: its own start may have added routes.
         self._process.publish_routes([*self._endpoints.table(), *route_table(self.app)])
+        if self._loop_watch is not None:  # what blocks the start keeps nobody waiting
+            self._loop_watch.start()
 
     async def _stopping(self) -> None:
         self._health.set_shutting_down()
@@ -152,6 +163,8 @@ class Middleware:
     async def _stopped(self) -> None:
         if self._lag_task is not None:
             self._lag_task.cancel()
+        if self._loop_watch is not None:
+            self._loop_watch.stop()
         end = monotonic() + _DRAIN_SECONDS
         while self._metrics.in_progress and monotonic() < end:  # noqa: ASYNC110 - the hot path signals nobody
             await asyncio.sleep(0.01)
@@ -165,10 +178,3 @@ class Middleware:
             self._metrics.lag_expected(due)
             await asyncio.sleep(LAG_PERIOD_SECONDS)
             self._metrics.lag_measured(monotonic() - due)
-
-
-def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
-    for name, value in headers:
-        if name == b"x-request-id" and _REQUEST_ID(value):
-            return value.decode("ascii")
-    return random.randbytes(16).hex()  # noqa: S311 - an id, no secret

@@ -1,16 +1,18 @@
 """The access log: one line for each request, written by the outermost middleware.
 
-Its cost is paid by every request, so the event loop only collects the values: the writer thread makes the line.
+Its cost is paid by every request. The event loop makes the line at once: to keep the values until the writer
+thread has its turn takes longer.
 """
 
 import hashlib
 import logging
 import secrets
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii as quoted
 
-from sightglass.logs.lines import PATH_LIMIT, Encoder, Fields, clean, current_worker, encoder, timestamp
+from sightglass.logs.lines import PATH_LIMIT, Fields, clean, current_worker, encode_json, encoder, timestamp
 from sightglass.logs.writer import LogWriter, stdout
-from sightglass.record import Record
+from sightglass.record import Outcome, Record
 from sightglass.settings import Settings
 
 LOGGER = "api.access"
@@ -38,61 +40,76 @@ class AccessLog:
     """
 
     def __init__(self, settings: Settings, writer: LogWriter = stdout) -> None:
-        self._writer = writer
-        self._encode: Encoder = encoder(settings.log_format, 1)
-        self._fields = _json_fields if settings.log_format == "json" else _text_fields
-        self._threshold = settings.log_threshold
+        self._put = writer.put
+        self._line = _json_line if settings.log_format == "json" else _TextLine()
+        self._enabled = settings.log_threshold <= logging.INFO
+        self._without = PROBES if settings.log_threshold > logging.DEBUG else frozenset()
 
     def write(self, record: Record) -> None:
         """Queue the line of a request that is over; of the client's address only the hash is written."""
-        if _level(record) >= self._threshold:
-            self._writer.put(self._render, record)
-
-    def _render(self, record: Record) -> bytes:
-        return self._encode(self._fields(record))
+        if self._enabled and record.route not in self._without:
+            self._put(bytes, self._line(record))
 
 
-def _level(record: Record) -> int:
-    return logging.DEBUG if record.route in PROBES else logging.INFO
-
-
-def _json_fields(record: Record) -> Fields:
-    method = clean(record.method, _METHOD_LIMIT)
+def _json_line(record: Record) -> bytes:
+    """Return the line as `encode_json` would; what requests to a route have in common is encoded once."""
     context = record.context
-    fields: Fields = {
-        "timestamp": timestamp(record.ended),
-        "level": "DEBUG" if record.route in PROBES else "INFO",
+    first, then = _common(record.method, record.route, record.status if record.answered else None, record.outcome)
+    trace = f'","trace_id":"{context.trace_id}' if context.trace_id is not None else ""
+    span = f'","span_id":"{context.span_id}' if context.span_id is not None else ""
+    client = f'","client":"{client_hash(record.client)}' if record.client is not None else ""
+    number = current_worker()
+    worker = f'","worker":"{number}' if number is not None else ""
+    return (
+        f'{{"timestamp":"{timestamp(record.ended)}",{first},"path":{quoted(clean(record.path, PATH_LIMIT))},{then},'
+        f'"duration":{record.duration:.6f},"request_size":{record.request_size},'
+        f'"response_size":{record.response_size},"request_id":"{context.request_id}{trace}{span}{client}{worker}"}}\n'
+    ).encode()
+
+
+@lru_cache(maxsize=1024)
+def _common(method: str, route: str, status: int | None, outcome: Outcome) -> tuple[str, str]:
+    """Return the JSON of the fields before the path, and of those after it, that many requests have in common."""
+    method = clean(method, _METHOD_LIMIT)
+    fields = {
+        "level": _level(route),
         "logger": LOGGER,
-        "message": f"{method} {record.route} {record.status if record.answered else record.outcome}",
+        "message": f"{method} {route} {outcome if status is None else status}",
         "method": method,
-        "route": record.route,
-        "path": clean(record.path, PATH_LIMIT),
+        "route": route,
     }
-    if record.answered:
-        fields["status"] = record.status
-    fields["outcome"] = record.outcome
-    fields["duration"] = round(record.duration, 6)
-    fields["request_size"] = record.request_size
-    fields["response_size"] = record.response_size
-    fields["request_id"] = context.request_id
-    if context.trace_id is not None:
-        fields["trace_id"] = context.trace_id
-    if context.span_id is not None:
-        fields["span_id"] = context.span_id
-    if record.client is not None:
-        fields["client"] = client_hash(record.client)
-    worker = current_worker()
-    if worker is not None:
-        fields["worker"] = worker
-    return fields
+    after = {"outcome": outcome} if status is None else {"status": status, "outcome": outcome}
+    return _members(fields), _members(after)
 
 
-def _text_fields(record: Record) -> Fields:
-    fields = _json_fields(record)
-    status = fields.pop("status", "-")
-    milliseconds = fields.pop("duration") * 1000
-    fields["message"] = f"{fields.pop('method'):<6} {fields.pop('path')} {status} {milliseconds:.1f} ms"
-    if fields["outcome"] == "ok":
-        del fields["outcome"]
-    del fields["route"]
-    return fields
+def _members(fields: Fields) -> str:
+    return encode_json(fields).decode()[1:-2]
+
+
+def _level(route: str) -> str:
+    return "DEBUG" if route in PROBES else "INFO"
+
+
+class _TextLine:
+    def __init__(self) -> None:
+        self._encode = encoder("text", 1)
+
+    def __call__(self, record: Record) -> bytes:
+        context, path = record.context, clean(record.path, PATH_LIMIT)
+        method = clean(record.method, _METHOD_LIMIT)
+        status = record.status if record.answered else "-"
+        fields: Fields = {
+            "timestamp": timestamp(record.ended),
+            "level": _level(record.route),
+            "logger": LOGGER,
+            "message": f"{method:<6} {path} {status} {record.duration * 1000:.1f} ms",
+            "outcome": record.outcome if record.outcome != "ok" else None,
+            "request_size": record.request_size,
+            "response_size": record.response_size,
+            "request_id": context.request_id,
+            "trace_id": context.trace_id,
+            "span_id": context.span_id,
+            "client": client_hash(record.client) if record.client is not None else None,
+            "worker": current_worker(),
+        }
+        return self._encode({name: value for name, value in fields.items() if value is not None})

@@ -4,6 +4,7 @@ Not by the server, whose report passes through a logger that an application can 
 """
 
 import logging
+from time import time
 
 from sightglass.logs.lines import Encoder, Fields, current_worker, describe_exception, encoder, timestamp
 from sightglass.logs.writer import LogWriter, stdout
@@ -47,7 +48,7 @@ class Unwritten(logging.Filter):
 def _fields(record: Record, error: BaseException) -> Fields:
     context = record.context
     fields: Fields = {
-        "timestamp": timestamp(record.ended),
+        "timestamp": timestamp(time()),
         "level": "ERROR",
         "logger": LOGGER,
         "message": f"exception in {record.method} {record.route}",

@@ -49,6 +49,9 @@ def current_worker() -> str | None:
     return _worker
 
 
+_MILLISECONDS = [f".{number:03d}Z" for number in range(1000)]
+
+
 class _Clock:
     """ISO 8601 in UTC with milliseconds (RFC 3339); the part above the second is kept from line to line."""
 
@@ -56,12 +59,13 @@ class _Clock:
         self._last = (-1, "")
 
     def __call__(self, seconds: float) -> str:
-        second, milliseconds = divmod(int(seconds * 1000), 1000)
+        milliseconds = int(seconds * 1000)
+        second = milliseconds // 1000
         last, prefix = self._last
         if second != last:
             prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._last = (second, prefix)
-        return f"{prefix}.{milliseconds:03d}Z"
+        return prefix + _MILLISECONDS[milliseconds % 1000]
 
 
 timestamp = _Clock()
@@ -132,6 +136,9 @@ def record_fields(record: logging.LogRecord) -> Fields:
     for key, value in extra_fields(record):
         if key not in fields:
             fields[key] = value
+    if record.lineno:  # where it was written; what a caller calls so stays
+        for key, value in (("module", record.module), ("function", record.funcName), ("line", record.lineno)):
+            fields.setdefault(key, value)
     if EXCEPTION in attributes:
         fields["exception"] = attributes[EXCEPTION]
     if record.stack_info:

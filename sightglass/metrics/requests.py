@@ -17,6 +17,9 @@ DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.
 SIZE_BUCKETS = tuple(float(256 * 8**power) for power in range(8))
 """Upper bounds in bytes: 256 B, 2 KiB, 16 KiB … 512 MiB."""
 
+FAILURES = (500, 502, 503, 504)
+"""Statuses counted from 0 once a route is seen, as at the edge: rate() cannot see the first value of a series."""
+
 LAG_PERIOD_SECONDS = 1.0
 """Seconds between two measurements of the event loop's lag."""
 
@@ -69,7 +72,7 @@ class _Route:
 
     def __init__(self, method: str, route: str, worker: str) -> None:
         self.labels = [("method", method), ("route", route)]
-        self.statuses: dict[int, int] = {}
+        self.statuses = dict.fromkeys(FAILURES, 0)
         self.duration = _Histogram("http_request_duration_seconds", DURATION_BUCKETS, self.labels, worker)
         self.first_byte = _Histogram("http_time_to_first_byte_seconds", DURATION_BUCKETS, self.labels, worker)
         self.request_size = _Histogram("http_request_size_bytes", SIZE_BUCKETS, self.labels, worker)
@@ -120,7 +123,10 @@ class RequestMetrics:
 
     def count_connection(self, record: Record) -> None:
         """Count one closed WebSocket connection: a GET (RFC 6455) answered by 101 or by what refused it."""
-        key = (record.method, record.route, record.status)
+        method, route, status = record.method, record.route, record.status
+        if (method, route, FAILURES[0]) not in self._connections:
+            self._connections.update(dict.fromkeys(((method, route, failure) for failure in FAILURES), 0))
+        key = (method, route, status)
         self._connections[key] = self._connections.get(key, 0) + 1
 
     def lag_expected(self, due: float) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from sightglass.asgi.exchange import EDGE
+from sightglass.exchange import EDGE
 
 _log = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ class ServerSettings(Settings):
         r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(\))?",
     )
     app_fallback_dir: Path | None = path(None, "a directory")
+    scratch_dir: Path | None = path(None, "a directory, emptied at the start")
     port: int = whole(8000, 1, 65535, "a port number from 1 to 65535")
     web_concurrency: int | None = whole(None, 1, 64, "a whole number from 1 to 64; unset, what the CPU quota allows")
     gunicorn_timeout: int = whole(60, 5, 3600, "whole seconds from 5 to 3600")

@@ -94,6 +94,7 @@ class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc]
     # An instrumented app always has a lifespan: one that is not answered is a failed start.
     CONFIG_KWARGS: dict[str, Any] = {  # noqa: RUF012 - the base's type
         "access_log": False,
+        "http": "sightglass.server.protocol:Protocol",
         "server_header": False,
         "lifespan": "on",
         "workers": 1,  # or uvicorn reads WEB_CONCURRENCY, the application's, and stumbles over some values

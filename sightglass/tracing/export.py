@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -42,20 +43,27 @@ class ScrubbingExporter(SpanExporter):
 def _scrub(span: ReadableSpan) -> ReadableSpan:
     if span.status.description is None and not any(event.name == "exception" for event in span.events):
         return span
-    return ReadableSpan(
-        name=span.name,
-        context=span.get_span_context(),
-        parent=span.parent,
-        resource=span.resource,
-        attributes=span.attributes,
-        events=[_scrub_event(event) if event.name == "exception" else event for event in span.events],
-        links=span.links,
-        kind=span.kind,
-        status=Status(span.status.status_code),
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
-    )
+    events = [_scrub_event(event) if event.name == "exception" else event for event in span.events]
+    return copied(span, events=events, status=Status(span.status.status_code))
+
+
+def copied(span: ReadableSpan, **changes: Any) -> ReadableSpan:
+    """Return a span as it is, but for these of its parts."""
+    parts = {
+        "name": span.name,
+        "context": span.get_span_context(),
+        "parent": span.parent,
+        "resource": span.resource,
+        "attributes": span.attributes,
+        "events": span.events,
+        "links": span.links,
+        "kind": span.kind,
+        "status": span.status,
+        "start_time": span.start_time,
+        "end_time": span.end_time,
+        "instrumentation_scope": span.instrumentation_scope,
+    }
+    return ReadableSpan(**parts | changes)
 
 
 def _scrub_event(event: Event) -> Event:

@@ -1,5 +1,6 @@
 """Who makes the span of a sampled request: OpenTelemetry's FastAPI instrumentation, or its ASGI one for other apps."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,17 +8,18 @@ from typing import Any
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.util.http import parse_excluded_urls
+from opentelemetry.util.http import get_excluded_urls, parse_excluded_urls
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Host, Mount
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from sightglass.problem import MEDIA_TYPE, problem_body
 from sightglass.routes import iter_route_contexts
 from sightglass.tracing import conventions
 
+_EXCLUDING = ("OTEL_PYTHON_FASTAPI_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS")
 RequestHook = Callable[[Any, Any], None]
 
 
@@ -40,7 +42,17 @@ class Instrumentation:
             "exclude_spans": ["send", "receive"],
         }
         self._fastapi = is_fastapi(served)
+        self._excluded = (
+            get_excluded_urls("FASTAPI") if self._fastapi and any(map(os.environ.get, _EXCLUDING)) else None
+        )
         self.app = _by_fastapi(inner, options) if self._fastapi else _by_asgi(inner, options)
+
+    def excludes(self, scope: Scope) -> bool:
+        """Tell whether a request is one of those that the instrumentation is to leave out."""
+        if self._excluded is None:
+            return False
+        host, port = scope.get("server") or ("", "")
+        return self._excluded.url_disabled(f"{scope.get('scheme', 'http')}://{host}:{port}{scope['path']}")
 
     def remove(self) -> None:
         """Take back what it has changed for the whole process: the spans around background tasks."""

@@ -13,6 +13,8 @@ from opentelemetry.sdk.trace.sampling import Sampler
 
 from sightglass.settings import Settings
 from sightglass.tracing.export import ScrubbingExporter
+from sightglass.tracing.holding import HoldingProcessor, Room
+from sightglass.tracing.ids import RequestIds
 
 SHUTDOWN_SECONDS = 3.0
 _BATCH = 512  # OpenTelemetry's default
@@ -20,7 +22,7 @@ _BATCH = 512  # OpenTelemetry's default
 logger = logging.getLogger(__name__)
 
 
-def start_provider(settings: Settings, sampler: Sampler) -> TracerProvider:
+def start_provider(settings: Settings, sampler: Sampler, room: Room | None = None) -> TracerProvider:
     """Build the pipeline, in the process that works with it, as its thread does not survive a fork.
 
     It becomes the global one unless the application has set its own.
@@ -32,6 +34,7 @@ def start_provider(settings: Settings, sampler: Sampler) -> TracerProvider:
     provider = TracerProvider(
         sampler=sampler,
         resource=_resource(settings),
+        id_generator=RequestIds(),
         shutdown_on_exit=False,  # that waits for as long as the collector likes
     )
     queue = settings.otel_bsp_max_queue_size
@@ -43,6 +46,8 @@ def start_provider(settings: Settings, sampler: Sampler) -> TracerProvider:
         export_timeout_millis=settings.otel_bsp_export_timeout,
     )
     provider.add_span_processor(processor)
+    if room is not None:
+        provider.add_span_processor(HoldingProcessor(room, processor))
     # What configures itself from the environment (FastAPI's native telemetry) would send every span once more.
     os.environ["OTEL_TRACES_EXPORTER"] = "none"
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler, Sa
 from opentelemetry.trace import SpanContext, SpanKind
 
 from sightglass.settings import PARENTBASED, Settings
+from sightglass.tracing.holding import HoldingSampler
 
 
 class Sampling:
@@ -32,6 +33,7 @@ class Sampling:
                 self._share = 0.0
             case _:
                 self._share = settings.otel_traces_sampler_arg
+        self.keeps_failed = not settings.otel_traces_sampler.endswith("always_off")
 
     def records(self, parent: SpanContext) -> bool:
         """Decide whether a request with this parent, valid or not, is recorded."""
@@ -43,7 +45,8 @@ class Sampling:
     def sampler(self) -> Sampler:
         """Return what records the requests that arrive at it, what belongs to them, and of all else its share."""
         root = _RequestsDecided(TraceIdRatioBased(self._share))
-        return ParentBased(root, remote_parent_sampled=ALWAYS_ON, remote_parent_not_sampled=ALWAYS_ON)
+        sampler = ParentBased(root, remote_parent_sampled=ALWAYS_ON, remote_parent_not_sampled=ALWAYS_ON)
+        return HoldingSampler(sampler)
 
 
 class _RequestsDecided(Sampler):

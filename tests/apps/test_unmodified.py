@@ -1,5 +1,6 @@
 """Applications that know nothing of this, in an image of their own: through TLS, counted, named, by one id."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -98,6 +99,24 @@ def test_its_packages_are_the_same_before_and_after(catalogue: Stack) -> None:
     site = docker("run", "--rm", "--network=none", "--entrypoint=ls", after, "/opt/sightglass/site").split()
     assert "gunicorn" in site
     assert not {"starlette", "fastapi", "pydantic", "anyio", "uvicorn", "bin"} & set(site)
+
+
+def test_its_uploads_may_be_as_long_as_the_edge_allows(catalogue: Stack) -> None:
+    """Beyond what the container may have in memory for it, on a disk of its own user's, which a restart empties."""
+    size = 290 * 1024 * 1024
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="scan"\r\n\r\n'
+    blocks = itertools.chain([head], itertools.repeat(b"." * 1024 * 1024, 290), [b"\r\n--x--\r\n"])
+    headers = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(size + len(head) + 9)}
+    with catalogue.client(timeout=120) as client:
+        answer = client.post("/books/7/scan", content=blocks, headers=headers)
+    assert (answer.status_code, answer.text) == (200, f'{{"number":7,"size":{size}}}')
+    look = "touch /tmp/left && stat -f -c %T /tmp && stat -c %a /tmp"
+    kind, mode = catalogue.compose("exec", "-T", "api", "sh", "-c", look).stdout.split()
+    assert kind != "tmpfs"
+    assert mode == "1777"
+    catalogue.compose("restart", "api")
+    catalogue.compose("up", "--detach", "--wait")
+    assert catalogue.compose("exec", "-T", "api", "ls", "/tmp").stdout == ""
 
 
 def test_its_image_stays_what_it_was(catalogue: Stack) -> None:

@@ -251,7 +251,7 @@ def _api(
                     continue
                 of: Labels = {"route": one.route, "method": one.method, **labels}
                 counted = {name: rate for name, rate in one.statuses.items() if not callable(rate) and name != "429"}
-                for status, rate in counted.items():
+                for status, rate in (dict.fromkeys(FAILURES, 0.0) | counted).items():
                     world.counter("http_requests_total", rate / 4, stop=stop, status=status, **of)
                 total = sum(counted.values()) / 4
                 world.histogram("http_request_duration_seconds", total, one.seconds * 0.8, stop=stop, **of)

@@ -1,5 +1,6 @@
 """Jobs through the edge: done by the job processes, counted exactly, and kept whatever is killed."""
 
+import json
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -50,6 +51,51 @@ def test_a_job_is_done_by_the_service_jobs_and_counted(stack: Stack) -> None:
     assert stack.value('min(model_ready{job="jobs"})') == 1
     stack.wait_for_value('max(job_queue_depth{job="jobs"})', 0)
     assert stack.value('max(job_queue_age_seconds{job="jobs"})') == 0
+
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [{}, {"X-Request-ID": "mine-1"}, {"traceparent": PARENT}, {"X-Request-ID": "mine-2", "traceparent": PARENT}],
+    ids=["nothing", "a request id", "a traceparent", "both"],
+)
+def test_one_id_from_the_answer_to_the_jobs_line(stack: Stack, sent: dict[str, str]) -> None:
+    with stack.client() as client:
+        headers = {"Content-Type": "text/plain"} | sent
+        answer = client.post(PATH, content="Mail anna@example.com", headers=headers)
+        assert answer.status_code == 202, answer.text
+        job = finish(client, answer.headers["location"])
+    ids = (answer.headers["x-request-id"], answer.headers["x-trace-id"])
+    assert ids[0] == (sent.get("X-Request-ID") or ids[1])
+    assert (ids[1] == TRACE) == ("traceparent" in sent)
+
+    def loggers() -> dict[str, tuple[str, str]]:
+        """Who has a line of this POST or its job, and under which ids."""
+        found = {}
+        for service in ("nginx", "api", "jobs"):
+            for text in stack.compose("logs", "--no-color", "--no-log-prefix", service).stdout.splitlines():
+                if not text.startswith("{"):
+                    continue
+                line = json.loads(text)
+                posted = line.get("method") == "POST" and line.get("request_id") == ids[0]
+                if posted or line.get("job_id") == job["id"]:
+                    found[line["logger"]] = (line["request_id"], line["trace_id"])
+        return found
+
+    expected = dict.fromkeys(("nginx.access", "api.access", "api.privacy.jobs.runner"), ids)
+    eventually(lambda: loggers() == expected, lambda: f"{ids}: {loggers()}")
+    told = stack.run("make", "--no-print-directory", "find", f"ID={job['id']}")
+    assert told.returncode == 0, told.stderr
+    head, _, lines = told.stdout.partition("\n\n")
+    assert {f"request {ids[0]}", f"trace   {ids[1]}", f"job     {job['id']}"} <= set(head.splitlines())
+    story = [line.split()[2:] for line in lines.splitlines()]
+    assert any(words[2:4] == ["nginx", "INFO"] and "POST" in words for words in story), told.stdout
+    order = [service for words in story for service in ("nginx", "api", "jobs") if service in words[:4]]
+    assert (order[0], order[-1]) == ("nginx", "jobs"), told.stdout
+    assert set(order) == {"nginx", "api", "jobs"}
 
 
 def test_jobs_that_wait_show_as_depth_and_age(stack: Stack) -> None:

@@ -88,6 +88,7 @@ def test_the_api_runs_without_monitoring(made: Stack) -> None:
 GIVEN = [
     ("APP_DIR", "api", "/srv/app"),
     ("MODELS_DIR", "api", "/models"),
+    ("DATA_DIR", "api", "/data"),
     ("ALERT_SECRETS_DIR", "alertmanager", "/run/secrets"),
     ("API_KEYS_FILE", "api", "/run/secrets/api_keys"),
     ("TLS_CERT", "setup", "/given/TLS_CERT"),

@@ -123,6 +123,8 @@ class Edge:
         shutil.copytree(ROOT / "docker", self.configuration, dirs_exist_ok=True)
         self.tls.mkdir(exist_ok=True)
         self.write_certificate("localhost")
+        self.site = directory / "site"
+        self.site.mkdir(exist_ok=True)
         state = directory / "state"
         state.mkdir(exist_ok=True)
         state.chmod(0o777)
@@ -137,7 +139,7 @@ class Edge:
             "--network-alias", NGINX,
             "--user", "101:101", "--tmpfs", "/tmp:uid=101,gid=101,mode=0700,size=256m", "--stop-signal", "SIGQUIT",
             "--volume", f"{self.configuration}:/etc/sightglass:ro", "--volume", f"{self.tls}:/run/tls:ro",
-            "--volume", f"{state}:/var/lib/edge",
+            "--volume", f"{state}:/var/lib/edge", "--volume", f"{self.site}:/etc/site/nginx:ro",
             *(f"--env={name}={value}" for name, value in environment.items()),
             *(["--cpuset-cpus", cpus] if cpus else []),
             *(f"--publish={host}::{port}" for host in hosts for port in (8080, 8443)),
@@ -220,6 +222,10 @@ class Edge:
     def pin(self, *addresses: str) -> None:
         """Send requests to these replicas only, or to all again."""
         assert self._replacing_workers("pin.sh", *addresses).returncode == 0
+
+    def take_up(self) -> None:
+        """Have it take up other lines of `site`, which it does, and wait until only new workers take connections."""
+        assert self._replacing_workers("site.sh").returncode == 0
 
     def _replacing_workers(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         before = self.workers()

@@ -55,7 +55,7 @@ def cors(answer: httpx.Response) -> dict[str, list[str]]:
 
 def readable_by(origin: str) -> dict[str, list[str]]:
     credentials = {} if origin == "*" else {"allow-credentials": ["true"]}
-    return {"allow-origin": [origin], "expose-headers": ["Retry-After, X-Request-ID"]} | credentials
+    return {"allow-origin": [origin], "expose-headers": ["Retry-After, X-Request-ID, X-Trace-ID"]} | credentials
 
 
 @pytest.mark.parametrize("origin", ORIGINS)

@@ -1,6 +1,7 @@
 """The edge's own errors are problems with the request id; the application's pass untouched."""
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -25,6 +26,8 @@ def check(edge: Edge, status: int, answer: tuple[int, dict[str, str], bytes]) ->
     assert problem["status"] == status
     assert problem["title"] not in ("", "Error")
     assert problem["request_id"] == headers["x-request-id"]
+    assert problem["trace_id"] == headers["x-trace-id"]
+    assert re.fullmatch("[0-9a-f]{32}", problem["trace_id"])
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,13 @@ def check(edge: Edge, status: int, answer: tuple[int, dict[str, str], bytes]) ->
 )
 def test_errors_of_the_edge_are_problems(small: Edge, status: int, request_bytes: bytes) -> None:
     check(small, status, small.raw(request_bytes))
+
+
+@pytest.mark.parametrize("character", [b"\x01", b"\x08", b"\x0b", b"\x0c", b"\x1f", b"\x7f"])
+@pytest.mark.parametrize("name", [b"X", b"Content-Type", b"User-Agent"])
+def test_so_are_those_of_the_server_behind_it(edge: Edge, name: bytes, character: bytes) -> None:
+    """Which takes no control characters in a header's value (RFC 9110, 5.5); NGINX passes them on."""
+    check(edge, 400, edge.raw(b"GET /echo HTTP/1.1\r\nHost: a\r\n" + name + b": a" + character + b"b\r\n\r\n"))
 
 
 def test_a_method_the_edge_refuses_is_answered_with_those_it_passes(edge: Edge) -> None:

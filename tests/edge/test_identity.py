@@ -55,13 +55,69 @@ def test_the_trace_goes_on_but_the_client_does_not_sample(edge: Edge) -> None:
     assert "baggage" not in told
 
 
+OWN = "[0-9a-f]{32}"
+GOES_ON = f"00-{TRACE}-{PARENT}-00"
+TABLE = {
+    "nothing": ({}, OWN, "same", None),
+    "a request id": ({"X-Request-ID": "mine-1"}, "mine-1", OWN, None),
+    "a traceparent": ({"traceparent": f"00-{TRACE}-{PARENT}-01"}, TRACE, TRACE, GOES_ON),
+    "both": ({"X-Request-ID": "mine-2", "traceparent": f"00-{TRACE}-{PARENT}-01"}, "mine-2", TRACE, GOES_ON),
+}
+
+
+@pytest.mark.parametrize("path", ["/echo", "/metrics"])
+@pytest.mark.parametrize(("sent", "request_id", "trace_id", "parent"), TABLE.values(), ids=TABLE)
+def test_the_ids_of_a_request(
+    edge: Edge, path: str, sent: dict[str, str], request_id: str, trace_id: str, parent: str | None
+) -> None:
+    """In the answer, in what the application is told or in the edge's own problem, and in the line."""
+    with edge.client(headers=sent) as client:
+        answer = client.get(path)
+    (has_id,), (has_trace,) = answer.headers.get_list("x-request-id"), answer.headers.get_list("x-trace-id")
+    assert re.fullmatch(request_id, has_id)
+    assert has_trace == has_id if trace_id == "same" else re.fullmatch(trace_id, has_trace)
+    assert (has_trace == TRACE) == (trace_id == TRACE)
+    if path == "/echo":
+        told = answer.json()["headers"]
+        assert (told["x-request-id"], told["x-sightglass-trace"]) == ([has_id], [has_trace])
+        assert told.get("traceparent") == (None if parent is None else [parent])
+    else:
+        assert (answer.json()["request_id"], answer.json()["trace_id"]) == (has_id, has_trace)
+    if not (has_id == TRACE or has_id.startswith("mine")):  # an id that other requests of these tests have, too
+        assert edge.line(has_id)["trace_id"] == has_trace
+
+
 @pytest.mark.parametrize(
     "invalid",
-    [f"00-{TRACE}-{PARENT}", f"00-{'0' * 32}-{PARENT}-01", f"00-{TRACE}-{'0' * 16}-01", f"ff-{TRACE}-{PARENT}-01", "x"],
+    [
+        f"00-{TRACE}-{PARENT}",
+        f"00-{'0' * 32}-{PARENT}-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"ff-{TRACE}-{PARENT}-01",
+        f"01-{TRACE}-{PARENT}-01",
+        f"00-{TRACE.upper()}-{PARENT}-01",
+        f"00-{TRACE}-{PARENT}-01-more",
+        f"00-{TRACE}-{PARENT}-01, 00-{TRACE}-{PARENT}-01",
+        "x",
+        "x" * 4000,
+        "",
+    ],
 )
 def test_an_invalid_traceparent_is_dropped(edge: Edge, invalid: str) -> None:
     with edge.client(headers={"traceparent": invalid}) as client:
-        assert "traceparent" not in client.get("/echo").json()["headers"]
+        answer = client.get("/echo")
+    assert "traceparent" not in answer.json()["headers"]
+    assert re.fullmatch(OWN, answer.headers["x-request-id"])
+    assert answer.headers["x-trace-id"] == answer.headers["x-request-id"] != TRACE
+
+
+@pytest.mark.parametrize("name", ["X-Sightglass-Trace", "X_Sightglass_Trace", "x-sightglass_trace"])
+def test_nobody_else_names_the_edges_trace(edge: Edge, name: str) -> None:
+    with edge.client(headers={name: TRACE}) as client:
+        answer = client.get("/echo")
+    told = answer.json()["headers"]
+    assert told["x-sightglass-trace"] == [answer.headers["x-trace-id"]] != [TRACE]
+    assert TRACE not in str(told)
 
 
 def test_forged_forwarding_headers_change_nothing(edge: Edge) -> None:
@@ -92,7 +148,7 @@ def test_forged_forwarding_headers_change_nothing(edge: Edge) -> None:
         honest = client.get("/echo").json()
         told = client.get("/echo", headers=forged).json()
     for answer in (honest, told):
-        del answer["headers"]["x-request-id"]
+        del answer["headers"]["x-request-id"], answer["headers"]["x-sightglass-trace"]
     assert told == honest
     assert told["headers"]["x-forwarded-for"] == [told["client"]]
     assert told["url"].startswith("https://")
@@ -124,7 +180,7 @@ def test_no_underscore_forges_what_only_a_proxy_knows(edge: Edge) -> None:
         names: dict[str, list[str]] = {}
         for name, values in told.items():
             names.setdefault(name.upper().replace("-", "_"), []).extend(values)
-        del names["X_REQUEST_ID"]
+        del names["X_REQUEST_ID"], names["X_SIGHTGLASS_TRACE"]
         return names
 
     files = (ROOT / "docker/nginx/server").glob("*.conf")

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.edge.containers import Edge, Network, docker, eventually
 
+CONTAINER = {"memory_working_set_bytes", "oom_events", "cpu_usage_seconds", "cpu_cfs_throttled_seconds"}  # no limits
 REQUESTS = "edge_http_requests_total"
 DURATION = "edge_http_request_duration_seconds"
 
@@ -202,8 +203,8 @@ def test_everything_is_there_before_the_first_request(start_edge: Callable[..., 
     assert set(families) == {
         "edge_http_requests", "edge_http_request_duration_seconds", "edge_cache_requests", "rate_limit_exceeded",
         "edge_upstream_failures", "edge_connections", "edge_reloads", "edge_metrics_dropped",
-        "edge_log_lines_dropped", "sightglass_edge_routes",
-    }  # fmt: skip
+        "edge_log_lines_dropped", "sightglass_edge_routes", "process_start_time_seconds",
+    } | {f"sightglass_container_{name}" for name in CONTAINER}  # fmt: skip
     assert all(family.documentation for family in families.values())
     zeros = {sample.name: sample.value for sample in families["rate_limit_exceeded"].samples}
     assert zeros == {"rate_limit_exceeded_total": 0}

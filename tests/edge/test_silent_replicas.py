@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from tests.edge.containers import Edge, Network, docker, eventually
+from tests.stack import say
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,40 @@ def test_all_paused_is_503_until_one_answers(asking: Edge, replicas: list[str]) 
             eventually(lambda: status(client) == 200, lambda: status(client))
         finally:
             send(signal.SIGCONT, *replicas)
+
+
+def test_of_requests_that_never_stop_coming_only_the_first_moments_hang(asking: Edge, replicas: list[str]) -> None:
+    """Those passed on before the edge knew: it asks once a second, and waits for no answer longer than another half."""
+    answered: list[tuple[float, int, float]] = []
+
+    def ask() -> None:
+        began = time.monotonic()
+        with asking.client(timeout=120) as client:
+            code = client.get("/echo").status_code
+        answered.append((began, code, time.monotonic() - began))
+
+    with asking.client() as client, ThreadPoolExecutor(400) as pool:
+        eventually(lambda: client.get("/echo").status_code == 200)
+        sent = [pool.submit(ask) for _ in range(5)]
+        paused = time.monotonic()
+        send(signal.SIGSTOP, *replicas)
+        stopped = time.monotonic()
+        try:
+            while time.monotonic() < stopped + 20:
+                time.sleep(0.1)
+                sent.append(pool.submit(ask))
+        finally:
+            send(signal.SIGCONT, *replicas)
+        for one in sent:
+            one.result()
+    assert {code for _, code, _ in answered} <= {200, 503}
+    late = [began for began, _, took in answered if took > 10]
+    known = [began for began, code, _ in answered if code == 503]
+    assert known
+    # Not by the clock: whatever comes after the first request that waited for the edge's verdict waits for that, too.
+    assert late == [] or max(late) < max(known)
+    assert [began for began in late if began > stopped + 5] == []
+    say(f"paused within {stopped - paused:.1f} s: {len(late)} of {len(answered)} requests hung")
 
 
 def test_a_slow_route_of_a_healthy_replica_may_take_its_time(asking: Edge) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from tests.images.registry import Registry, layer
+from tests.support.compose import included
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SERVICES = ("alertmanager", "nginx", "prometheus")  # in the order they are pulled in
@@ -18,8 +19,8 @@ SERVICES = ("alertmanager", "nginx", "prometheus")  # in the order they are pull
 def services() -> dict[str, dict[str, Any]]:
     """Return the services of the production stack as they are written, those of included files too."""
     main = yaml.safe_load((ROOT / "docker-compose.prod.yml").read_text())
-    included = [yaml.safe_load((ROOT / path).read_text()).get("services", {}) for path in main["include"]]
-    return {name: service for part in (main["services"], *included) for name, service in part.items()}
+    others = [yaml.safe_load(path.read_text()).get("services", {}) for path in included()]
+    return {name: service for part in (main["services"], *others) for name, service in part.items()}
 
 
 class Machine:

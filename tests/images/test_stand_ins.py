@@ -16,6 +16,7 @@ STAND_INS = {
     "python": ("python --version", "", "python python3 python3.13 pip pip3 sh"),
     "nginx": ("nginx -v", "", "nginx curl envsubst openssl sh"),
     "valkey": ("valkey-server --version", "valkey", "valkey-server valkey-cli sh"),
+    "lego": ("/lego --version", "", "/lego sh grep cmp date"),
     "prometheus": ("prometheus --version", "nobody", "prometheus promtool sh wget"),
     "alertmanager": ("alertmanager --version", "nobody", "alertmanager amtool sh wget"),
     "node-exporter": ("node_exporter --version", "nobody", "node_exporter sh wget"),
@@ -23,8 +24,8 @@ STAND_INS = {
 }
 # Debian is behind: pin and stand-in are of one line, but not of one patch release.
 BEHIND = {"prometheus": "3.5.3"}
-# The digest of this tag is not known yet; Renovate adds it (.github/renovate.json).
-WITHOUT_DIGEST = {"nginx", "operators"}  # of one image
+# The digests of these tags are not known yet; Renovate adds them (.github/renovate.json).
+WITHOUT_DIGEST = {"nginx", "operators", "lego"}  # the first two are of one image
 
 
 def pins() -> dict[str, str]:

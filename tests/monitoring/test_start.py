@@ -13,7 +13,7 @@ from tests.stack import ROOT, Stack, eventually
 
 RULES = "docker/prometheus/rules/causes.yml"
 RELOADED = 'prometheus_config_last_reload_successful{job="prometheus"}'
-EXPECTED = "stack:api_replicas:expected"
+EXPECTED = 'stack:replicas:expected{job="api"}'
 
 
 @contextmanager

@@ -28,7 +28,20 @@ def test_the_documented_fields_are_those_of_a_line(tmp_path: Path) -> None:
         assert set(line) == set().union(*(row[0] for row in table("Log lines")))
         (own,) = [line for line in server.lines() if line["message"] == "caught one"]
         assert set(own) == {
-            *("timestamp", "level", "logger", "message", "request_id", "trace_id", "span_id", "worker", "exception")
+            *(
+                "timestamp",
+                "level",
+                "logger",
+                "message",
+                "request_id",
+                "trace_id",
+                "span_id",
+                "module",
+                "function",
+                "line",
+                "worker",
+                "exception",
+            )
         }
         assert set(own["exception"]) == {"type", "stack"}
 

@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.server.server import Server
+from tests.server.server import ROOT, Server
 from tests.support.waiting import awaited
 
 SECRET = "private4711"
@@ -63,6 +63,24 @@ def test_line_of_the_app_has_the_ids_of_its_request(tmp_path: Path) -> None:
         lines = [line for line in server.lines() if line.get("request_id") == "mine-1"]
         assert [line["logger"] for line in lines] == ["sample_app.trouble", "sample_app.trouble", "api.access"]
         assert [line["number"] for line in lines[:2]] == [0, 1]
+        source = (ROOT / "tests" / "sample_app" / "trouble.py").read_text().splitlines()
+        for line in lines[:2]:
+            assert (line["module"], line["function"]) == ("trouble", "log")
+            assert "a line of the app" in source[line["line"] - 1]
+
+
+def test_what_blocks_the_loop_is_a_line(tmp_path: Path) -> None:
+    with Server(tmp_path, EVENT_LOOP_BLOCKED_SECONDS="0.1") as server:
+        server.get("/trouble/blocked?seconds=3", headers={"x-request-id": "mine-1"})
+        line, *others = awaited(
+            lambda: [line for line in server.lines() if line["logger"] == "sightglass.asgi.loop_watch"]
+        )
+        assert (line["level"], line["request_id"], others) == ("WARNING", "mine-1", [])
+        assert (line["module"], line["function"], line["worker"]) == ("trouble", "blocked", "0")
+        assert line["stack"][-1].endswith(f"trouble.py:{line['line']} in blocked")
+        assert line["duration"] >= 0.1
+        text = httpx.get(f"http://127.0.0.1:{server.metrics_port}/metrics").text
+        assert 'sightglass_event_loop_blocked_total{worker="0"} 1' in text
 
 
 def test_servers_report_of_an_exception_has_the_ids_of_its_request(tmp_path: Path) -> None:
@@ -212,8 +230,9 @@ def test_worker_that_hangs_says_in_which_request_and_where(tmp_path: Path) -> No
     with Server(tmp_path, path=tmp_path, APP="blocks:app", GUNICORN_TIMEOUT="5") as server:
         with pytest.raises(httpx.RemoteProtocolError):
             server.get("/", headers={"x-request-id": "mine-1"})
-        (line,) = awaited(lambda: [line for line in server.lines() if line.get("request_id") == "mine-1"])
-        assert (line["level"], line["logger"]) == ("CRITICAL", "gunicorn.error")
+        wanted = {"request_id": "mine-1", "logger": "gunicorn.error"}
+        (line,) = awaited(lambda: [line for line in server.lines() if wanted.items() <= line.items()])
+        assert line["level"] == "CRITICAL"
         assert any("blocks.py" in frame and "in app" in frame for frame in line["stack_info"])
         assert server.get("/ready").status_code == 200
         assert len([message for message in server.messages() if message.startswith("WORKER TIMEOUT")]) == 1

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.server.server import Server
@@ -109,3 +110,38 @@ def test_silent_collector_holds_up_neither_requests_nor_the_end(tmp_path: Path) 
         assert server.stop() == 0
         assert "sample app stopped" in server.messages()
         assert any(message.startswith("the last spans are lost") for message in server.messages())
+
+
+def test_failed_and_slow_requests_leave_their_traces_at_a_share_of_one_in_a_hundred(tmp_path: Path) -> None:
+    with (
+        OtlpReceiver() as receiver,
+        Server(
+            tmp_path,
+            TRACING_ENABLED="true",
+            TRACING_SLOW_SECONDS="1",
+            SLOW_ROUTES="/trouble/busy",
+            OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+            OTEL_TRACES_SAMPLER="traceidratio",
+            OTEL_TRACES_SAMPLER_ARG="0.01",
+        ) as server,
+    ):
+        traces: set[str] = set()
+        for _ in range(40):
+            traces.add(server.get("/trouble/fail").headers["x-trace-id"])
+        for path in ("/trouble/slow?seconds=1.1", "/trouble/blocked?seconds=1.1"):
+            traces.add(server.get(path).headers["x-trace-id"])
+        with pytest.raises(httpx.RemoteProtocolError):
+            server.get("/trouble/broken-stream")
+        server.get("/trouble/busy?seconds=1.1")
+        for _ in range(300):
+            assert server.get("/").status_code == 200
+        assert server.stop() == 0
+        failed = {line["trace_id"] for line in server.access_lines() if line["outcome"] == "error"}
+    assert len(failed) == 41
+    names = [span.name for span in receiver.spans]
+    assert {span.trace_id.hex() for span in receiver.spans} >= traces | failed
+    assert names.count("GET /trouble/fail") == 40
+    assert names.count("GET /trouble/broken-stream") == 1
+    others = names.count("GET /") + names.count("GET /trouble/busy")
+    assert others + 43 == len(names)
+    assert others < 25  # of 301, at one in a hundred: more in one of 10^12 runs

@@ -110,7 +110,7 @@ class PrintingReceiver(OtlpReceiver):
 
     def received(self, request: ExportTraceServiceRequest) -> None:
         for span in spans_of(request):
-            ids = {"trace_id": span.trace_id.hex(), "span_id": span.span_id.hex()}
+            ids = {"trace_id": span.trace_id.hex(), "span_id": span.span_id.hex(), "parent": span.parent_span_id.hex()}
             print(json.dumps({"name": span.name, **ids}), flush=True)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -42,7 +43,7 @@ class Lines(AccessLog):
         self.entries: list[dict[str, Any]] = []
 
     def write(self, record: Record) -> None:
-        entry = record._asdict()
+        entry = {field.name: getattr(record, field.name) for field in fields(Record)}
         if not entry.pop("answered"):
             entry["status"] = None
         self.entries.append(entry)
@@ -69,11 +70,11 @@ class Observed:
         return self.samples().get((name, tuple(sorted({**labels, "worker": "0"}.items()))))
 
     def requests(self) -> dict[tuple[str, str, str], float]:
-        """http_requests_total by method, route and status."""
+        """http_requests_total by method, route and status, where there were any."""
         return {
             (labels["method"], labels["route"], labels["status"]): value
             for (name, pairs), value in self.samples().items()
-            if name == "http_requests_total"
+            if name == "http_requests_total" and value > 0
             for labels in [dict(pairs)]
         }
 

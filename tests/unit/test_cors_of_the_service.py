@@ -40,7 +40,7 @@ def test_an_answer_is_for_pages_of_the_origins_alone(client: TestClient, origin:
     ):
         expected = {
             "allow-credentials": ["true"],
-            "expose-headers": ["Content-Disposition, Location, Retry-After, X-Request-ID"],
+            "expose-headers": ["Content-Disposition, Location, Retry-After, X-Request-ID, X-Trace-ID"],
         }
         assert cors(answer.headers) == expected | ({"allow-origin": [origin]} if allowed else {})
 

@@ -589,7 +589,7 @@ def test_a_job_goes_on_with_its_requests_ids_and_trace(
     (span,) = exporter.get_finished_spans()
     assert span.parent
     assert (f"{span.parent.trace_id:032x}", f"{span.parent.span_id:016x}") == ("a" * 32, "b" * 16)
-    assert seen == [("request-1", "a" * 32, f"{span.context.span_id:016x}"), ("request-1", None, None)]
+    assert seen == [("request-1", "a" * 32, f"{span.context.span_id:016x}"), ("request-1", "a" * 32, None)]
 
 
 def test_no_room_is_said(tmp_path: Path) -> None:

@@ -82,13 +82,16 @@ def request_context() -> Iterator[RequestContext]:
 def test_line_has_its_fields_in_order(log: Log) -> None:
     log.logger.warning("hello %s", "world", extra={"number": 3})
     line = log.line()
-    assert list(line) == ["timestamp", "level", "logger", "message", "number"]
+    assert list(line) == ["timestamp", "level", "logger", "message", "number", "module", "function", "line"]
+    assert isinstance(line.pop("line"), int)
     assert line | {"timestamp": ""} == {
         "timestamp": "",
         "level": "WARNING",
         "logger": "app",
         "message": "hello world",
         "number": 3,
+        "module": "test_logging",
+        "function": "test_line_has_its_fields_in_order",
     }
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["timestamp"])
 
@@ -340,7 +343,7 @@ def test_text_shows_an_exception_below_the_line(log: Log) -> None:
     except ValueError:
         log.logger.exception("failed")
     lines = log.text().splitlines()
-    assert lines[0].endswith("app              failed")
+    assert "app              failed module=test_logging " in lines[0]
     assert lines[1] == "    ValueError: cannot use this"
     assert lines[-1].startswith("      ")
 

@@ -79,6 +79,38 @@ async def test_unmatched_paths_share_one_label(observed: Observed) -> None:
     assert observed.requests() == {("GET", "(unmatched)", "404"): 4}
 
 
+@pytest.mark.parametrize(
+    ("scope", "failures"),
+    [
+        (http(path="/items/1"), ("GET", "/items/{item}")),
+        (http("HEAD", "/items/1"), ("HEAD", "/items/{item}")),
+        (http("POST", "/echo"), ("POST", "/echo")),
+        (http(path="/nothing"), ("GET", "(unmatched)")),
+        (http(path="/fail"), ("GET", "/fail")),
+        (websocket("/talk"), ("GET", "/talk")),
+        (websocket("/nothing"), ("GET", "(unmatched)")),
+    ],
+)
+async def test_a_routes_failures_count_from_zero_once_it_is_seen(scope: Scope, failures: tuple[str, str]) -> None:
+    """The first value of a series that appears has no increase."""
+    app = make_app()
+
+    @app.websocket("/talk")
+    async def talk(socket: WebSocket) -> None:
+        await socket.accept()
+
+    observed = Observed(app)
+    messages: list[Message] = [{"type": "websocket.connect"}] if scope["type"] == "websocket" else []
+    with contextlib.suppress(RuntimeError):
+        await ask(observed, scope, *messages)
+    method, route = failures
+    told = {
+        status: observed.value("http_requests_total", method=method, route=route, status=status)
+        for status in ("500", "502", "503", "504")
+    }
+    assert told == {"500": 1 if route == "/fail" else 0, "502": 0, "503": 0, "504": 0}
+
+
 async def test_wrong_method_on_a_route_keeps_its_template(observed: Observed) -> None:
     await ask(observed, http("DELETE", "/items/1"))
     assert observed.requests() == {("DELETE", "/items/{item}", "405"): 1}
@@ -403,7 +435,7 @@ async def test_messages_may_leave_out_the_body() -> None:
 
     observed = Observed(app)
     client = await ask(observed, http(), {"type": "http.request"})
-    assert [name for name, _ in client.headers] == ["x-request-id"]
+    assert [name for name, _ in client.headers] == ["x-request-id", "x-trace-id"]
     assert observed.requests() == {("GET", "(unmatched)", "200"): 1}
 
 

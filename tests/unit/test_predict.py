@@ -1,4 +1,5 @@
 import json
+import logging
 import threading
 from collections.abc import Iterator
 
@@ -31,6 +32,18 @@ def test_predict_finds_and_redacts(client: TestClient) -> None:
     ]
     assert body["redacted"] == "Mail [EMAIL_ADDRESS] or call [PHONE_NUMBER]."
     assert set(body["model"]) == {"name", "version"}
+
+
+def test_the_line_says_how_many_findings_of_which_type_and_no_text(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "Mail anna@example.com or bob@example.com or call +1 212 555 0123."
+    with caplog.at_level(logging.INFO):
+        assert client.post(PATH, json={"text": text}).status_code == 200
+        assert client.post(PATH, json={"text": "nothing"}).status_code == 200
+    records = [record for record in caplog.records if record.name == "api.privacy.predict"]
+    assert [record.__dict__["findings"] for record in records] == [{"EMAIL_ADDRESS": 2, "PHONE_NUMBER": 1}, {}]
+    assert not any(word in str(record.__dict__) for record in records for word in ("anna", "bob", "555"))
 
 
 def test_every_address_in_a_long_text_is_found_at_its_place(client: TestClient) -> None:
@@ -243,7 +256,7 @@ def test_a_text_that_takes_too_long_is_given_up_and_counted_once() -> None:
 def test_the_description_names_every_error_as_a_problem(client: TestClient) -> None:
     description = client.get("/openapi.json").json()
     responses = description["paths"][PATH]["post"]["responses"]
-    assert set(responses) == {"200", "400", "401", "413", "422", "429", "500", "503"}
+    assert set(responses) == {"200", "400", "401", "413", "422", "429", "500", "503", "507"}
     errors = [responses[status] for status in responses if status != "200"]
     assert all(list(error["content"]) == [MEDIA_TYPE] for error in errors)
     assert {"Problem", "FieldProblem"} <= set(description["components"]["schemas"])

@@ -7,7 +7,7 @@ import pytest
 from scripts import preflight
 from scripts.preflight import PATHS, RENAMED, problems, start_period
 
-DIRECTORIES = ["APP_DIR", "MODELS_DIR", "ALERT_SECRETS_DIR"]
+DIRECTORIES = ["APP_DIR", "MODELS_DIR", "DATA_DIR", "SITE_DIR", "ALERT_SECRETS_DIR"]
 FILES = ["APP_ENV_FILE", "API_KEYS_FILE", "TLS_CERT", "TLS_KEY"]
 LENT = ["CA_BUNDLE", "PIP_CONFIG_FILE"]
 
@@ -23,6 +23,16 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "outside").write_text("x")
     monkeypatch.setattr(preflight, "ROOT", root)
     return root
+
+
+@pytest.mark.parametrize("value", ["true", "false", ""])
+def test_telemetry_is_on_or_off(value: str) -> None:
+    assert problems({"TELEMETRY": value}) == []
+
+
+@pytest.mark.parametrize("value", ["True", "yes", "1", "on", "telemetry", " true"])
+def test_telemetry_is_nothing_else(value: str) -> None:
+    assert problems({"TELEMETRY": value}) == [f"TELEMETRY={value}: not allowed; expected true or false"]
 
 
 def test_every_variable_that_names_a_path_is_looked_at() -> None:

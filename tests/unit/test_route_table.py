@@ -22,8 +22,8 @@ from starlette.websockets import WebSocket
 
 from sightglass.asgi.docs_assets import docs_assets
 from sightglass.asgi.endpoints import Endpoints
-from sightglass.asgi.exchange import EDGE
 from sightglass.asgi.health import Health
+from sightglass.exchange import EDGE
 from sightglass.metrics import exporter
 from sightglass.metrics.process import ProcessMetrics
 from sightglass.metrics.slots import SlotDirectory

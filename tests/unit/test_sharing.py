@@ -49,7 +49,7 @@ class Held:
     """Places and who holds them."""
 
     def __init__(self, places: int) -> None:
-        self.places = Places(places)
+        self.places = Places(places, "texts")
         self.stack = ExitStack()
 
     def take(self, *clients: str) -> list[bool]:

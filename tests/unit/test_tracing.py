@@ -18,6 +18,7 @@ import pytest
 from fastapi import APIRouter, BackgroundTasks, FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
@@ -126,7 +127,8 @@ def receiver() -> Any:
 async def traced(
     monkeypatch: pytest.MonkeyPatch, endpoint: str, app: ASGIApp | None = None, **settings: Any
 ) -> AsyncIterator[Traced]:
-    """Serve the app with tracing between start and shutdown; leaving sends the spans."""
+    """Serve the app with tracing between start and shutdown; leaving sends the spans. No request is slow."""
+    settings = {"tracing_slow_seconds": 3600.0} | settings
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
     exporters: list[OTLPSpanExporter] = []
 
@@ -516,6 +518,40 @@ async def test_callers_trace_is_continued(monkeypatch: pytest.MonkeyPatch, recei
     assert SECRET not in receiver.text
 
 
+EDGES_TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+async def test_the_trace_that_the_edge_has_begun_has_its_root_here(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver
+) -> None:
+    edge = {"x-request-id": "mine-1", "x-sightglass-trace": EDGES_TRACE}
+    async with traced(monkeypatch, receiver.endpoint) as served:
+        await served.get("/own-span", **edge)
+        answer = await served.get("/api/items/1")
+    spans = by_name(receiver)
+    server, own, other = spans["GET /own-span"], spans["own"], spans["GET /api/items/{item_id}"]
+    assert (server.trace_id.hex(), server.parent_span_id) == (EDGES_TRACE, b"")
+    assert (own.trace_id.hex(), own.parent_span_id) == (EDGES_TRACE, server.span_id)
+    assert values(server.attributes)["request_id"] == "mine-1"
+    assert other.trace_id.hex() == answer.headers["x-trace-id"] == answer.headers["x-request-id"]
+
+
+async def test_a_trace_of_the_apps_own_within_a_request_is_another_one(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver
+) -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def root() -> None:
+        trace.get_tracer("app", tracer_provider=Traced.provider).start_span("apart", context=Context()).end()
+
+    async with traced(monkeypatch, receiver.endpoint, app) as served:
+        await served.get("/", **{"x-sightglass-trace": EDGES_TRACE})
+    spans = by_name(receiver)
+    assert spans["GET /"].trace_id.hex() == EDGES_TRACE
+    assert spans["apart"].trace_id.hex() != EDGES_TRACE
+
+
 @pytest.mark.parametrize("parent", [SAMPLED_PARENT, UNSAMPLED_PARENT, f"00-{'0' * 31}1-{PARENT_SPAN}-01"])
 async def test_caller_does_not_decide_sampling(
     monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver, parent: str
@@ -523,7 +559,7 @@ async def test_caller_does_not_decide_sampling(
     settings: dict[str, Any] = {"otel_traces_sampler": "traceidratio", "otel_traces_sampler_arg": 0.0}
     async with traced(monkeypatch, receiver.endpoint, **settings) as served:
         answer = (await served.get("/api/items/1", traceparent=parent)).json()
-        assert (answer["trace"], answer["span"], answer["sampled"]) == (parent[3:35], None, False)
+        assert (answer["trace"], answer["sampled"]) == (parent[3:35], False)
         await served.get("/own-span", traceparent=parent)
     assert receiver.spans == []
 

@@ -63,6 +63,8 @@ class Record(BaseModel):
     batch: str | None = None
     part: int | None = None
     request_id: str | None = None
+    trace_id: str | None = None
+    """Both of the request that made it."""
     traceparent: str | None = None
     directory: str = ""
     """Where its files are, below `RUNS_DIR`."""

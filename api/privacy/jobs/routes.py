@@ -144,6 +144,7 @@ def _record(job_id: str, received: Received, owner: str | None, client: str) -> 
         client=client,
         digest=received.digest,
         request_id=context.request_id if context else None,
+        trace_id=context.trace_id if context else None,
         traceparent=f"00-{context.trace_id}-{context.span_id}-01" if context and context.sampled else None,
     )
 

@@ -262,7 +262,7 @@ def _about(claim: Claim) -> dict[str, str]:
 @contextmanager
 def _telemetry(record: Record) -> Iterator[None]:
     """Give logs the ids of the request that made the job; when that was traced, continue its trace."""
-    context = RequestContext(record.request_id or record.id)
+    context = RequestContext(record.request_id or record.id, record.trace_id)
     token = current_request.set(context)
     try:
         if record.traceparent is None:

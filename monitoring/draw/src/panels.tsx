@@ -31,6 +31,8 @@ export interface Mark {
 export interface Drawn {
   series: Array<{ name: string; color: string; last: number | null; max: number | null }>;
   axis?: { min: number; max: number };
+  /** Of a table, a row each: what stands in each column, its colour, and where it leads. */
+  rows?: Array<Record<string, { text: string; color: string; links: string[] }>>;
 }
 
 export interface PanelProps {
@@ -171,8 +173,17 @@ function Bars(props: PanelProps) {
   );
 }
 
-function Table({ options, fieldConfig, data, width, height, timeRange }: PanelProps) {
+function Table({ options, fieldConfig, data, width, height, timeRange, drawn }: PanelProps) {
   const frame = data[options.frameIndex ?? 0];
+  drawn.rows = Array.from({ length: frame?.length ?? 0 }, (_, row) =>
+    Object.fromEntries(
+      (frame?.fields ?? []).map((field) => {
+        const { text = '', color = '' } = field.display?.(field.values[row]) ?? {};
+        const links = field.getLinks?.({ valueRowIndex: row }).map((link) => link.href) ?? [];
+        return [getFieldDisplayName(field, frame, data), { text, color, links }];
+      })
+    )
+  );
   if (!frame || frame.length === 0) {
     return <Nothing says={fieldConfig.defaults.noValue} />;
   }

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import APIRouter, FastAPI, WebSocket
+from fastapi import APIRouter, FastAPI, UploadFile, WebSocket
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -43,6 +43,12 @@ app = FastAPI(lifespan=lifespan, routes=[Mount("/shelves", Starlette(routes=[Rou
 async def book(number: int) -> Book:
     """Return a book."""
     return Book(title=f"No. {number}", pages=number)
+
+
+@books.post("/{number}/scan")
+async def scan(number: int, file: UploadFile) -> dict[str, int]:
+    """Take a file, and say how long it is."""
+    return {"number": number, "size": file.size or 0}
 
 
 @books.websocket("/{number}/talk")

@@ -1,13 +1,14 @@
 """One HTTP request or WebSocket connection, watched from outside the app: its sizes, its end, its one record."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from time import perf_counter, time
 
 from starlette.types import Message, Receive, Scope, Send
 
 from sightglass.context import RequestContext
 from sightglass.record import Outcome, Record
+from sightglass.routes import UNMATCHED
 
 CLIENT_CLOSED_REQUEST = 499
 """The status counted for a request whose client left or that was cancelled before its answer was complete (NGINX)."""
@@ -17,7 +18,9 @@ EDGE = "sightglass.edge"
 
 ROUTE_HEADER = b"x-sightglass-route"
 
-_OURS = frozenset({b"x-request-id", ROUTE_HEADER})
+_Headers = list[tuple[bytes, bytes]]
+
+_OURS = frozenset({b"x-request-id", b"x-trace-id", ROUTE_HEADER})
 _WITHOUT_BODY = frozenset({204, 304})
 # RFC 9110, section 9, and PATCH (RFC 5789).
 _METHODS = {
@@ -25,8 +28,10 @@ _METHODS = {
 }
 
 
-class Exchange:
-    """What a request and a connection have in common; `finished` is called exactly once, at its end.
+class Exchange(Record):
+    """What a request and a connection have in common: a record that fills itself and tells `finished` when it is whole.
+
+    That is exactly once, at the end of each. Who is told reads it there and then.
 
     Args:
         scope: the ASGI scope.
@@ -34,30 +39,14 @@ class Exchange:
         send: the server's.
         context: its ids.
         route_of: finds the route's template, once routing has been.
-        finished: told when it is over.
+        finished: is given the record.
 
     """
 
     __slots__ = (
-        "_disconnected",
-        "_finished",
-        "_length",
-        "_receive",
-        "_route",
-        "_route_of",
-        "_send",
-        "context",
-        "duration",
-        "first_byte",
-        "outcome",
-        "recorded",
-        "request_size",
-        "response_size",
-        "scope",
-        "sent",
-        "started",
-        "status",
-    )
+        "_complete", "_disconnected", "_finished", "_length", "_receive", "_route_of", "_send",
+        "recorded", "scope", "sent", "started",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -70,22 +59,22 @@ class Exchange:
     ) -> None:
         self.started = perf_counter()
         self.scope = scope
-        self.context = context
-        self.request_size = 0
-        self.response_size = 0
-        self.sent: int | None = None
-        self.status = 0
-        self.duration: float | None = None
-        self.first_byte: float | None = None
-        self.outcome: Outcome = "ok"
-        self.recorded = False
         self._receive = receive
         self._send = send
-        self._route: str | None = None
         self._route_of = route_of
         self._finished = finished
+        self._complete = False
         self._disconnected = False
         self._length: int | None = None  # of the response, as announced
+        self.context = context
+        self.method = _METHODS.get(scope.get("method", "GET"), "OTHER")
+        self.path = scope["path"]
+        self.route = ""
+        self.sent: int | None = None
+        self.recorded = False
+        self.request_size = 0
+        self.response_size = 0
+        self.first_byte = None
 
     async def receive(self) -> Message:
         """Pass a message on to the app and count its bytes."""
@@ -103,37 +92,23 @@ class Exchange:
         """Record what is not recorded yet, when the app has raised."""
         raise NotImplementedError
 
-    @property
-    def route(self) -> str:
-        """The template: what it was when the answer began, so that all who tell of the request name it alike."""
-        return self._route or self._route_of(self.scope)
+    def _with_headers(self, message: Message, headers: _Headers, names: Collection[bytes]) -> Message:
+        """Return the message that starts a response with our ids as its only ones, for the edge its route.
 
-    def record(self) -> Record:
-        """Return what is known of it, at its end."""
-        scope = self.scope
-        client = scope.get("client")
-        return Record(
-            _METHODS.get(scope.get("method", "GET"), "OTHER"),
-            self.route,
-            scope["path"],
-            self.status,
-            self.sent is not None or self.outcome == "error",
-            self.outcome,
-            self.duration or 0.0,
-            self.request_size,
-            self.response_size,
-            client[0] if client else None,
-            self.context,
-            time(),
-            self.first_byte,
-        )
+        Args:
+            message: the app's; it may keep it, and its headers, and send them again.
+            headers: those of the message.
+            names: theirs.
 
-    def _with_headers(self, message: Message) -> Message:
-        """Return the message that starts a response with our id as its only X-Request-ID, for the edge its route."""
-        self._route = route = self._route_of(self.scope)
-        # The app may keep its list of headers and send it again.
-        headers = [header for header in message.get("headers", ()) if header[0] not in _OURS]
-        headers.append((b"x-request-id", self.context.request_id.encode("ascii")))
+        """
+        context = self.context
+        # What it was when the answer began, so that all who tell of the request name it alike.
+        self.route = route = self._route_of(self.scope)
+        if not _OURS.isdisjoint(names):
+            headers = [header for header in headers if header[0] not in _OURS]
+        headers = [*headers, (b"x-request-id", context.request_id.encode("ascii"))]
+        if context.trace_id is not None:
+            headers.append((b"x-trace-id", context.trace_id.encode("ascii")))
         if EDGE in self.scope and route.isprintable():
             headers.append((ROUTE_HEADER, route.encode()))
         return {**message, "headers": headers}
@@ -142,11 +117,23 @@ class Exchange:
         if self.recorded:
             return
         self.recorded = True
+        if not self._complete:
+            self.duration = perf_counter() - self.started
+        if not self.route:
+            self.route = self._last_route()
         self.status = status
         self.outcome = outcome
-        if self.duration is None:
-            self.duration = perf_counter() - self.started
+        self.answered = self.sent is not None or outcome == "error"
+        client = self.scope.get("client")
+        self.client = client[0] if client else None
+        self.ended = time()
         self._finished(self)
+
+    def _last_route(self) -> str:
+        try:
+            return self._route_of(self.scope)
+        except Exception:  # it is over all the same
+            return UNMATCHED
 
 
 class Request(Exchange):
@@ -166,7 +153,7 @@ class Request(Exchange):
         kind = message["type"]
         if kind == "http.request":
             self.request_size += len(message.get("body", b""))
-        elif kind == "http.disconnect" and self.duration is None:
+        elif kind == "http.disconnect" and not self._complete:
             self._disconnected = True
         return message
 
@@ -174,18 +161,12 @@ class Request(Exchange):
         """Pass a message on to the server, count its bytes and give the response its id."""
         kind = message["type"]
         if kind == "http.response.body":
-            if self.scope["method"] != "HEAD":
+            if self.method != "HEAD":
                 self.response_size += len(message.get("body", b""))
             last = not message.get("more_body", False) or self.response_size == self._length
         elif kind == "http.response.start":
-            self.sent = message["status"]
-            self._length = self._expected_length(message)
-            message = self._with_headers(message)
-            if self.sent == 500 and self.scope.get("http_version") == "1.1":
-                # An exception may follow, at which uvicorn closes: a request sent meanwhile would be lost.
-                message["headers"].append((b"connection", b"close"))
+            message = self._begin(message)
             last = self._length == 0
-            self.first_byte = perf_counter() - self.started
         else:
             last = kind == "http.response.pathsend"
         try:
@@ -193,12 +174,12 @@ class Request(Exchange):
         except OSError:  # what ASGI 2.4 has servers raise when the client is gone
             self._disconnected = True
             raise
-        if last:
-            self._complete()
+        if last and not self._complete:
+            self._completed()
 
     def returned(self) -> None:
         """Record what is not recorded yet, when the app has returned."""
-        if self.duration is not None:
+        if self._complete:
             self._end(self.sent or 500, "ok")
         elif self._client_left():
             self._end(CLIENT_CLOSED_REQUEST, "disconnected")
@@ -207,7 +188,7 @@ class Request(Exchange):
 
     def failed(self, error: BaseException) -> None:
         """Record what is not recorded yet, when the app has raised."""
-        if self.duration is not None:
+        if self._complete:
             self._end(self.sent or 500, "error")
         elif self._client_left():
             self._end(CLIENT_CLOSED_REQUEST, "disconnected")
@@ -216,23 +197,29 @@ class Request(Exchange):
         else:
             self._end(500, "error")
 
-    def _expected_length(self, start: Message) -> int | None:
-        """Return the bytes of the body to come, None when only its end will tell."""
-        if self.scope["method"] == "HEAD" or start["status"] in _WITHOUT_BODY:
-            return 0
-        for name, value in start.get("headers", ()):
-            if name == b"content-length":
-                return int(value) if value.isdigit() else None
-        return None
+    def _begin(self, start: Message) -> Message:
+        headers: _Headers = list(start.get("headers", ()))
+        by_name = dict(headers)
+        self.sent = status = start["status"]
+        if self.method == "HEAD" or status in _WITHOUT_BODY:
+            self._length = 0
+        elif (length := by_name.get(b"content-length")) is not None and length.isdigit():
+            self._length = int(length)
+        message = self._with_headers(start, headers, by_name)
+        if status == 500 and self.scope.get("http_version") == "1.1":
+            # An exception may follow, at which uvicorn closes: a request sent meanwhile would be lost.
+            message["headers"].append((b"connection", b"close"))
+        self.first_byte = perf_counter() - self.started
+        return message
 
-    def _complete(self) -> None:
-        if self.duration is None:
-            self.duration = perf_counter() - self.started
-            status = self.sent or 500
-            if self._client_left():
-                self._end(CLIENT_CLOSED_REQUEST, "disconnected")
-            elif status < 500:
-                self._end(status, "ok")
+    def _completed(self) -> None:
+        self._complete = True
+        self.duration = perf_counter() - self.started
+        status = self.sent or 500
+        if self._client_left():
+            self._end(CLIENT_CLOSED_REQUEST, "disconnected")
+        elif status < 500:
+            self._end(status, "ok")
 
     def _client_left(self) -> bool:
         # An app that never asks is not told; uvicorn's request cycle, whose method `receive` is, knows.
@@ -264,10 +251,10 @@ class Connection(Exchange):
             self.response_size += _size(message)
         elif kind == "websocket.accept":
             self.sent = 101
-            message = self._with_headers(message)
+            message = self._begin(message)
         elif kind == "websocket.http.response.start":
             self.sent = message["status"]
-            message = self._with_headers(message)
+            message = self._begin(message)
         elif kind == "websocket.close" and self.sent is None:
             self.sent = 403  # what ASGI has servers answer
         await self._send(message)
@@ -289,6 +276,10 @@ class Connection(Exchange):
             self.returned()
         else:
             self._end(self.sent or 500, "error")
+
+    def _begin(self, message: Message) -> Message:
+        headers: _Headers = list(message.get("headers", ()))
+        return self._with_headers(message, headers, dict(headers))
 
 
 def _size(message: Message) -> int:

