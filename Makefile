@@ -1,6 +1,6 @@
 # The commands of every day. Each is a line or two that can be typed by hand; `make help` lists them.
 SHELL := /bin/bash
-COMPOSE := docker compose --profile monitoring
+COMPOSE := docker compose --profile '*'
 VENV := .venv/bin
 # Tests that share a stack stay in one process; what is skipped is said, and which tests took longest.
 PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10 \
@@ -19,8 +19,21 @@ up:  ## install what is missing, start the stack, wait until it is healthy
 adopt:  ## look at a project and write the lines of .env that have it served: make adopt DIR=../shop
 	@python3 scripts/adopt.py "$(DIR)" --app "$(APP)"
 
-deploy:  ## build the API's image and replace its replicas without a failed request
-	@python3 scripts/deploy.py
+deploy:  ## replace the API's replicas without a failed request: by what is built, or make deploy IMAGE=registry/team/app:1.2
+	@python3 scripts/deploy.py $(if $(IMAGE),--image '$(IMAGE)')
+
+releases:  ## what was deployed, and can be brought back
+	@python3 scripts/releases.py
+
+rollback:  ## bring the release before back, or another, settings included: make rollback TO=3
+	@python3 scripts/deploy.py --rollback $(if $(TO),'$(TO)')
+
+maintenance:  ## answer 503 and a page, or hold requests, or go on: make maintenance on|off [RETRY_AFTER=120] [HOLD=30]
+	@$(COMPOSE) exec -T nginx sh /etc/sightglass/nginx/maintenance.sh '$(filter on off,$(MAKECMDGOALS))' '$(RETRY_AFTER)' '$(HOLD)'
+
+.PHONY: on off
+on off:
+	@:
 
 scale:  ## change the number of API replicas without a failed request: make scale N=4
 	@python3 scripts/deploy.py --scale-only --replicas $(N)
@@ -43,7 +56,7 @@ find:  ## one request's story: make find ID=…, or STATUS=5xx SINCE=10m, or SLO
 
 credentials:  ## show the operators' password and Grafana's
 	@$(COMPOSE) run --rm --no-deps -T --quiet-pull setup sh -c \
-		'echo "Prometheus, Alertmanager: operator $$(cat /run/operators/password)"; echo "Grafana: $$(cat /run/credentials/grafana_admin_password)"'
+		'echo "Prometheus, Alertmanager, VictoriaLogs, Jaeger: operator $$(cat /run/operators/password)"; echo "Grafana: $$(cat /run/credentials/grafana_admin_password)"'
 
 query:  ## ask Prometheus: make query Q='sum by (route, status) (http_requests_total)'
 	@$(COMPOSE) exec -T prometheus promtool query instant http://127.0.0.1:9090 "$$Q"

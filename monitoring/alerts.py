@@ -4,8 +4,10 @@ Every alert says what is wrong with its values, and links to its section of docs
 shows it.
 """
 
+import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from monitoring.promql import grown
 
@@ -25,6 +27,9 @@ CERTIFICATE_TICKET, CERTIFICATE_PAGE = 14 * 86400, 2 * 86400
 """Seconds a certificate is still valid."""
 DISK_FREE = 0.1
 """Share of a file system."""
+
+LOGS = {"type": "victoriametrics-logs-datasource", "uid": "victorialogs"}
+"""Grafana's source of log lines."""
 
 DISK_FREE_RATIO = (
     'node_filesystem_avail_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
@@ -72,8 +77,8 @@ class Alert:
     keep: str = ""
     labels: tuple[tuple[str, str], ...] = ()
 
-    def rule(self) -> dict[str, Any]:
-        """Return the rule as Prometheus reads it."""
+    def rule(self, lines: str) -> dict[str, Any]:
+        """Return the rule as Prometheus reads it; `lines` is a query of VictoriaLogs for what tells more."""
         optional = {"keep_firing_for": self.keep} if self.keep else {}
         return {
             "alert": self.name,
@@ -88,8 +93,24 @@ class Alert:
                 "runbook_url": "{{ with $externalLabels.docs_url }}{{ . }}{{ else }}docs{{ end }}"
                 f"/runbook.md#{self.name.lower()}",
                 "dashboard_url": f"{{{{ $externalLabels.grafana_url }}}}/d/sightglass-{self.dashboard}",
+                "logs_url": logs_url(lines),
             },
         }
+
+
+def logs_url(query: str) -> str:
+    """Return where an alert leads for log lines: Grafana's Explore where it can show them, else VictoriaLogs' own page.
+
+    Nothing where there are no logs to be asked for.
+    """
+    target = {"refId": "A", "datasource": LOGS, "editorMode": "code", "expr": query, "queryType": "instant"}
+    pane = {"datasource": LOGS["uid"], "queries": [target], "range": {"from": "now-1h", "to": "now"}}
+    panes = quote(json.dumps({"logs": pane}, separators=(",", ":")), safe="")
+    own = f"/select/vmui/#/?query={quote(query, safe='')}&g0.relative_time=last_1_hour"
+    return (
+        f"{{{{ with $externalLabels.explore_url }}}}{{{{ . }}}}/explore?schemaVersion=1&panes={panes}"
+        f"{{{{ else }}}}{{{{ with $externalLabels.logs_url }}}}{{{{ . }}}}{own}{{{{ end }}}}{{{{ end }}}}"
+    )
 
 
 API = (
@@ -443,3 +464,14 @@ SHOWN_ON = {
 
 CAUSES = {"api": API, "jobs": JOBS, "edge": EDGE, "host": HOST, "monitoring": MONITORING}
 """By group of rules."""
+
+LINES = {
+    "slo": '{service.name=~"nginx|api"} and (status:>=500 or level:in(ERROR,CRITICAL))',
+    "api": '{service.name=~"api|jobs"}',
+    "jobs": '{service.name="jobs"}',
+    "edge": '{service.name=~"nginx|api"}',
+    "host": "*",
+    "monitoring": '{service.name=~"prometheus|alertmanager|grafana|operators|.*-exporter"}',
+    "telemetry": '{service.name=~"collector|victoria-logs|jaeger|telemetry-.*"}',
+}
+"""By group of rules, the log lines that tell more, as VictoriaLogs is asked."""

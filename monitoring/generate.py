@@ -30,8 +30,10 @@ def files(root: Path, objectives: Objectives) -> dict[Path, str]:
 
 
 def dashboard(root: Path, name: str) -> Path:
-    """Return the file of a dashboard: those of the shipped service are apart, as Grafana has them only beside it."""
-    return root / "grafana" / ("service" if name in OF_THE_SERVICE else "dashboards") / f"{name}.json"
+    """Return the file of a dashboard: those of what may not be there are apart, as Grafana has them only beside it."""
+    if name in OF_THE_SERVICE:
+        return root / f"grafana/service/{name}.json"
+    return root / ("grafana/telemetry/dashboards" if name == "telemetry" else "grafana/dashboards") / f"{name}.json"
 
 
 class _Dumper(yaml.SafeDumper):

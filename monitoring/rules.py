@@ -5,8 +5,13 @@ Names of recorded series follow ``level:metric:operation``.
 
 from typing import Any
 
-from monitoring.alerts import CAUSES, Alert
+from monitoring import alerts
+from monitoring.alerts import LINES, Alert
 from monitoring.slo import BURNS, Burn, Objectives
+from monitoring.telemetry import TELEMETRY
+
+CAUSES = alerts.CAUSES | {"telemetry": TELEMETRY}
+"""Every alert on a cause, by group of rules."""
 
 BASE_INTERVAL = 30
 """Seconds between two samples of slo:requests:rate5m and slo:errors:rate5m; sums of them are weighted by it."""
@@ -59,7 +64,7 @@ def slo_rules(objectives: Objectives) -> dict[str, Any]:
             description="{{ $value | humanizePercentage }} of the requests of the last "
             f"{burn.long} were bad for the {{{{ $labels.slo }}}} objective; at this rate the "
             f"{objectives.window_days} day budget is gone in {_exhausted(objectives.window_days, burn.factor)}.",
-        ).rule()
+        ).rule(LINES["slo"])
         for burn in BURNS
     ]
     return {
@@ -72,7 +77,11 @@ def slo_rules(objectives: Objectives) -> dict[str, Any]:
 
 def cause_rules() -> dict[str, Any]:
     """Alerts on causes, few, each with something to do."""
-    return {"groups": [{"name": name, "rules": [alert.rule() for alert in group]} for name, group in CAUSES.items()]}
+    return {
+        "groups": [
+            {"name": name, "rules": [alert.rule(LINES[name]) for alert in group]} for name, group in CAUSES.items()
+        ]
+    }
 
 
 def _ratio(window: str) -> str:

@@ -80,7 +80,8 @@ def main() -> int:
 
 def settings() -> dict[str, str]:
     """Read what is looked at, as Compose does."""
-    return environment.read("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "API_START_PERIOD", *RENAMED, *PATHS)
+    own = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "API_START_PERIOD", "TELEMETRY")
+    return environment.read(*own, *RENAMED, *PATHS)
 
 
 def problems(given: Mapping[str, str]) -> list[str]:
@@ -91,6 +92,8 @@ def problems(given: Mapping[str, str]) -> list[str]:
         # As Compose resolves it: from where the Compose file is.
         if value and (expected := missing(ROOT / Path(value).expanduser())):
             lines.append(refusal(name, value, expected))
+    if given.get("TELEMETRY") not in (None, "", "true", "false"):
+        lines.append(refusal("TELEMETRY", given["TELEMETRY"], "true or false"))
     if start_period(given) is None:
         allowed = f"whole seconds from 1 to {LONGEST_START_PERIOD_SECONDS}"
         lines.append(refusal("API_START_PERIOD", given["API_START_PERIOD"], allowed))

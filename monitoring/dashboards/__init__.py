@@ -6,14 +6,15 @@ from collections.abc import Callable
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from monitoring.alerts import CAUSES, SHOWN_ON
-from monitoring.dashboards import api, edge, jobs, model, monitoring, overview, runbook, workers
+from monitoring import alerts, rules
+from monitoring import telemetry as logs_and_traces
+from monitoring.dashboards import api, edge, jobs, model, monitoring, overview, runbook, telemetry, workers
 from monitoring.slo import Objectives
 
 
 def _overview(objectives: Objectives) -> Dashboard:
     """Return the Overview, which knows where the panels of the others are."""
-    dashboards = {alert.name: alert.dashboard for group in CAUSES.values() for alert in group}
+    dashboards = {alert.name: alert.dashboard for group in rules.CAUSES.values() for alert in group}
     ids = {name: _ids(build(objectives)) for name, build in BUILDERS.items() if name != "overview"}
     ids["overview"] = _ids(overview.build(objectives, {}, {}))
 
@@ -40,8 +41,12 @@ BUILDERS: dict[str, Callable[[Objectives], Dashboard]] = {
     "jobs": jobs.build,
     "monitoring": monitoring.build,
     "runbook": runbook.build,
+    "telemetry": telemetry.build,
 }
 """By file name, which is also the end of the dashboard's uid."""
+
+SHOWN_ON = alerts.SHOWN_ON | logs_and_traces.SHOWN_ON
+"""The panel that shows what an alert is about, on the alert's dashboard."""
 
 OF_THE_SERVICE = ("model", "jobs")
 """What only the shipped service has."""

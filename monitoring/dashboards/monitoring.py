@@ -5,8 +5,12 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from monitoring.alerts import DISK_FREE, DISK_FREE_RATIO, NOTIFIED, TARGETS_DOWN
 from monitoring.panels import BAD, CALM, GOOD, WARN, Query, Row, board, choice, lines, number, rows, states
 from monitoring.slo import Objectives
+from monitoring.telemetry import CPU, MEMORY
+from monitoring.telemetry import JOBS as TELEMETRY
 
 JOB = 'job=~"$scraped"'
+OWN = f"alertmanager|blackbox|grafana|node|prometheus|{TELEMETRY}"
+"""The jobs of what watches."""
 NO_RECEIVERS = '0 * sum(up{job="alertmanager"})'
 """Alertmanager has no series of notifications until a receiver is configured."""
 
@@ -179,21 +183,14 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Memory of the monitoring",
                 "Resident memory, by process.",
                 "bytes",
-                Query(
-                    'process_resident_memory_bytes{job=~"alertmanager|blackbox|grafana|node|prometheus"}',
-                    "{{job}}",
-                ),
+                Query(f'{{{MEMORY},job=~"{OWN}"}}', "{{job}}"),
                 w=6,
             ),
             lines(
                 "CPU of the monitoring",
                 "CPU seconds per second; 1 is one core.",
                 "short",
-                Query(
-                    'rate(process_cpu_seconds_total{job=~"alertmanager|blackbox|grafana|node|prometheus"}'
-                    "[$__rate_interval])",
-                    "{{job}}",
-                ),
+                Query(f'rate({{{CPU},job=~"{OWN}"}}[$__rate_interval])', "{{job}}"),
                 w=6,
             ),
             lines(

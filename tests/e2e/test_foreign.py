@@ -74,7 +74,7 @@ class Foreign(Stack):
 
 def repository(directory: Path) -> None:
     """Make a git repository of a directory."""
-    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "all of it"]):
+    for command in (["init", "-q", "-b", "main"], ["add", "-Af"], ["commit", "-qm", "all of it"]):
         subprocess.run([*GIT, *command], cwd=directory, check=True)
 
 

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import yaml
 
-from monitoring.alerts import SHOWN_ON
+from monitoring.dashboards import SHOWN_ON
 from monitoring.live import panels
 from monitoring.rules import cause_rules, slo_rules
 from monitoring.slo import load
 from tests.stack import ROOT
 
-FILES = sorted((ROOT / "grafana").glob("*/*.json"))
+FILES = sorted((ROOT / "grafana").rglob("*.json"))
 DASHBOARDS: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for path in FILES}
 PANELS = [
     pytest.param(panel, id=f"{name}-{panel['title']}") for name, board in DASHBOARDS.items() for panel in panels(board)
@@ -152,6 +152,7 @@ def test_a_picker_of_one_value_is_not_shown() -> None:
         "jobs": ["process"],
         "monitoring": ["scraped"],
         "runbook": [],
+        "telemetry": [],
     }
 
 
@@ -217,7 +218,10 @@ def test_grafana_is_told_where_they_are() -> None:
     compose = yaml.safe_load((ROOT / "docker-compose.prod.yml").read_text())["services"]["grafana"]
     assert "./grafana:/etc/sightglass-grafana:ro" in compose["volumes"]
     told = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / compose["env_file"]).read_text(), re.MULTILINE))
-    assert told["GF_PATHS_PROVISIONING"] == "/etc/sightglass-grafana/provisioning"
+    # By TELEMETRY, where that is unset the tree without logs and traces.
+    provisioning = compose["environment"]["GF_PATHS_PROVISIONING"]
+    assert provisioning == "/etc/sightglass-grafana/telemetry/${TELEMETRY:-false}"
+    assert (ROOT / "grafana/telemetry/false").resolve() == ROOT / "grafana/provisioning"
     provider, service = yaml.safe_load((ROOT / "grafana/provisioning/dashboards/sightglass.yml").read_text())[
         "providers"
     ]

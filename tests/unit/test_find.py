@@ -235,7 +235,7 @@ def find_seconds(time: str) -> float:
 
 def test_the_slowest_requests(many: Logs) -> None:
     slowest = [one.duration for one in many.source().requests(Requests(slowest=6))]
-    assert slowest == [0.6] * 5 + [0.5]
+    assert sorted(one or 0 for one in slowest) == [0.5] + [0.6] * 5
 
 
 def test_without_an_edge_they_are_the_apis(logs: Logs) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from xml.etree import ElementTree
 
 from flask import Blueprint, Flask, request
 
@@ -29,6 +30,16 @@ def digest() -> dict[str, object]:
         found.update(chunk)
         size += len(chunk)
     return {"sha256": found.hexdigest(), "size": size}
+
+
+@notes.put("/xml")
+def elements() -> dict[str, int]:
+    found, text = 0, 0
+    for _, element in ElementTree.iterparse(request.stream):
+        found += 1
+        text += len(element.text or "")
+        element.clear()
+    return {"elements": found, "text": text}
 
 
 @notes.put("/lines")
