@@ -1,6 +1,6 @@
 # The commands of every day. Each is a line or two that can be typed by hand; `make help` lists them.
 SHELL := /bin/bash
-COMPOSE := docker compose --profile monitoring
+COMPOSE := docker compose --profile '*'
 VENV := .venv/bin
 # Tests that share a stack stay in one process; what is skipped is said, and which tests took longest.
 PYTEST = export PROGRESS_TO=/proc/$$$$/fd/2; $(VENV)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10 \
@@ -56,7 +56,7 @@ find:  ## one request's story: make find ID=…, or STATUS=5xx SINCE=10m, or SLO
 
 credentials:  ## show the operators' password and Grafana's
 	@$(COMPOSE) run --rm --no-deps -T --quiet-pull setup sh -c \
-		'echo "Prometheus, Alertmanager: operator $$(cat /run/operators/password)"; echo "Grafana: $$(cat /run/credentials/grafana_admin_password)"'
+		'echo "Prometheus, Alertmanager, VictoriaLogs, Jaeger: operator $$(cat /run/operators/password)"; echo "Grafana: $$(cat /run/credentials/grafana_admin_password)"'
 
 query:  ## ask Prometheus: make query Q='sum by (route, status) (http_requests_total)'
 	@$(COMPOSE) exec -T prometheus promtool query instant http://127.0.0.1:9090 "$$Q"
@@ -74,7 +74,7 @@ bases: images  ## the images an application's own Dockerfile stands on
 
 draw: $(DRAW)/node_modules/.installed  ## draw dashboards as Grafana would: make draw DASHBOARD=edge PROMETHEUS=URL OUT=DIRECTORY MINUTES=30
 	@node $(DRAW)/draw.mjs $(if $(PROMETHEUS),--prometheus $(PROMETHEUS)) $(if $(MINUTES),--minutes $(MINUTES)) \
-		$(if $(OUT),--out $(OUT)) $(if $(DASHBOARD),grafana/dashboards/$(DASHBOARD).json,grafana/dashboards/*.json)
+		$(if $(OUT),--out $(OUT)) $(if $(DASHBOARD),$(wildcard grafana/*/$(DASHBOARD).json),grafana/*/*.json)
 
 check: $(VENV)/.installed  ## linters and unit tests, in a minute
 	@$(VENV)/pytest tests/unit --numprocesses 2 --quiet

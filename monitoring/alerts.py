@@ -4,8 +4,10 @@ Every alert says what is wrong with its values, and links to its section of docs
 shows it.
 """
 
+import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from monitoring.promql import grown
 
@@ -26,10 +28,14 @@ CERTIFICATE_TICKET, CERTIFICATE_PAGE = 14 * 86400, 2 * 86400
 DISK_FREE = 0.1
 """Share of a file system."""
 
+LOGS = {"type": "victoriametrics-logs-datasource", "uid": "victorialogs"}
+"""Grafana's source of log lines."""
+
 DISK_FREE_RATIO = (
     'node_filesystem_avail_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
     ' / node_filesystem_size_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
 )
+CERTIFICATE_DAYS = '(min(probe_ssl_earliest_cert_expiry{job="probe"}) - time()) / 86400'
 JOBS_DEAD = 'jobs_total{job="jobs",status="dead"}'
 NOTIFIED = 'alertmanager_notifications_total{job="alertmanager",receiver_name!="heartbeat"}'
 """A series for each receiver and kind of integration there is, notified yet or not; the heartbeat wakes nobody."""
@@ -38,6 +44,14 @@ OURS = 'job=~"api|jobs"'
 
 MISSING = "stack:replicas:expected - on (job) (count by (job) (up == 1) or 0 * stack:replicas:expected)"
 """Replicas of each service that there must be and that do not answer, as docker/prometheus/expect.sh was told."""
+_ABSENT = " or ".join(f'absent(up{{job="{job}"}})' for job in EXPECTED_JOBS)
+TARGETS_DOWN = (
+    f"(count(up == 0) or vector(0)) + (count({_ABSENT}) or vector(0))"
+    # Those that DNS does not name any more; what it names and does not answer is counted above.
+    " + (sum(clamp_min(stack:replicas:expected - on (job) (count by (job) (up) or 0 * stack:replicas:expected), 0))"
+    " or vector(0))"
+)
+"""How many targets do not answer, those included that are gone from where they are found."""
 
 _SECONDS = {"15m": 900}
 
@@ -63,8 +77,8 @@ class Alert:
     keep: str = ""
     labels: tuple[tuple[str, str], ...] = ()
 
-    def rule(self) -> dict[str, Any]:
-        """Return the rule as Prometheus reads it."""
+    def rule(self, lines: str) -> dict[str, Any]:
+        """Return the rule as Prometheus reads it; `lines` is a query of VictoriaLogs for what tells more."""
         optional = {"keep_firing_for": self.keep} if self.keep else {}
         return {
             "alert": self.name,
@@ -79,8 +93,24 @@ class Alert:
                 "runbook_url": "{{ with $externalLabels.docs_url }}{{ . }}{{ else }}docs{{ end }}"
                 f"/runbook.md#{self.name.lower()}",
                 "dashboard_url": f"{{{{ $externalLabels.grafana_url }}}}/d/sightglass-{self.dashboard}",
+                "logs_url": logs_url(lines),
             },
         }
+
+
+def logs_url(query: str) -> str:
+    """Return where an alert leads for log lines: Grafana's Explore where it can show them, else VictoriaLogs' own page.
+
+    Nothing where there are no logs to be asked for.
+    """
+    target = {"refId": "A", "datasource": LOGS, "editorMode": "code", "expr": query, "queryType": "instant"}
+    pane = {"datasource": LOGS["uid"], "queries": [target], "range": {"from": "now-1h", "to": "now"}}
+    panes = quote(json.dumps({"logs": pane}, separators=(",", ":")), safe="")
+    own = f"/select/vmui/#/?query={quote(query, safe='')}&g0.relative_time=last_1_hour"
+    return (
+        f"{{{{ with $externalLabels.explore_url }}}}{{{{ . }}}}/explore?schemaVersion=1&panes={panes}"
+        f"{{{{ else }}}}{{{{ with $externalLabels.logs_url }}}}{{{{ . }}}}{own}{{{{ end }}}}{{{{ end }}}}"
+    )
 
 
 API = (
@@ -165,7 +195,7 @@ API = (
         'or sum by (job, instance) (increase(edge_log_lines_dropped_total{job="nginx"}[5m])) > 0\n',
         "0s",
         "ticket",
-        "workers",
+        "monitoring",
         "{{ $labels.job }} {{ $labels.instance }} drops log lines",
         "About {{ $value | humanize }} lines were dropped within 5 minutes because standard output took no more.",
         keep="5m",
@@ -288,7 +318,7 @@ EDGE = (
         'increase(edge_metrics_dropped_total{job="nginx"}[10m]) > 0',
         "0s",
         "ticket",
-        "edge",
+        "monitoring",
         "The edge could not count requests",
         "About {{ $value | humanize }} requests are missing in its metrics: its shared memory zone is full.",
         keep="5m",
@@ -397,5 +427,51 @@ MONITORING = (
     ),
 )
 
+SHOWN_ON = {
+    "APIDown": "Replicas missing",
+    "ErrorBudgetBurn": "Burn rate",
+    "ReplicaMissing": "Answering",
+    "ProcessRestarting": "Starts within 15 minutes",
+    "WorkerHung": "Answering",
+    "ModelNotReady": "Ready",
+    "ModelErrors": "Texts",
+    "EventLoopLag": "Event loop lag",
+    "MemoryNearLimit": "Memory, of what it may use",
+    "LogLinesDropped": "Lost",
+    "JobsNotWorkedOn": "Processes",
+    "JobQueueOld": "Age of the oldest",
+    "JobsGivenUp": "Given up in this time range",
+    "EdgeProbeFailing": "Probe by phase",
+    "EdgeGatewayErrors": "Gateway errors",
+    "RateLimiterRejecting": "Over the rate limit",
+    "CertificateExpiring": "Certificate valid for",
+    "CertificateNotIssued": "Certificate valid for",
+    "CertificateRenewalFailing": "Certificate valid for",
+    "CertificateUnattended": "Certificate valid for",
+    "EdgeMetricsDropped": "Lost",
+    "HostMemoryLow": "Host memory",
+    "DiskFilling": "Disk free",
+    "Watchdog": "Watchdog",
+    "TargetDown": "Up",
+    "TargetMissing": "Targets down",
+    "RuleEvaluationFailing": "Rule evaluations failed",
+    "ConfigReloadFailed": "Rule evaluation",
+    "AlertsNotDelivered": "Notifications",
+    "NotificationsFailing": "Notifications",
+    "NobodyNotified": "Receivers",
+}
+"""The panel that shows what an alert is about, on the alert's dashboard."""
+
 CAUSES = {"api": API, "jobs": JOBS, "edge": EDGE, "host": HOST, "monitoring": MONITORING}
 """By group of rules."""
+
+LINES = {
+    "slo": '{service.name=~"nginx|api"} and (status:>=500 or level:in(ERROR,CRITICAL))',
+    "api": '{service.name=~"api|jobs"}',
+    "jobs": '{service.name="jobs"}',
+    "edge": '{service.name=~"nginx|api"}',
+    "host": "*",
+    "monitoring": '{service.name=~"prometheus|alertmanager|grafana|operators|.*-exporter"}',
+    "telemetry": '{service.name=~"collector|victoria-logs|jaeger|telemetry-.*"}',
+}
+"""By group of rules, the log lines that tell more, as VictoriaLogs is asked."""

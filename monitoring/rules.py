@@ -5,7 +5,8 @@ Names of recorded series follow ``level:metric:operation``.
 
 from typing import Any
 
-from monitoring.alerts import CAUSES, Alert
+from monitoring.alerts import LINES, Alert
+from monitoring.groups import GROUPS
 from monitoring.slo import BURNS, Burn, Objectives
 
 BASE_INTERVAL = 30
@@ -59,7 +60,7 @@ def slo_rules(objectives: Objectives) -> dict[str, Any]:
             description="{{ $value | humanizePercentage }} of the requests of the last "
             f"{burn.long} were bad for the {{{{ $labels.slo }}}} objective; at this rate the "
             f"{objectives.window_days} day budget is gone in {_exhausted(objectives.window_days, burn.factor)}.",
-        ).rule()
+        ).rule(LINES["slo"])
         for burn in BURNS
     ]
     return {
@@ -72,7 +73,11 @@ def slo_rules(objectives: Objectives) -> dict[str, Any]:
 
 def cause_rules() -> dict[str, Any]:
     """Alerts on causes, few, each with something to do."""
-    return {"groups": [{"name": name, "rules": [alert.rule() for alert in group]} for name, group in CAUSES.items()]}
+    return {
+        "groups": [
+            {"name": name, "rules": [alert.rule(LINES[name]) for alert in group]} for name, group in GROUPS.items()
+        ]
+    }
 
 
 def _ratio(window: str) -> str:

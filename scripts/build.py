@@ -24,7 +24,7 @@ from scripts.preflight import refusal
 
 VARIABLES = (
     "API_IMAGE", "API_CONTEXT", "API_PYTHON", "APP_DIR", "CA_BUNDLE", "PIP_CONFIG_FILE", "PYTHON_IMAGE", "SERVED_IMAGE",
-    "TRACING_ENABLED",
+    "TELEMETRY", "TRACING_ENABLED",
 )  # fmt: skip
 OVERLAY = Path("docker/overlay")
 NONE = "docker/build/none"
@@ -149,7 +149,7 @@ def lay_over(image: str, given: Mapping[str, str]) -> dict[str, str]:
         "THEIRS": image,
         "API_USER": USER if re.fullmatch(r"(root|0)?(:.*)?", user) else user,
         "API_PYTHON": given.get("API_PYTHON", ""),
-        "EXTRAS": "tracing" if given.get("TRACING_ENABLED", "").lower() == "true" else "",
+        "EXTRAS": "tracing" if (given.get("TRACING_ENABLED") or given.get("TELEMETRY", "")).lower() == "true" else "",
         "VERSION": version.version or "",
         "REVISION": version.revision or "",
     }

@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
 from scripts.commands import CommandError
+from scripts.story import telemetry
 from scripts.story.docker_files import DockerFiles, containers
 from scripts.story.entries import Entry, Requests, Source
 from scripts.story.rendering import printable, story, table
@@ -112,19 +113,16 @@ def tell(wanted: str, sources: Iterable[Source]) -> list[Entry]:
         if "request_id" in one.ids and wanted in (one.ids.get("job_id"), one.ids.get("span_id"))
     }
     traces = {one.ids["trace_id"] for one in own if "trace_id" in one.ids}
-    further = (requests | traces) - {wanted}
-    if further:
-        own += [
-            one
-            for one in _all(sources, further)
-            if one.ids.get("request_id") in requests or (one.span and one.ids.get("trace_id") in traces)
-        ]
+    own += [one for one in _all(sources, requests - {wanted}) if one.ids.get("request_id") in requests]
+    own += [
+        one for one in _all(sources, traces - {wanted}, spans=True) if one.span and one.ids.get("trace_id") in traces
+    ]
     once = {json.dumps([one.service, one.fields, one.span], sort_keys=True, default=str): one for one in own}
     return sorted(once.values(), key=lambda one: (one.start - _EARLIER * _is_edge(one), -(one.duration or 0)))
 
 
-def _all(sources: Iterable[Source], ids: set[str]) -> Iterable[Entry]:
-    return (one for source in sources for one in source.find(frozenset(ids)))
+def _all(sources: Iterable[Source], ids: set[str], *, spans: bool = False) -> Iterable[Entry]:
+    return (one for source in sources for one in source.find(frozenset(ids), spans=spans)) if ids else ()
 
 
 def _is_of(entry: Entry, wanted: str) -> bool:
@@ -151,8 +149,9 @@ def _check(name: str, value: str | None, pattern: str, allowed: str) -> None:
 
 
 def kept() -> list[Source]:
-    """Give the sources there are."""
-    return [DockerFiles(containers())]
+    """Give the sources there are: the stores where they run, else Docker's files."""
+    files = DockerFiles(containers())
+    return telemetry.stores(files) or [files]
 
 
 if __name__ == "__main__":

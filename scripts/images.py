@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -19,15 +20,22 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import environment, pulling
+from scripts import building, environment, plugin, pulling
 from scripts.commands import ROOT, CommandError, checked, run, say
 from scripts.pulling import Outcome
 
-RECIPES = ROOT / "docker" / "images" / "Dockerfile"
+IMAGES = ROOT / "docker" / "images"
+DEBIAN_PACKAGES = "Debian packages"
+RECIPES = {DEBIAN_PACKAGES: IMAGES / "Dockerfile", "Go modules": IMAGES / "telemetry" / "Dockerfile"}
+"""What describes stand-ins, by what they are made from; the first has the base of all."""
 LOCAL = "sightglass-local"
 UNAVAILABLE = "unavailable"  # a profile nobody asks for
 # What this program has written into `.env`; everything else there is the user's.
-OWN_LINE = re.compile(rf"^(?:\w+_IMAGE={LOCAL}/\S*|\w+_PROFILE={UNAVAILABLE})\r?(?:\n|\Z)", re.MULTILINE)
+OWN_LINE = re.compile(
+    rf"^(?:\w+_IMAGE={LOCAL}/\S*|\w+_PROFILE={UNAVAILABLE}|GRAFANA_PLUGINS_DIR={re.escape(str(plugin.DIRECTORY))})"
+    r"\r?(?:\n|\Z)",
+    re.MULTILINE,
+)
 HOST_CA_BUNDLE = Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"))
 LENT_CA_BUNDLE = Path(".build/ca-certificates.crt")  # below the root: Compose's builder reads nothing outside
 
@@ -79,8 +87,9 @@ def main() -> int:
     with tempfile.NamedTemporaryFile("wb", suffix=".env") as official:
         official.write(encoded(own))
         official.flush()
-        settings = environment.read("PYTHON_IMAGE", "CA_BUNDLE", env_file=Path(official.name))
-        images = wanted(Path(official.name), settings.get("PYTHON_IMAGE"), options.name)
+        settings = environment.read("PYTHON_IMAGE", "CA_BUNDLE", "TELEMETRY", env_file=Path(official.name))
+        telemetry = settings.get("TELEMETRY") == "true"
+        images = wanted(Path(official.name), settings.get("PYTHON_IMAGE"), options.name, telemetry=telemetry)
     bundle = settings.get("CA_BUNDLE")
     registries = pulling.Registries(say, options.standstill, options.back_off)
     choice = choose(images, registries, stand_ins_may_pass=options.this_run is not None)
@@ -88,6 +97,9 @@ def main() -> int:
         lend_ca_bundle()
         if not bundle:
             choice.lasting["CA_BUNDLE"] = str(LENT_CA_BUNDLE)
+    # Asked about each time the profile runs; a run about certain images says nothing of it.
+    if telemetry and not options.name and "GRAFANA_PROFILE" not in choice.lasting | choice.passing:
+        offer_plugin(choice)
     kept = dict(line.strip().split("=", 1) for line in OWN_LINE.findall(said) if not concerns(line, images))
     write_env(options.env_file, own, kept | choice.lasting)
     if options.this_run:
@@ -107,7 +119,6 @@ def choose(images: dict[str, str], registries: pulling.Registries, *, stand_ins_
 
     """
     choice = Choice()
-    buildable = set(re.findall(r"^FROM \S+ AS (\S+)", RECIPES.read_text(), re.MULTILINE))
     for name, image in images.items():
         if present(image):
             say(f"{name}: {image}")
@@ -121,16 +132,16 @@ def choose(images: dict[str, str], registries: pulling.Registries, *, stand_ins_
         failure = f"{name}: {image} cannot be pulled: {pull.reason}"
         if passes and not stand_ins_may_pass:
             choice.missing.append(f"{failure}; try again: make images")
-        elif name in buildable:
+        elif origin := origin_of(name):
             say(failure)
-            local = f"{LOCAL}/{name}:{recipe_id()}"
+            local = f"{LOCAL}/{name}:{recipe_id(origin)}"
             try:
                 if not present(local):
-                    build(name, local)
+                    build(name, local, origin)
             except BuildError as error:
                 choice.missing.append(f"{failure}; try again: make up. Nor can a stand-in be built: {error}")
                 continue
-            say(f"{name}: {local}, built from Debian packages" + (", until the next make up" if passes else ""))
+            say(f"{name}: {local}, built from {origin}" + (", until the next make up" if passes else ""))
             told[f"{prefix}_IMAGE"] = local
         else:
             say(f"{failure}; it cannot be built here: the stack starts WITHOUT {name}")
@@ -138,13 +149,23 @@ def choose(images: dict[str, str], registries: pulling.Registries, *, stand_ins_
     return choice
 
 
-def wanted(env_file: Path, python: str | None, names: list[str]) -> dict[str, str]:
+def offer_plugin(choice: Choice) -> None:
+    """Fetch Grafana's plugin for log lines, and tell Compose; without it links lead to VictoriaLogs' own pages."""
+    try:
+        choice.lasting["GRAFANA_PLUGINS_DIR"] = str(plugin.fetch())
+        say(f"grafana's plugin: {plugin.NAME} {plugin.VERSION}")
+    except plugin.PluginError as error:
+        say(f"grafana's plugin for log lines cannot be had: {error}; links lead to VictoriaLogs' own pages")
+
+
+def wanted(env_file: Path, python: str | None, names: list[str], *, telemetry: bool) -> dict[str, str]:
     """Name each image the stack takes from elsewhere: those of the Compose file, and the API's base.
 
     Args:
         env_file: what Compose is told, without the lines of this program.
         python: the API's base, where it is not the Dockerfile's default.
-        names: which to name; none means those without a profile and of the profile monitoring.
+        names: which to name; none means those without a profile and of the profile monitoring …
+        telemetry: … and of the profile telemetry.
 
     Returns:
         Service name (`python` for the base) to image reference.
@@ -158,7 +179,8 @@ def wanted(env_file: Path, python: str | None, names: list[str]) -> dict[str, st
     services: dict[str, dict[str, Any]] = config["services"]
     own = {service["image"] for service in services.values() if "build" in service}
     others = {name: service for name, service in sorted(services.items()) if service["image"] not in own}
-    default_names = ["python", *(n for n, s in others.items() if "monitoring" in s.get("profiles", ["monitoring"]))]
+    profiles = {"monitoring"} | ({"telemetry"} if telemetry else set())
+    default_names = ["python", *(n for n, s in others.items() if profiles & set(s.get("profiles", profiles)))]
     images = {"python": python or default[1]} | {name: str(service["image"]) for name, service in others.items()}
     first: dict[str, str] = {}  # of the services that share an image
     for name in names or default_names:
@@ -175,7 +197,13 @@ class BuildError(Exception):
     """Why a stand-in cannot be built, for people."""
 
 
-def build(name: str, tag: str) -> None:
+def origin_of(name: str) -> str | None:
+    """Say what a stand-in is made from; None where there is none of this name."""
+    target = re.compile(rf"^FROM \S+ AS {re.escape(name)}$", re.MULTILINE)
+    return next((origin for origin, recipes in RECIPES.items() if target.search(recipes.read_text())), None)
+
+
+def build(name: str, tag: str, origin: str = DEBIAN_PACKAGES) -> None:
     """Build one stand-in, its Debian base first.
 
     Raises:
@@ -183,15 +211,34 @@ def build(name: str, tag: str) -> None:
 
     """
     base = f"{LOCAL}/debian:{recipe_id()}"
+    recipes = RECIPES[origin]
+    # buildx: an older `docker build` is not BuildKit.
+    command = ["docker", "buildx", "build", "--load", "--target", name, "--build-arg", f"DEBIAN_IMAGE={base}"]
+    if recipes.parent != IMAGES:
+        command += ["--progress", "plain", *lent_to_go()]
     try:
         if not present(base):
             bootstrap(base)
         say(f"building {tag}")
-        # buildx: an older `docker build` is not BuildKit.
-        build_arguments = ("--target", name, "--build-arg", f"DEBIAN_IMAGE={base}", "--tag", tag)
-        checked("docker", "buildx", "build", "--load", "--quiet", *build_arguments, str(RECIPES.parent))
+        building.run([*command, "--tag", tag, str(recipes.parent)], say)
     except CommandError as error:
         raise BuildError(str(error)) from None
+
+
+def lent_to_go() -> list[str]:
+    """Return the arguments of a build that fetches Go modules as this machine would: its proxy, its CA bundle."""
+    arguments = [f"--build-arg={name}={value}" for name, value in go_environment().items() if value]
+    if HOST_CA_BUNDLE.is_file():
+        arguments.append(f"--secret=id=ca_bundle,src={HOST_CA_BUNDLE}")
+    return arguments
+
+
+def go_environment() -> dict[str, str]:
+    """Return where this machine has Go modules from, as its Go says, or, where it has none, its environment."""
+    names = ("GOPROXY", "GOSUMDB")
+    if shutil.which("go") is None:
+        return {name: os.environ.get(name, "") for name in names}
+    return dict(zip(names, checked("go", "env", *names).splitlines(), strict=True))
 
 
 def bootstrap(tag: str) -> None:
@@ -226,9 +273,11 @@ def lend_ca_bundle() -> None:
         lent.write_bytes(HOST_CA_BUNDLE.read_bytes())
 
 
-def recipe_id() -> str:
+def recipe_id(origin: str = DEBIAN_PACKAGES) -> str:
     """Tag local images by what they are made from: a changed recipe is a new image, an unchanged one is kept."""
-    return hashlib.sha256(RECIPES.read_bytes()).hexdigest()[:12]
+    recipes = RECIPES[origin]
+    files = [recipes] if recipes.parent == IMAGES else sorted(p for p in recipes.parent.rglob("*") if p.is_file())
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def text_of(path: Path) -> str:
@@ -248,6 +297,8 @@ def without_own_lines(text: str) -> str:
 
 def concerns(line: str, images: dict[str, str]) -> bool:
     """Say whether a line of this program is about one of these images."""
+    if line.startswith("GRAFANA_PLUGINS_DIR="):
+        return "grafana" in images
     return any(re.match(rf"{name.replace('-', '_').upper()}_(IMAGE|PROFILE)=", line) for name in images)
 
 

@@ -82,7 +82,8 @@ def main() -> int:
 
 def settings() -> dict[str, str]:
     """Read what is looked at, as Compose does."""
-    return environment.read("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "API_START_PERIOD", *ACME, *RENAMED, *PATHS)
+    own = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "API_START_PERIOD", "TELEMETRY")
+    return environment.read(*own, *ACME, *RENAMED, *PATHS)
 
 
 def problems(given: Mapping[str, str]) -> list[str]:
@@ -93,6 +94,8 @@ def problems(given: Mapping[str, str]) -> list[str]:
         # As Compose resolves it: from where the Compose file is.
         if value and (expected := missing(ROOT / Path(value).expanduser())):
             lines.append(refusal(name, value, expected))
+    if given.get("TELEMETRY") not in (None, "", "true", "false"):
+        lines.append(refusal("TELEMETRY", given["TELEMETRY"], "true or false"))
     if given.get("ACME_EMAIL"):
         if value := given.get("TLS_CERT"):
             lines.append(refusal("TLS_CERT", value, "none where ACME_EMAIL is set, which gets a certificate by itself"))

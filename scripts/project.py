@@ -152,14 +152,14 @@ class Project:
 
     def import_root(self, module: Module) -> Path:
         """Return the directory from which a module is imported: above its packages, with or without `__init__.py`."""
-        directory = module.path.parent
-        relative = module.relative
+        directory, above = module.path.parent, ""
+        is_part = module.relative
         while directory != self.directory and (
-            (directory / "__init__.py").exists() or relative or directory.name in self._imported
+            (directory / "__init__.py").exists()
+            or is_part
+            or (directory.name in self._imported and directory.name != above)
         ):
-            if directory.name == "src" and not (directory / "__init__.py").exists():
-                break
-            directory, relative = directory.parent, False
+            directory, above, is_part = directory.parent, directory.name, False
         return directory
 
     @cached_property

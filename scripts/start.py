@@ -11,16 +11,18 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import hooks, preflight
+from scripts import environment, hooks, preflight
 from scripts.commands import ROOT, run, say
 from scripts.preflight import refusal, start_period
 
-COMPOSE = ("docker", "compose", "--profile", "monitoring")
+TELEMETRY = ("collector", "victoria-logs", "jaeger", "telemetry-door", "telemetry-setup")
+"""The services of the profile that TELEMETRY=true starts."""
 PAUSE_SECONDS = 10.0
 """Seconds between two lines of progress."""
 BESIDES_SECONDS = 240
@@ -38,6 +40,7 @@ CHECKS: Mapping[str, tuple[str, ...]] = {
     ),
     "nginx": ("sh", "/etc/sightglass/nginx/start.sh", "--check"),
     "operators": ("sh", "/etc/sightglass/operators/start.sh", "--check"),
+    "collector": ("/otelcol-contrib", "validate", "--config=/etc/sightglass/telemetry/collector.yml"),
     "prometheus": ("sh", "/etc/sightglass/prometheus/start.sh", "--check"),
     "alertmanager": (
         "sh", "-c", "sh /etc/sightglass/alertmanager/start.sh --version && amtool check-config /tmp/alertmanager/*.yml",
@@ -61,17 +64,19 @@ def main() -> int:
 
     """
     given = preflight.settings()
-    config = json.loads(output(*COMPOSE, "config", "--format", "json"))
+    config = json.loads(output(*compose(), "config", "--format", "json"))
     hooks.prepare(hooks.directory(given))
     wrong = left_behind(config, given) or refused(config)
     if wrong:
         print("\n".join(wrong), file=sys.stderr)
         return 1
+    if "collector" not in config["services"]:
+        end_telemetry()
     end_those_of_none(config)
     end_those_that_loop()
     timeout = str((start_period(given) or 0) + BESIDES_SECONDS)
     with tempfile.TemporaryFile("w+") as said:
-        command = [*COMPOSE, "up", "--detach", "--quiet-pull", "--wait", "--wait-timeout", timeout]
+        command = [*compose(), "up", "--detach", "--quiet-pull", "--wait", "--wait-timeout", timeout]
         starting = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said)
         begun = time.monotonic()
         while True:
@@ -86,11 +91,18 @@ def main() -> int:
             return 1
     # As many as .env says again, whatever a `make scale` has said.
     replicas = str(config["services"]["api"].get("deploy", {}).get("replicas", 1))
-    output(*COMPOSE, "exec", "-T", "prometheus", "sh", "/etc/sightglass/prometheus/expect.sh", replicas)
-    wrong = hooks.take_up(COMPOSE, output(*COMPOSE, "ps", "--services", "--status", "running").split())
+    output(*compose(), "exec", "-T", "prometheus", "sh", "/etc/sightglass/prometheus/expect.sh", replicas)
+    wrong = hooks.take_up(compose(), output(*compose(), "ps", "--services", "--status", "running").split())
     if wrong:
         print("\n".join(wrong), file=sys.stderr)
     return int(bool(wrong))
+
+
+@cache
+def compose() -> tuple[str, ...]:
+    """Return Compose's command with the profiles that are to run."""
+    telemetry = environment.read("TELEMETRY").get("TELEMETRY") == "true"
+    return ("docker", "compose", "--profile", "monitoring", *(("--profile", "telemetry") if telemetry else ()))
 
 
 def refused(config: Mapping[str, Any]) -> list[str]:
@@ -99,7 +111,7 @@ def refused(config: Mapping[str, Any]) -> list[str]:
     Where nothing runs yet, nothing can be lost, and what is wrong shows when it starts; but for secrets, where an
     application may say it in many ways.
     """
-    running = output(*COMPOSE, "ps", "--services", "--status", "running").split()
+    running = output(*compose(), "ps", "--services", "--status", "running").split()
     checks = [(name, CHECKS[name]) for name in CHECKS if name in running]
     secret = [name for name in ("api", "jobs") if given_secrets(config["services"][name])]
     checks += [(name, ("sh", "-c", SECRETS, name)) for name in secret]
@@ -115,13 +127,13 @@ def refused(config: Mapping[str, Any]) -> list[str]:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(alone, file)
         file.flush()
-        compose = ("docker", "compose", "--file", file.name, "--project-directory", str(ROOT))
+        alone_with = ("docker", "compose", "--file", file.name, "--project-directory", str(ROOT))
 
         def check(one: tuple[str, tuple[str, ...]]) -> list[str]:
             name, command = one
             run = ("run", "--rm", "--no-deps", "-T", "--entrypoint", command[0], name, *command[1:])
             environment = os.environ | {"COMPOSE_IGNORE_ORPHANS": "true"}
-            said = subprocess.run([*compose, *run], env=environment, capture_output=True, text=True, check=False)
+            said = subprocess.run([*alone_with, *run], env=environment, capture_output=True, text=True, check=False)
             if said.returncode == 0:
                 return []
             lines = [line for line in (said.stdout + said.stderr).splitlines() if line.strip()]
@@ -157,11 +169,19 @@ def left_behind(config: Mapping[str, Any], given: Mapping[str, str]) -> list[str
     return lines
 
 
+def end_telemetry() -> None:
+    """End what runs of the profile telemetry, which is not to run: it would go on with nobody to see it."""
+    with_it = ("docker", "compose", "--profile", "telemetry")
+    if output(*with_it, "ps", "--all", "--quiet", *TELEMETRY):
+        say("TELEMETRY is not true: ending what keeps logs and traces; its data stays")
+        output(*with_it, "rm", "--stop", "--force", *TELEMETRY)
+
+
 def end_those_of_none(config: Mapping[str, Any]) -> None:
     """End what still runs of services that are to have no container: `up --wait` ends them too, but then fails."""
     none = [name for name, service in config["services"].items() if service.get("deploy", {}).get("replicas") == 0]
-    if none and output(*COMPOSE, "ps", "--quiet", *none):
-        output(*COMPOSE, "up", "--detach", "--no-deps", "--no-build", *none)
+    if none and output(*compose(), "ps", "--quiet", *none):
+        output(*compose(), "up", "--detach", "--no-deps", "--no-build", *none)
 
 
 def end_those_that_loop() -> None:
@@ -235,7 +255,7 @@ def as_error(line: str) -> str | None:
 
 def containers() -> list[dict[str, Any]]:
     """Return what the engine knows of the project's containers."""
-    ids = output(*COMPOSE, "ps", "--all", "--quiet").split()
+    ids = output(*compose(), "ps", "--all", "--quiet").split()
     found: list[dict[str, Any]] = json.loads(output("docker", "inspect", *ids) or "[]") if ids else []
     return found
 

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 started=$SECONDS
 step() { printf '==> %s  [%d s]\n' "$*" $((SECONDS - started)); }
-compose() { docker compose --profile monitoring "$@"; }
+compose() { docker compose --profile monitoring --profile telemetry "$@"; }
 
 # A clone made under a strict umask: the containers' users could not read their own configuration.
 unreadable=$(find docker grafana ! -perm -o+r -print -quit)
@@ -52,6 +52,10 @@ if running grafana; then
     echo "    Grafana       http://$(published operators 3000)/          (user $(compose exec -T grafana printenv GF_SECURITY_ADMIN_USER), password: make credentials)"
 else
     echo "    Grafana       NOT RUNNING: its image can be neither pulled nor built here; dashboards are in grafana/dashboards/"
+fi
+if running telemetry-door; then
+    echo "    VictoriaLogs  http://$(published telemetry-door 9428)/          (user operator, as Prometheus)"
+    echo "    Jaeger        http://$(published telemetry-door 16686)/         (the same)"
 fi
 cat <<EOF
 

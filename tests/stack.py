@@ -30,7 +30,9 @@ ROOT = Path(__file__).resolve().parent.parent
 NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv", ".env", ".releases", "__pycache__", ".*_cache", ".hypothesis", "artifacts", "node_modules"
 )
-PUBLISHED = ("HTTP_PORT", "HTTPS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT")
+PUBLISHED = (
+    "HTTP_PORT", "HTTPS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT", "LOGS_PORT", "TRACES_PORT",
+)  # fmt: skip
 
 
 def say(message: str) -> None:

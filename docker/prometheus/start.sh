@@ -58,6 +58,18 @@ reload_when_ready() { # PID
     kill -HUP "$1"
 }
 
+# Where links in alerts lead for log lines: nowhere while nobody keeps any.
+case ${TELEMETRY:-false} in
+true)
+    export LOGS_URL="${LOGS_URL:-http://127.0.0.1:${LOGS_PORT:-9428}}"
+    if [ -n "${GRAFANA_PLUGINS_DIR:-}" ]; then export EXPLORE_URL="${GRAFANA_URL:-}"; fi
+    ;;
+false) unset LOGS_URL ;;
+*)
+    printf 'TELEMETRY=%s: not allowed; expected true or false\n' "$(printf %.200s "$TELEMETRY" | tr -c ' -~' '?')" >&2
+    exit 2
+    ;;
+esac
 if [ "${1:-}" = --check ]; then
     copy && exit 0
     echo "Prometheus does not take its configuration: $(reason)" >&2

@@ -12,6 +12,10 @@ from tests.stack import ROOT, Stack
 OWN = {"PORT": "9000", "LOG_LEVEL": "chatty", "ENVIRONMENT": "local", "APP_NAME": "My App", "WEB_CONCURRENCY": "many"}
 
 
+# What those from the registry are told.
+THEIRS = {"ARA_BASE_DIR": "/code/ara", "ARA_SECRET_KEY": "for tests alone", "RADICALE_CONFIG": "/code/radicale.conf"}
+
+
 class Unmodified(Stack):
     """A stack that knows what its tree was copied as."""
 
@@ -32,7 +36,7 @@ def unmodified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unmodified]
         JOBS_REPLICAS="0", RATE_LIMIT="1000", RATE_BURST="1000",
     )  # fmt: skip
     stack.as_copied = stack.tracked()
-    (stack.directory / "app.env").write_text("".join(f"{name}={value}\n" for name, value in OWN.items()))
+    (stack.directory / "app.env").write_text("".join(f"{name}={value}\n" for name, value in (OWN | THEIRS).items()))
     try:
         stack.up()
         yield stack

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,13 @@ class Foreign(Stack):
         self.project, self.settings, self.profiles = project, settings, ["monitoring"]
         self.env_file = self.directory / ".env"
 
+    @cached_property
+    def certificate(self) -> Path:
+        """The certificate the stack generated; beside the repository, in which nothing is to change."""
+        path = self.repository.parent / "certificate.pem"
+        path.write_text(self.compose("exec", "-T", "nginx", "cat", "/run/tls/tls.crt").stdout)
+        return path
+
     def up_again(self) -> subprocess.CompletedProcess[str]:
         """Run `make up`."""
         return self.run("make", "up")
@@ -74,7 +82,7 @@ class Foreign(Stack):
 
 def repository(directory: Path) -> None:
     """Make a git repository of a directory."""
-    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "all of it"]):
+    for command in (["init", "-q", "-b", "main"], ["add", "-Af"], ["commit", "-qm", "all of it"]):
         subprocess.run([*GIT, *command], cwd=directory, check=True)
 
 

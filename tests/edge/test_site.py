@@ -106,7 +106,7 @@ def test_broken_lines_are_one_line_and_those_before_stay(own: Edge, name: str) -
     assert said.startswith(LINE + reason), said
     assert said.count("\n") == 1
     # Nothing of it is in the way of a reload: a renewed certificate, a deploy's pin.
-    reloaded = own.exec("sh", "/etc/sightglass/nginx/reload.sh")
+    reloaded = own.reload()
     assert (reloaded.returncode, reloaded.stderr) == (0, "")
     assert status(own, "/robots.txt") == 200
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from monitoring.alerts import EXPECTED_JOBS
+from monitoring.telemetry import JOBS as TELEMETRY
 from tests.stack import ROOT, Stack
 
 PROMETHEUS = ROOT / "docker/prometheus"
@@ -120,11 +121,11 @@ def test_every_recorded_series_is_computed_in_a_test() -> None:
 @pytest.mark.parametrize("rule", [pytest.param(r, id=r["alert"]) for r in RULES if "alert" in r])
 def test_an_alert_can_be_acted_on(rule: dict[str, Any]) -> None:
     annotations = rule["annotations"]
-    assert set(annotations) == {"summary", "description", "runbook_url", "dashboard_url"}
+    assert set(annotations) == {"summary", "description", "runbook_url", "dashboard_url", "logs_url"}
     assert rule["labels"]["severity"] in {"page", "ticket", "none"}
     headings = re.findall(r"^## (\w+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
     assert annotations["runbook_url"].rpartition("/runbook.md#")[2] in {heading.lower() for heading in headings}
-    uids = {json.loads(path.read_text())["uid"] for path in (ROOT / "grafana/dashboards").glob("*.json")}
+    uids = {json.loads(path.read_text())["uid"] for path in (ROOT / "grafana").rglob("*.json")}
     assert annotations["dashboard_url"].rpartition("/d/")[2] in uids
 
 
@@ -136,7 +137,8 @@ def test_the_runbook_has_no_section_without_an_alert() -> None:
 
 def test_the_jobs_missed_are_the_jobs_scraped() -> None:
     scraped = yaml.safe_load((ROOT / "docker/prometheus.yml").read_text())["scrape_configs"]
-    assert set(EXPECTED_JOBS) | {"api", "grafana", "jobs"} == {job["job_name"] for job in scraped}
+    optional = {"grafana", "jobs", "site", *TELEMETRY.split("|")}
+    assert set(EXPECTED_JOBS) | {"api"} | optional == {job["job_name"] for job in scraped}
 
 
 def test_what_is_inhibited_and_routed_are_alerts_there_are() -> None:

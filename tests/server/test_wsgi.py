@@ -46,6 +46,21 @@ def test_a_large_body_streams_through_with_bounded_memory(notes: Server, how: st
     assert peak(notes) - before < 32
 
 
+def test_a_large_document_is_parsed_as_it_comes(notes: Server) -> None:
+    element = b"<note>" + b"x" * (2**18 - 13) + b"</note>"
+
+    def document() -> Iterator[bytes]:
+        yield b"<notes>"
+        for _ in range(4 * MEGABYTES):
+            yield element
+        yield b"</notes>"
+
+    before = peak(notes)
+    answer = notes.client.put("/notes/xml", content=document(), headers={"content-type": "application/xml"})
+    assert answer.json() == {"elements": 4 * MEGABYTES + 1, "text": 4 * MEGABYTES * (2**18 - 13)}
+    assert peak(notes) - before < 32
+
+
 def test_lines_that_come_in_pieces_are_whole(notes: Server) -> None:
     def pieces() -> Iterator[bytes]:
         for _ in range(100):

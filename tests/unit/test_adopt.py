@@ -59,6 +59,14 @@ SHAPES: dict[str, tuple[dict[str, str], str, str, dict[str, str]]] = {
         {"backend/main.py": FASTAPI + "import items\n", "backend/items.py": ""}, "main:app", "FastAPI",
         {"APP_DIR": "../shop/backend"},
     ),
+    "a package in a directory of its name": (
+        {"shop/shop/main.py": FASTAPI + "from shop.items import router\n", "shop/shop/items.py": "router = 1\n"},
+        "shop.main:app", "FastAPI", {"APP_DIR": "../shop/shop"},
+    ),
+    "src that is no package, with one that is none": (
+        {"src/shop/main.py": FASTAPI + "from shop.items import router\n", "src/shop/items.py": ""}, "shop.main:app",
+        "FastAPI", {"APP_DIR": "../shop/src"},
+    ),
     "src": (
         {"src/shop/__init__.py": "", "src/shop/main.py": FASTAPI,
          "pyproject.toml": "[project]\ndependencies = ['fastapi']"},
@@ -228,6 +236,16 @@ def test_what_a_person_wrote_stays_and_is_shown_beside_what_was_found(root: Path
     assert (root / ".env").read_bytes().startswith(b"APP=mine:app\r\nexport APP_NAME = mine\r\n# JOBS_REPLICAS=1\r\n")
     assert written(root)["APP"] == "mine:app"
     assert written(root)["JOBS_REPLICAS"] == "0"
+
+
+@pytest.mark.parametrize("name", ["my shop", "a$HOME", "a #b", 'a"b', "caf\u00e9"])
+def test_a_directory_of_any_name_is_written_as_compose_reads_it(root: Path, run: Run, name: str) -> None:
+    project(root.parent / name, {"main.py": FASTAPI})
+    assert run(f"../{name}")[0] == 0
+    assert written(root)["APP_DIR"] == f"../{name}"
+    before = (root / ".env").read_bytes()
+    assert "(yours" not in run(f"../{name}")[1]
+    assert (root / ".env").read_bytes() == before
 
 
 AMBIGUOUS = {

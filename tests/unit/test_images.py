@@ -38,6 +38,7 @@ services:
   nginx: {image: "${NGINX_IMAGE:-nginx:1}"}
   grafana: {image: "${GRAFANA_IMAGE:-grafana/grafana:1}", profiles: ["${GRAFANA_PROFILE:-monitoring}"]}
   valkey: {image: "valkey/valkey:1", profiles: [valkey]}
+  collector: {image: "${COLLECTOR_IMAGE:-otel/collector:1}", profiles: [telemetry]}
   api: {image: sightglass, build: .}
   setup: {image: sightglass}
 """
@@ -101,6 +102,60 @@ def test_with_a_registry_everything_is_pulled_and_env_is_left_alone(machine: Mac
     assert machine.calls("build") == []
     assert not machine.env_file.exists()
     assert machine.this_run.read_text() == ""
+
+
+COLLECTOR = f"sightglass-local/collector:{recipe_id('Go modules')}"
+
+
+def test_logs_and_traces_are_pulled_where_they_are_asked_for(machine: Machine) -> None:
+    machine.env_file.write_text("GRAFANA_PROFILE=dashboards\nTELEMETRY=true\n")
+    assert machine.images().returncode == 0
+    assert machine.pulled() == ["otel/collector:1", "nginx:1"]
+    machine.env_file.write_text("GRAFANA_PROFILE=dashboards\nTELEMETRY=false\n")
+    machine.images()
+    assert machine.pulled() == ["nginx:1"]
+
+
+def test_without_a_registry_they_are_built_as_this_machine_fetches_go_modules(machine: Machine) -> None:
+    machine.registry_says(*[GONE] * 9)
+    machine.env_file.write_text("TELEMETRY=true\n")
+    (machine.directory / "go").write_text("#!/bin/sh\necho https://modules.example,direct; echo sums.example\n")
+    (machine.directory / "go").chmod(0o755)
+    bundle = machine.directory / "bundle"
+    bundle.write_text("certificates")
+    said = machine.images("collector", SSL_CERT_FILE=str(bundle), CA_BUNDLE="docker/build/none").stdout
+    (build,) = machine.calls("build")
+    assert f"--target collector --build-arg DEBIAN_IMAGE={DEBIAN} " in build
+    assert "--build-arg=GOPROXY=https://modules.example,direct --build-arg=GOSUMDB=sums.example" in build
+    assert f"--secret=id=ca_bundle,src={bundle}" in build
+    assert build.endswith("docker/images/telemetry")
+    assert f"collector: {COLLECTOR}, built from Go modules" in said
+    assert f"COLLECTOR_IMAGE={COLLECTOR}\n" in machine.env_file.read_text()
+
+
+def test_a_machine_without_go_says_in_its_environment_where_modules_are(machine: Machine) -> None:
+    machine.registry_says(*[GONE] * 9)
+    machine.env_file.write_text("TELEMETRY=true\n")
+    programs = ":".join(p for p in os.environ["PATH"].split(":") if not (Path(p) / "go").exists())
+    machine.images("collector", PATH=f"{machine.directory}:{programs}", GOPROXY="https://mine.example", GOSUMDB="")
+    (build,) = machine.calls("build")
+    assert "--build-arg=GOPROXY=https://mine.example" in build
+    assert "GOSUMDB" not in build
+
+
+def test_a_changed_sum_is_another_image() -> None:
+    files = {path.name for path in (ROOT / "docker/images/telemetry").rglob("*")}
+    assert {"go.mod", "go.sum", "main.go", "Dockerfile"} <= files
+    assert recipe_id("Go modules") != recipe_id()
+
+
+def test_the_line_about_a_plugin_goes_with_the_profile(machine: Machine) -> None:
+    machine.env_file.write_text("# mine\nGRAFANA_PLUGINS_DIR=.build/grafana-plugins\n")
+    machine.images()
+    assert machine.env_file.read_text() == "# mine\n"
+    machine.env_file.write_text("GRAFANA_PLUGINS_DIR=/srv/plugins\n")
+    machine.images()
+    assert machine.env_file.read_text() == "GRAFANA_PLUGINS_DIR=/srv/plugins\n"
 
 
 def test_what_is_there_is_not_pulled(machine: Machine) -> None:

@@ -25,6 +25,16 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+@pytest.mark.parametrize("value", ["true", "false", ""])
+def test_telemetry_is_on_or_off(value: str) -> None:
+    assert problems({"TELEMETRY": value}) == []
+
+
+@pytest.mark.parametrize("value", ["True", "yes", "1", "on", "telemetry", " true"])
+def test_telemetry_is_nothing_else(value: str) -> None:
+    assert problems({"TELEMETRY": value}) == [f"TELEMETRY={value}: not allowed; expected true or false"]
+
+
 def test_every_variable_that_names_a_path_is_looked_at() -> None:
     assert set(PATHS) == {*DIRECTORIES, *FILES, *LENT, "API_CONTEXT"}
 

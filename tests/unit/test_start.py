@@ -4,8 +4,10 @@ import json
 from collections.abc import Sequence
 
 import pytest
+import yaml
 
 from scripts import start
+from scripts.commands import ROOT
 from scripts.start import LINES, telling
 
 
@@ -93,3 +95,27 @@ def test_what_loops_is_made_anew(monkeypatch: pytest.MonkeyPatch, one: dict[str,
     monkeypatch.setattr(start, "output", lambda *command: commands.append(command))
     start.end_those_that_loop()
     assert commands == ([("docker", "rm", "--force", one["Id"])] if removed else [])
+
+
+@pytest.mark.parametrize(
+    ("value", "profiles"),
+    [
+        ({}, ["monitoring"]),
+        ({"TELEMETRY": "false"}, ["monitoring"]),
+        ({"TELEMETRY": "true"}, ["monitoring", "telemetry"]),
+    ],
+)
+def test_logs_and_traces_are_started_where_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, value: dict[str, str], profiles: list[str]
+) -> None:
+    monkeypatch.setattr("scripts.environment.read", lambda *_names: value)
+    start.compose.cache_clear()
+    command = start.compose()
+    start.compose.cache_clear()
+    assert command == ("docker", "compose", *(word for profile in profiles for word in ("--profile", profile)))
+
+
+def test_every_service_of_logs_and_traces_is_ended_with_them() -> None:
+    services = yaml.safe_load((ROOT / "docker/telemetry/compose.yml").read_text())["services"]
+    assert set(start.TELEMETRY) == set(services)
+    assert all(service["profiles"] == ["telemetry"] for service in services.values())

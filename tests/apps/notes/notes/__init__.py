@@ -4,7 +4,9 @@ import hashlib
 import itertools
 import logging
 import os
+import time
 from collections.abc import Iterator
+from xml.etree import ElementTree
 
 from flask import Blueprint, Flask, request
 
@@ -30,6 +32,16 @@ def digest() -> dict[str, object]:
     return {"sha256": found.hexdigest(), "size": size}
 
 
+@notes.put("/xml")
+def elements() -> dict[str, int]:
+    found, text = 0, 0
+    for _, element in ElementTree.iterparse(request.stream):
+        found += 1
+        text += len(element.text or "")
+        element.clear()
+    return {"elements": found, "text": text}
+
+
 @notes.put("/lines")
 def lines() -> dict[str, int]:
     return {"lines": sum(1 for _ in request.stream)}
@@ -49,6 +61,12 @@ def endless() -> Iterator[str]:
 @notes.get("/broken")
 def broken() -> str:
     raise RuntimeError("broken")
+
+
+@notes.get("/slow")
+def slow() -> str:
+    time.sleep(1)
+    return "at last"
 
 
 @notes.get("/variables")

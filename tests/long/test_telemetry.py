@@ -1,0 +1,74 @@
+"""Every line is counted: through a long outage of the store, kills of the collector and of the store, a full disk."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack import eventually, say
+from tests.telemetry.stores import Telemetry, running
+
+SERVICES = ("collector", "victoria-logs", "telemetry-door")
+BATCH = 4000
+"""Lines that a kill may bring twice."""
+STORE_LOSES_SECONDS = 3
+
+
+@pytest.fixture(scope="module")
+def telemetry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Telemetry]:
+    """The collector and its store alone."""
+    with running(tmp_path_factory.mktemp("telemetry"), *SERVICES) as stack:
+        yield stack
+
+
+def test_two_minutes_of_outage_and_eight_kills(telemetry: Telemetry) -> None:
+    lines, kills = 48_000, 8
+    with telemetry.emitting(lines, 400) as service:
+        eventually(lambda: telemetry.counted(service)[1] > 0)
+        telemetry.compose("stop", "victoria-logs")
+        for _ in range(kills):
+            time.sleep(120 / kills)
+            telemetry.kill_collector()
+        telemetry.compose("start", "victoria-logs")
+        eventually(lambda: telemetry.counted(service)[1] == lines, lambda: str(telemetry.counted(service)), 600)
+    kept, numbers = telemetry.counted(service)
+    say(f"{lines} lines: {lines - numbers} missing, {kept - numbers} twice")
+    assert numbers == lines
+    assert kept - numbers <= kills * BATCH
+
+
+def test_a_store_that_takes_nothing_more_for_want_of_disk(telemetry: Telemetry) -> None:
+    """Its limit is raised over what any disk has free: it is read-only, as on a full disk, and then has room again."""
+    full = telemetry.directory / "full.yml"
+    full.write_text(
+        "services: {victoria-logs: {command: ["
+        "-storageDataPath=/victoria-logs-data, -storage.minFreeDiskSpaceBytes=1PB, -loggerFormat=json]}}"
+    )
+    files = ("--file", "docker-compose.prod.yml", "--file", str(full))
+    telemetry.run("docker", "compose", *files, "--profile", "telemetry", "up", "--detach", "--no-deps", "victoria-logs")
+    lines = 5000
+    with telemetry.emitting(lines, 500) as service:
+        time.sleep(20)
+        assert telemetry.counted(service) == (0, 0)
+        telemetry.kill_collector()
+        telemetry.compose("up", "--detach", "--no-deps", "victoria-logs")
+        eventually(lambda: telemetry.counted(service)[1] == lines, lambda: str(telemetry.counted(service)), 300)
+    kept, numbers = telemetry.counted(service)
+    assert numbers == lines
+    assert kept - numbers <= BATCH
+
+
+def test_a_store_that_is_killed_loses_what_it_took_last(telemetry: Telemetry) -> None:
+    lines, rate, kills = 10_000, 500, 3
+    with telemetry.emitting(lines, rate) as service:
+        for _ in range(kills):
+            eventually(lambda: telemetry.counted(service)[1] > 0)
+            time.sleep(3)
+            telemetry.compose("kill", "--signal", "KILL", "victoria-logs")
+            telemetry.compose("start", "victoria-logs")
+        # The last line was written when all is over.
+        eventually(lambda: bool(telemetry.lines(f'{{service.name="{service}"}} n:={lines - 1}')), deadline=300)
+        time.sleep(10)
+    kept, numbers = telemetry.counted(service)
+    say(f"{kills} kills of the store: {lines - numbers} missing, {kept - numbers} twice")
+    assert lines - numbers <= kills * STORE_LOSES_SECONDS * rate
