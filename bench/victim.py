@@ -52,11 +52,12 @@ def at_once(senders: int, seconds: float, send: Callable[[int], object]) -> None
 
 
 def each(inputs: Iterable[bytes], frames: bool) -> Attack:
-    """Send them one after the other, from many addresses."""
+    """Have one client send them, down four connections at once."""
     listed = list(inputs)
 
     def attack(attackers: Attackers, seconds: float) -> None:
-        send = attackers.send_frames if frames else attackers.send
+        attacker = attackers.alone()
+        send = attacker.send_frames if frames else attacker.send
         at_once(4, seconds, lambda turn: send(listed[turn % len(listed)], 0.2))
 
     return attack
@@ -104,7 +105,7 @@ def patterns(attackers: Attackers, seconds: float) -> None:
 
 
 def slowly(attackers: Attackers, seconds: float) -> None:
-    """Hold connections, a byte now and then."""
+    """Hold connections, of several clients, a byte now and then."""
     with ExitStack() as stack:
         held = []
         for _, (begun, rest) in zip(range(200), itertools.cycle(SLOW.values()), strict=False):
@@ -130,7 +131,8 @@ def silently(attackers: Attackers, seconds: float) -> None:
 
 def handshakes(attackers: Attackers, seconds: float) -> None:
     """Shake hands and go."""
-    at_once(4, seconds, lambda _: attackers.connect().close())
+    attacker = attackers.alone()
+    at_once(4, seconds, lambda _: attacker.connect().close())
 
 
 def beyond_the_limit(attackers: Attackers, seconds: float) -> None:
