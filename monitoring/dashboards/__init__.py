@@ -6,22 +6,22 @@ from collections.abc import Callable
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from monitoring.alerts import CAUSES, SHOWN_ON
-from monitoring.dashboards import api, edge, jobs, model, monitoring, overview, runbook, workers
+from monitoring.dashboards import api, edge, jobs, model, monitoring, overview, runbook, telemetry, workers
+from monitoring.groups import GROUPS, PANELS
 from monitoring.slo import Objectives
 
 
 def _overview(objectives: Objectives) -> Dashboard:
     """Return the Overview, which knows where the panels of the others are."""
-    dashboards = {alert.name: alert.dashboard for group in CAUSES.values() for alert in group}
+    dashboards = {alert.name: alert.dashboard for group in GROUPS.values() for alert in group}
     ids = {name: _ids(build(objectives)) for name, build in BUILDERS.items() if name != "overview"}
     ids["overview"] = _ids(overview.build(objectives, {}, {}))
 
     def at(board: str, title: str) -> str:
         return f"{board}?viewPanel=panel-{ids[board][title]}"
 
-    shown = {alert: at(dashboards.get(alert, "overview"), title) for alert, title in SHOWN_ON.items()}
-    return overview.build(objectives, shown, {alert: at("runbook", alert) for alert in SHOWN_ON})
+    shown = {alert: at(dashboards.get(alert, "overview"), title) for alert, title in PANELS.items()}
+    return overview.build(objectives, shown, {alert: at("runbook", alert) for alert in PANELS})
 
 
 def _ids(dashboard: Dashboard) -> dict[str, int]:
@@ -40,6 +40,7 @@ BUILDERS: dict[str, Callable[[Objectives], Dashboard]] = {
     "jobs": jobs.build,
     "monitoring": monitoring.build,
     "runbook": runbook.build,
+    "telemetry": telemetry.build,
 }
 """By file name, which is also the end of the dashboard's uid."""
 

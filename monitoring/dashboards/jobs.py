@@ -63,7 +63,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Job processes that answer.",
                 "short",
                 # Gone from DNS they have no series: that is bad where there must be some.
-                'sum(up{job="jobs"}) or 0 * (stack:replicas:expected{job="jobs"} > 0)',
+                'sum(up{job="jobs"}) or 0 * sum(stack:replicas:expected{job="jobs"} > 0)',
                 steps=((None, BAD), (1, GOOD)),
                 empty=NOBODY,
                 w=6,

@@ -267,12 +267,12 @@ def build(objectives: Objectives, shown: dict[str, str], runbook: dict[str, str]
         (
             rows(
                 "Routes",
-                "Over the last 5 minutes, at the edge; each cell leads to its route there and in the application.",
+                "Over 5 minutes, at the edge; each cell leads there. p95: of routes the latency objective counts.",
                 Query(share('status=~"5.."'), "5xx", unit="percentunit", steps=errors),
                 Query(share('status="429"'), "429", unit="percentunit", steps=LIMITED),
                 Query(
                     "histogram_quantile(0.95, sum by (le, route) "
-                    f"(rate(edge_http_request_duration_seconds_bucket{{{counted}}}[5m]))) >= 0",
+                    f"(rate(edge_http_request_duration_seconds_bucket{{{timed}}}[5m]))) >= 0",
                     "p95",
                     unit="s",
                     steps=((None, GOOD), (seconds, BAD)),
