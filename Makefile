@@ -19,8 +19,21 @@ up:  ## install what is missing, start the stack, wait until it is healthy
 adopt:  ## look at a project and write the lines of .env that have it served: make adopt DIR=../shop
 	@python3 scripts/adopt.py "$(DIR)" --app "$(APP)"
 
-deploy:  ## build the API's image and replace its replicas without a failed request
-	@python3 scripts/deploy.py
+deploy:  ## replace the API's replicas without a failed request: by what is built, or make deploy IMAGE=registry/team/app:1.2
+	@python3 scripts/deploy.py $(if $(IMAGE),--image '$(IMAGE)')
+
+releases:  ## what was deployed, and can be brought back
+	@python3 scripts/releases.py
+
+rollback:  ## bring the release before back, or another, settings included: make rollback TO=3
+	@python3 scripts/deploy.py --rollback $(if $(TO),'$(TO)')
+
+maintenance:  ## answer 503 and a page, or hold requests, or go on: make maintenance on|off [RETRY_AFTER=120] [HOLD=30]
+	@$(COMPOSE) exec -T nginx sh /etc/sightglass/nginx/maintenance.sh '$(filter on off,$(MAKECMDGOALS))' '$(RETRY_AFTER)' '$(HOLD)'
+
+.PHONY: on off
+on off:
+	@:
 
 scale:  ## change the number of API replicas without a failed request: make scale N=4
 	@python3 scripts/deploy.py --scale-only --replicas $(N)
@@ -61,7 +74,7 @@ bases: images  ## the images an application's own Dockerfile stands on
 
 draw: $(DRAW)/node_modules/.installed  ## draw dashboards as Grafana would: make draw DASHBOARD=edge PROMETHEUS=URL OUT=DIRECTORY MINUTES=30
 	@node $(DRAW)/draw.mjs $(if $(PROMETHEUS),--prometheus $(PROMETHEUS)) $(if $(MINUTES),--minutes $(MINUTES)) \
-		$(if $(OUT),--out $(OUT)) $(if $(DASHBOARD),grafana/dashboards/$(DASHBOARD).json,grafana/dashboards/*.json)
+		$(if $(OUT),--out $(OUT)) $(if $(DASHBOARD),$(wildcard grafana/*/$(DASHBOARD).json),grafana/*/*.json)
 
 check: $(VENV)/.installed  ## linters and unit tests, in a minute
 	@$(VENV)/pytest tests/unit --numprocesses 2 --quiet

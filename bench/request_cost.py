@@ -38,19 +38,21 @@ from starlette_exporter import PrometheusMiddleware
 
 from api.settings import Settings
 from bench.report import publish, table
+from sightglass.asgi.docs_assets import docs_assets
 from sightglass.asgi.health import Health
 from sightglass.asgi.middleware import Middleware
 from sightglass.logs.access import LOGGER as LOGGER
 from sightglass.logs.access import AccessLog
+from sightglass.logs.errors import ErrorLog
 from sightglass.logs.writer import LogWriter
 from sightglass.metrics.process import ProcessMetrics
 from sightglass.routes import RouteTemplates
 from sightglass.tracing.asgi import TracedApp
 
 ROOT = Path(__file__).resolve().parents[1]
-ROUNDS = 60
-REQUESTS = 200
-SETTLE = 0.04  # seconds, for threads to finish what a round has left them: rendering log lines, mostly
+ROUNDS = 40
+REQUESTS = 500
+SETTLE = 0.1  # seconds, for threads to finish what a round has left them: writing log lines, mostly
 SECTION = "Cost of a request"
 BESIDE = " (beside)"
 _HEADERS = [
@@ -80,7 +82,7 @@ def make_app(**options: Any) -> FastAPI:
 
 
 def ours(*, access_log: bool = False, tracing: float | None = None) -> ASGIApp:
-    """Return the app with our middleware; what is asked for on top of metrics and ids, of tracing its share."""
+    """Return the app as `instrument` wraps it; what is asked for on top of metrics and ids, of tracing its share."""
     app = make_app()
     route_of = RouteTemplates(app).find
     settings = Settings(
@@ -96,7 +98,9 @@ def ours(*, access_log: bool = False, tracing: float | None = None) -> ASGIApp:
         health=Health("1"),
         route_of=route_of,
         access_log=AccessLog(settings, LogWriter(os.open(os.devnull, os.O_WRONLY))) if access_log else None,
+        error_log=ErrorLog(settings),
         tracing=traces,
+        docs=docs_assets(),
     )
 
 

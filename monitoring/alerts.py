@@ -35,6 +35,7 @@ DISK_FREE_RATIO = (
     'node_filesystem_avail_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
     ' / node_filesystem_size_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
 )
+CERTIFICATE_DAYS = '(min(probe_ssl_earliest_cert_expiry{job="probe"}) - time()) / 86400'
 JOBS_DEAD = 'jobs_total{job="jobs",status="dead"}'
 NOTIFIED = 'alertmanager_notifications_total{job="alertmanager",receiver_name!="heartbeat"}'
 """A series for each receiver and kind of integration there is, notified yet or not; the heartbeat wakes nobody."""
@@ -43,6 +44,14 @@ OURS = 'job=~"api|jobs"'
 
 MISSING = "stack:replicas:expected - on (job) (count by (job) (up == 1) or 0 * stack:replicas:expected)"
 """Replicas of each service that there must be and that do not answer, as docker/prometheus/expect.sh was told."""
+_ABSENT = " or ".join(f'absent(up{{job="{job}"}})' for job in EXPECTED_JOBS)
+TARGETS_DOWN = (
+    f"(count(up == 0) or vector(0)) + (count({_ABSENT}) or vector(0))"
+    # Those that DNS does not name any more; what it names and does not answer is counted above.
+    " + (sum(clamp_min(stack:replicas:expected - on (job) (count by (job) (up) or 0 * stack:replicas:expected), 0))"
+    " or vector(0))"
+)
+"""How many targets do not answer, those included that are gone from where they are found."""
 
 _SECONDS = {"15m": 900}
 
@@ -186,7 +195,7 @@ API = (
         'or sum by (job, instance) (increase(edge_log_lines_dropped_total{job="nginx"}[5m])) > 0\n',
         "0s",
         "ticket",
-        "workers",
+        "monitoring",
         "{{ $labels.job }} {{ $labels.instance }} drops log lines",
         "About {{ $value | humanize }} lines were dropped within 5 minutes because standard output took no more.",
         keep="5m",
@@ -309,7 +318,7 @@ EDGE = (
         'increase(edge_metrics_dropped_total{job="nginx"}[10m]) > 0',
         "0s",
         "ticket",
-        "edge",
+        "monitoring",
         "The edge could not count requests",
         "About {{ $value | humanize }} requests are missing in its metrics: its shared memory zone is full.",
         keep="5m",
@@ -417,6 +426,41 @@ MONITORING = (
         "Alerts are shown here and sent to nobody; set one of the ALERT_* variables.",
     ),
 )
+
+SHOWN_ON = {
+    "APIDown": "Replicas missing",
+    "ErrorBudgetBurn": "Burn rate",
+    "ReplicaMissing": "Answering",
+    "ProcessRestarting": "Starts within 15 minutes",
+    "WorkerHung": "Answering",
+    "ModelNotReady": "Ready",
+    "ModelErrors": "Texts",
+    "EventLoopLag": "Event loop lag",
+    "MemoryNearLimit": "Memory, of what it may use",
+    "LogLinesDropped": "Lost",
+    "JobsNotWorkedOn": "Processes",
+    "JobQueueOld": "Age of the oldest",
+    "JobsGivenUp": "Given up in this time range",
+    "EdgeProbeFailing": "Probe by phase",
+    "EdgeGatewayErrors": "Gateway errors",
+    "RateLimiterRejecting": "Over the rate limit",
+    "CertificateExpiring": "Certificate valid for",
+    "CertificateNotIssued": "Certificate valid for",
+    "CertificateRenewalFailing": "Certificate valid for",
+    "CertificateUnattended": "Certificate valid for",
+    "EdgeMetricsDropped": "Lost",
+    "HostMemoryLow": "Host memory",
+    "DiskFilling": "Disk free",
+    "Watchdog": "Watchdog",
+    "TargetDown": "Up",
+    "TargetMissing": "Targets down",
+    "RuleEvaluationFailing": "Rule evaluations failed",
+    "ConfigReloadFailed": "Rule evaluation",
+    "AlertsNotDelivered": "Notifications",
+    "NotificationsFailing": "Notifications",
+    "NobodyNotified": "Receivers",
+}
+"""The panel that shows what an alert is about, on the alert's dashboard."""
 
 CAUSES = {"api": API, "jobs": JOBS, "edge": EDGE, "host": HOST, "monitoring": MONITORING}
 """By group of rules."""

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from monitoring import rules
-from monitoring.dashboards import BUILDERS, telemetry
+from monitoring.dashboards import BUILDERS, OF_THE_SERVICE
 from monitoring.schema import written
 from monitoring.slo import Objectives
 from monitoring.slo_page import slo_page
@@ -23,12 +23,17 @@ def files(root: Path, objectives: Objectives) -> dict[Path, str]:
         prometheus / "causes.yml": HEADER + _yaml(rules.cause_rules()),
         root / "docs/slo.md": slo_page(objectives),
         **{
-            root / f"grafana/dashboards/{name}.json": json.dumps(written(build(objectives)), indent=2) + "\n"
+            dashboard(root, name): json.dumps(written(build(objectives)), indent=2) + "\n"
             for name, build in BUILDERS.items()
         },
-        root / "grafana/telemetry/dashboards/telemetry.json": json.dumps(written(telemetry.build(objectives)), indent=2)
-        + "\n",
     }
+
+
+def dashboard(root: Path, name: str) -> Path:
+    """Return the file of a dashboard: those of what may not be there are apart, as Grafana has them only beside it."""
+    if name in OF_THE_SERVICE:
+        return root / f"grafana/service/{name}.json"
+    return root / ("grafana/telemetry/dashboards" if name == "telemetry" else "grafana/dashboards") / f"{name}.json"
 
 
 class _Dumper(yaml.SafeDumper):

@@ -98,9 +98,9 @@ def variables(prometheus: Prometheus, dashboard: Dashboard, window: Window) -> d
 
 
 def panels(dashboard: Dashboard) -> Iterator[dict[str, Any]]:
-    """Yield every panel that is not a row's heading."""
+    """Yield every panel that asks something: no row's heading, no text."""
     for panel in dashboard["panels"]:
-        if panel["type"] != "row":
+        if panel["type"] not in {"row", "text"}:
             yield panel
         yield from panel.get("panels") or ()
 

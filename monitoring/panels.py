@@ -1,6 +1,6 @@
 """The few kinds of panel the dashboards are made of, and how they are laid out.
 
-Every panel has a title, a description, a unit and queries over the data source and job variables.
+Every panel has a title, a description, a unit and queries over the data source variable.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from grafana_foundation_sdk.builders import (
     stat,
     statetimeline,
     table,
+    text,
     timeseries,
 )
 from grafana_foundation_sdk.models import common as common_models
@@ -21,13 +22,17 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import heatmap as heatmap_models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-Panel = heatmap.Panel | stat.Panel | statetimeline.Panel | table.Panel | timeseries.Panel
+Panel = heatmap.Panel | stat.Panel | statetimeline.Panel | table.Panel | text.Panel | timeseries.Panel
 SOURCE = common_models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GOOD, WARN, BAD, CALM, NEUTRAL = "green", "orange", "red", "blue", "text"
 Steps = Sequence[tuple[float | None, str]]
 """Colours from a value on; the first step's value is None: from the lowest value on."""
 STATUS_COLOURS = {"/^2/": GOOD, "/^3/": CALM, "/^4/": "yellow", "429": WARN, "/^5/": BAD}
 """Of series named by status or class, the same on every panel: the last that matches, several are shades of it."""
+FULL: Steps = ((None, GOOD), (0.8, WARN), (0.9, BAD))
+"""Of a share of what there may be."""
+LIMITED: Steps = ((None, GOOD), (0.05, WARN), (0.2, BAD))
+"""Of the share of requests over a limit."""
 SOFT_MAX = {"percentunit": 0.01, "s": 0.01, "bytes": 1024}
 """To where an axis reaches at least, by unit, else 1. By itself it reaches to 100 over flat zeros, and to 10,000 %."""
 SOON = "None yet: a value every 5 minutes"
@@ -37,8 +42,18 @@ LOWEST = -1e12
 
 WITHOUT_PORT = models.DataTransformerConfig(id_val="renameByRegex", options={"regex": r"/:\d+/", "renamePattern": ""})
 """A replica's name is its address; the port is the same for all."""
-BY_ROUTE = "/d/sightglass-{board}?var-route=${{__value.raw:percentencode}}&${{__url_time_range}}"
-"""Where a route's cell leads: the other dashboard of requests, that route chosen, over the same time."""
+BOARD = "/d/sightglass-{board}?${{__url_time_range}}"
+"""Where a number leads: the dashboard that tells more, over the same time."""
+BY_ROUTE = "/d/sightglass-{board}?var-route=${{{route}:percentencode}}&${{__url_time_range}}"
+"""Where a route leads: a dashboard of requests, that route chosen."""
+EVERYWHERE = {"edge": "This route at the edge", "api": "This route in the application"}
+
+
+def route_links(route: str, *boards: str) -> dict[str, str]:
+    """Return links to the dashboards of requests; ``route`` is what Grafana calls the route where the link is."""
+    return {EVERYWHERE[board]: BY_ROUTE.format(board=board, route=route) for board in boards or EVERYWHERE}
+
+
 FIRING = 'ALERTS{alertstate="firing",severity=~"page|ticket"}'
 DEPLOYS = (
     'min by (version, revision) (app_info{job="api"}'
@@ -56,6 +71,8 @@ class Query:
     legend: str = ""
     unit: str = ""
     """Of its table column, where it differs from the table's."""
+    steps: Steps = ()
+    """Colours of its table column's numbers."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +148,8 @@ def lines(
         panel.no_value(empty)
     if any("instance" in query.legend for query in queries):
         panel.transformations([WITHOUT_PORT])
+    if any("{{route}}" in query.legend for query in queries):
+        panel.override_by_field_type("number", [_setting("links", _links(route_links("__field.labels.route")))])
     if stacked:
         panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL).group("A"))
     if limits:
@@ -156,8 +175,12 @@ def number(
     empty: str = "No data",
     decimals: int | None = None,
     mappings: dict[str, str] | None = None,
+    leads: str = "",
+    link: str = "",
 ) -> Panel:
     """Return a stat panel of the value now; ``empty`` is what it says, in no colour, when there is none.
+
+    ``leads`` is the dashboard that a click leads to, ``link`` another address.
 
     No graph behind it: that would take a range query, whose last value may be hours old.
     """
@@ -181,6 +204,9 @@ def number(
         panel.decimals(decimals)
     if mappings:
         panel.mappings([_mapping(mappings)])
+    if leads or link:
+        address = link or BOARD.format(board=leads)
+        panel.override_by_field_type("number", [_setting("links", _links({"More of it": address}))])
     return panel
 
 
@@ -196,11 +222,13 @@ def rows(
     sort: str = "",
     widths: dict[str, int] | None = None,
     links: dict[str, dict[str, str]] | None = None,
+    words: dict[str, tuple[str, str]] | None = None,
 ) -> Panel:
     """Return a table, one row a set of labels, one column a query; ``columns`` are labels with their titles.
 
-    By a column's title, ``widths`` are in pixels, and ``links`` are addresses by what they are called. Numbers are
-    counts, written out in full, unless ``unit`` or the query's says otherwise.
+    By a column's title, ``widths`` are in pixels, and ``links`` are addresses by what they are called; those of ``""``
+    are every column's. ``words`` are what stands there in a value's place: a regular expression and what becomes of it.
+    Numbers are counts, written out in full, unless ``unit`` or the query's says otherwise.
     """
     titles = {f"Value #{ref}": query.legend for ref, query in zip("ABCDEFGH", queries, strict=False) if query.legend}
     if len(queries) == 1:
@@ -234,11 +262,21 @@ def rows(
     for query in queries:
         if query.unit:
             panel.override_by_name(query.legend, [_setting("unit", query.unit)])
+        if query.steps:
+            steps = [{"value": value, "color": colour} for value, colour in query.steps]
+            coloured = {
+                "thresholds": {"mode": "absolute", "steps": steps},
+                "custom.cellOptions": {"type": "color-text"},
+            }
+            panel.override_by_name(query.legend, [_setting(name, value) for name, value in coloured.items()])
     for name, width in (widths or {}).items():
         panel.override_by_name(name, [_setting("custom.width", width)])
     for name, addresses in (links or {}).items():
-        shown_as = [{"title": says, "url": address} for says, address in addresses.items()]
-        panel.override_by_name(name, [_setting("links", shown_as)])
+        for column in [name] if name else shown.values():
+            panel.override_by_name(column, [_setting("links", _links(addresses))])
+    for name, (pattern, result) in (words or {}).items():
+        mapping = {"type": "regex", "options": {"pattern": pattern, "result": {"text": result, "index": 0}}}
+        panel.override_by_name(name, [_setting("mappings", [mapping])])
     if sort:
         panel.sort_by([common.TableSortByFieldState().display_name(sort).desc(True)])
     return panel
@@ -275,6 +313,11 @@ def states(
     if "instance" in query.legend:
         panel.transformations([WITHOUT_PORT])
     return panel
+
+
+def prose(title: str, description: str, content: str, *, w: int = 24, h: int = 9) -> Panel:
+    """Return a panel of Markdown."""
+    return text.Panel().title(title).description(description).span(w).height(h).content(content)
 
 
 def density(title: str, description: str, unit: str, expr: str, *, w: int = 12, h: int = 9) -> Panel:
@@ -331,7 +374,7 @@ def board(
             .type(models.DashboardLinkType.DASHBOARDS)
             .tags(["sightglass"])
             .as_dropdown(True)
-            .include_vars(False)
+            .include_vars(True)
             .keep_time(True)
         )
         .with_variable(
@@ -403,6 +446,12 @@ def choice(name: str, label: str, query: str, *, hidden: bool = False) -> dashbo
     return variable if name == "job" else variable.all_value(".*")
 
 
+def named(expr: str) -> str:
+    """Return ``expr``, of the API or the jobs, with their containers' names, which a new address does not change."""
+    names = "group by (job, instance, container) (sightglass_process_start_time_seconds)"
+    return f"{expr} * on (job, instance) group_left (container) {names}"
+
+
 def quantiles(histogram: str, selector: str, by: str = "") -> tuple[Query, ...]:
     """Return p50, p95 and p99 of a classic histogram, over all of its series or ``by`` labels."""
     keep = f"le, {by}" if by else "le"
@@ -447,6 +496,10 @@ def _annotation(name: str, colour: str, expr: str, title: str) -> dashboard.Anno
         .expr(expr)
         .title_format(title)
     )
+
+
+def _links(addresses: dict[str, str]) -> list[dict[str, str]]:
+    return [{"title": says, "url": address} for says, address in addresses.items()]
 
 
 def _setting(name: str, value: object) -> models.DynamicConfigValue:

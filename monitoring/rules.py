@@ -5,9 +5,9 @@ Names of recorded series follow ``level:metric:operation``.
 
 from typing import Any
 
-from monitoring.alerts import CAUSES, LINES, Alert
+from monitoring.alerts import LINES, Alert
+from monitoring.groups import GROUPS
 from monitoring.slo import BURNS, Burn, Objectives
-from monitoring.telemetry import TELEMETRY
 
 BASE_INTERVAL = 30
 """Seconds between two samples of slo:requests:rate5m and slo:errors:rate5m; sums of them are weighted by it."""
@@ -73,10 +73,9 @@ def slo_rules(objectives: Objectives) -> dict[str, Any]:
 
 def cause_rules() -> dict[str, Any]:
     """Alerts on causes, few, each with something to do."""
-    causes = CAUSES | {"telemetry": TELEMETRY}
     return {
         "groups": [
-            {"name": name, "rules": [alert.rule(LINES[name]) for alert in group]} for name, group in causes.items()
+            {"name": name, "rules": [alert.rule(LINES[name]) for alert in group]} for name, group in GROUPS.items()
         ]
     }
 

@@ -108,3 +108,15 @@ TELEMETRY = (
         "{{ $value | humanize1024 }}B of it are free; Jaeger keeps by time alone, whatever the size.",
     ),
 )
+
+SHOWN_ON = {
+    "TelemetryMissing": "Parts up",
+    "TelemetryQueueFilling": "Queue",
+    "TelemetryExportFailing": "Queue",
+    "TelemetryRefused": "Lost",
+    "TelemetryDropped": "Lost",
+    "LogsReadOnly": "Takes lines",
+    "LogsNotReceived": "Log lines",
+    "TracesDiskFilling": "Free for traces",
+}
+"""The panel that shows what an alert is about."""

@@ -170,7 +170,7 @@ def write(project: Project, lines: dict[str, str]) -> None:
         files = ":".join(["docker-compose.prod.yml", *override])
         lines = {"COMPOSE_FILE": files, "SITE_DIR": shown(own)} | lines
     said = images.text_of(env_file)
-    there = dict(SET.findall(said))
+    there = {name: value.strip("'") for name, value in SET.findall(said)}
     step(f"{shown(env_file.resolve())}")
     for name, value in lines.items():
         if name not in there:
@@ -179,7 +179,12 @@ def write(project: Project, lines: dict[str, str]) -> None:
             say(f"{name}={value}    (as it was)")
         else:
             say(f"{name}={there[name]}    (yours; found: {value})")
-    images.write_env(env_file, said, {name: value for name, value in lines.items() if name not in there})
+    images.write_env(env_file, said, {name: quoted(value) for name, value in lines.items() if name not in there})
+
+
+def quoted(value: str) -> str:
+    """Return a value as Compose's `.env` takes it: as it is, whatever is in it but a quote."""
+    return value if re.fullmatch(r"[\w./:@+-]*", value) else f"'{value}'"
 
 
 def link(env_file: Path, target: Path) -> None:

@@ -4,6 +4,7 @@ An image of the application's own, its Dockerfile's or a registry's, stays as it
 is another one made from it, whose name goes into `.env`, where Compose reads it. Standard library only.
 """
 
+import argparse
 import hashlib
 import json
 import os
@@ -17,12 +18,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import environment, images, pulling
+from scripts import environment, images, pulling, releases
 from scripts.commands import ROOT, CommandError, checked, say
 from scripts.preflight import refusal
 
 VARIABLES = (
-    "API_IMAGE", "API_CONTEXT", "API_PYTHON", "APP_DIR", "CA_BUNDLE", "PIP_CONFIG_FILE", "PYTHON_IMAGE",
+    "API_IMAGE", "API_CONTEXT", "API_PYTHON", "APP_DIR", "CA_BUNDLE", "PIP_CONFIG_FILE", "PYTHON_IMAGE", "SERVED_IMAGE",
     "TELEMETRY", "TRACING_ENABLED",
 )  # fmt: skip
 OVERLAY = Path("docker/overlay")
@@ -53,7 +54,13 @@ def main() -> int:
         0; 1 with the reason on stderr.
 
     """
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--anew", action="store_true", help="even where a rollback has left an earlier release")
     given = environment.read(*VARIABLES)
+    pinned = given.get("SERVED_IMAGE", "")
+    if not arguments.parse_args().anew and releases.PIN.fullmatch(pinned) and images.present(pinned):
+        say(f"{pinned}, as the last make rollback left it; make deploy builds anew")
+        return 0
     image, context = given.get("API_IMAGE"), given.get("API_CONTEXT")
     own = not context or (ROOT / context).resolve() == ROOT
     try:
@@ -118,7 +125,7 @@ def pull(image: str) -> None:
         if result.outcome is not pulling.Outcome.PULLED:
             expected = "the name of an image that is here or can be pulled; to build one, API_CONTEXT too"
             raise BuildError(f"{refusal('API_IMAGE', image, expected)} ({result.reason})")
-    elif labels(image).get(LABEL + "title") == "sightglass":
+    elif "@" not in image and labels(image).get(LABEL + "title") == "sightglass":
         expected = "API_CONTEXT=. too: this is the shipped service, which is built, not pulled"
         raise BuildError(refusal("API_IMAGE", image, expected))
 
@@ -168,7 +175,7 @@ def version_of(image: str, context: str | None) -> Version:
     of_base = labels("sightglass-runtime") if images.present("sightglass-runtime") else {}
     own = {name: value for name, value in labels(image).items() if of_base.get(name) != value}
     built = (commit(ROOT / context) if context else None) or Version()
-    tag = re.search(r":([\w.-]+)$", image)
+    tag = re.search(r":([\w.-]+)(?:@sha256:\w+)?$", image)
     tagged = tag[1] if tag and tag[1] != "latest" else None
     version = own.get(LABEL + "version") or built.version or tagged or inspect(image)["Id"].partition(":")[2][:12]
     return Version(version, own.get(LABEL + "revision") or built.revision or "unknown")
@@ -176,7 +183,7 @@ def version_of(image: str, context: str | None) -> Version:
 
 def tell_compose(variables: Mapping[str, str]) -> None:
     """Write what is served into `.env`, and take back what is not any more."""
-    env_file = ROOT / ".env"
+    env_file = Path(os.environ.get("COMPOSE_ENV_FILES") or ROOT / ".env")  # a deploy's, as long as it is none yet
     images.write_env(env_file, OWN_LINE.sub("", images.text_of(env_file)), dict(variables))
 
 

@@ -1,5 +1,8 @@
 """Replaces the API's replicas, and the job processes after them, or changes their number, without a failed request.
 
+With what is built, with an image of a registry's, or with an earlier release (scripts/releases.py), whose settings come
+back with it. `.env` learns of it when it serves: until then Compose is given a copy.
+
 The edge is pinned to the replicas that run, new ones are started beside them and must become healthy, the edge is
 pinned to the new ones, and only when it has let go of the old ones, and they have answered, are those stopped. Whatever
 fails before the new ones have the pin leaves everything as it was; from then on nothing interrupts. Standard library
@@ -22,7 +25,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts.commands import ROOT, CommandError, checked, run, step
+from scripts import environment, images, pulling, releases
+from scripts.commands import ROOT, CommandError, checked, run, say, step
+from scripts.preflight import refusal
+from scripts.releases import Release, ReleaseError
 
 SERVICE = "api"
 JOBS = "jobs"
@@ -35,6 +41,7 @@ HEALTH_SECONDS = 240.0  # a new replica has to become healthy, after the start p
 LET_GO_SECONDS = 5 + 2
 # Seconds that requests under way may take: NGINX's worker_shutdown_timeout (docker/nginx.conf), which ends them anyway.
 LONGEST_REQUEST_SECONDS = 600.0
+ATTEMPTS_TO_ASK = 5  # a machine that is busy enough may refuse the first
 # Seconds until the edge knows that an address is gone: its resolver's `valid` (docker/nginx/http/upstream.conf), the
 # second it rounds up by, and a margin.
 FORGET_SECONDS = 2 + 1 + 1
@@ -60,6 +67,10 @@ def main() -> int:
     parser.add_argument("--replicas", type=int, metavar="N", help="how many to end with (default: as many as run)")
     parser.add_argument("--scale-only", action="store_true", help="keep those that run, add or remove the difference")
     parser.add_argument("--no-build", action="store_true", help="use the image as it is")
+    parser.add_argument("--image", metavar="IMAGE", default="", help="pull this image and serve it, by its digest")
+    parser.add_argument(
+        "--rollback", nargs="?", const="", metavar="TO", help="bring a release back (default: the last)"
+    )
     options = parser.parse_args()
     if options.replicas is not None and not 1 <= options.replicas <= 100:
         parser.error(f"--replicas {options.replicas}: not allowed; expected a whole number from 1 to 100")
@@ -72,15 +83,13 @@ def main() -> int:
         check(running)
         if options.scale_only:
             scale(running, wanted)
+        elif options.rollback is not None:
+            roll_back(running, wanted, options.rollback)
         else:
-            if not options.no_build:
-                step("building")
-                build()
-            replace(running, wanted)
-            follow()
+            deploy(running, wanted, options.image, build_it=not options.no_build)
         if options.replicas is not None:  # else the number is whatever ran, lost ones not counted
             expect(wanted)
-    except DeployError as error:
+    except (DeployError, ReleaseError) as error:
         print(f"deploy: {error}", file=sys.stderr)
         return 1
     except CommandError as error:
@@ -122,6 +131,177 @@ def check(running: Sequence[str]) -> None:
         raise DeployError(f"NGINX refuses its configuration: {tested.stderr.strip()}")
 
 
+def deploy(running: Sequence[str], wanted: int, image: str, *, build_it: bool) -> None:
+    """Put what is built, or a registry's image, in the place of what runs, and keep it as a release.
+
+    Raises:
+        DeployError: the image cannot be had, DEPLOY_BEFORE failed, or a new replica did not become healthy: what ran
+            runs. Or DEPLOY_AFTER failed: the new ones serve.
+
+    """
+    remember(running)
+    with candidate(ROOT / ".env") as env:
+        if image:
+            set_variables(env, API_IMAGE=pull(image), API_CONTEXT="")
+        if build_it:
+            step("building")
+            build()
+        hook("DEPLOY_BEFORE")
+        replace(running, wanted)
+        accept(env)
+    keep()
+    follow()
+    hook("DEPLOY_AFTER")
+
+
+def roll_back(running: Sequence[str], wanted: int, to: str) -> None:
+    """Bring an earlier release back, settings included; hooks are not for that.
+
+    Raises:
+        DeployError: it did not become healthy: what ran runs.
+        ReleaseError: there is no such release.
+
+    """
+    release = releases.choose(releases.load(), to)
+    step(f"back to release {release.number}, {release.version}")
+    own = releases.app_env()
+    with candidate(release.env) as env:
+        setup = releases.variables(release.env).get("SETUP_IMAGE")
+        set_variables(env, SERVED_IMAGE=releases.tag(release.number), **({"SETUP_IMAGE": setup} if setup else {}))
+        # The application's own variables come from where they are kept, as long as the others serve.
+        told = os.environ.get("APP_ENV_FILE")
+        os.environ["APP_ENV_FILE"] = str(release.app_env if release.app_env.exists() else ROOT / "docker/build/none")
+        try:
+            replace(running, wanted)
+        finally:
+            del os.environ["APP_ENV_FILE"]
+            if told is not None:
+                os.environ["APP_ENV_FILE"] = told
+        for path, text in ((ROOT / ".env", env), (own, release.app_env)):
+            put_back(path, text)
+        env.unlink()
+    releases.serve(release)
+    follow()
+
+
+def put_back(path: Path, kept: Path) -> None:
+    """Write a file of settings as it was; as it is now, it stays beside, unless there is no difference."""
+    before = path.read_bytes() if path.exists() else None
+    after = kept.read_bytes() if kept.exists() else None
+    if before is not None and before != after:
+        aside = path.with_name(path.name + ".before-rollback")
+        aside.touch(mode=0o600)
+        aside.write_bytes(before)
+        say(f"{path.name} is as it was then; as it was until now, it is {aside.name}")
+    if after is None:
+        path.unlink(missing_ok=True)
+    elif before != after:
+        path.write_bytes(after)
+
+
+@contextlib.contextmanager
+def candidate(source: Path) -> Iterator[Path]:
+    """Have Compose read a copy of a `.env`, whose path this gives, instead of `.env`."""
+    releases.directory().mkdir(mode=0o700, exist_ok=True)
+    env = releases.directory() / "candidate"
+    env.unlink(missing_ok=True)
+    env.touch(mode=0o600)
+    env.write_bytes(source.read_bytes() if source.exists() else b"")
+    os.environ["COMPOSE_ENV_FILES"] = str(env)
+    try:
+        yield env
+    finally:
+        del os.environ["COMPOSE_ENV_FILES"]
+        env.unlink(missing_ok=True)
+
+
+def accept(env: Path) -> None:
+    """Put a candidate in the place of `.env`, keeping that one's owner and mode."""
+    target = ROOT / ".env"
+    if not target.exists() or target.read_bytes() != env.read_bytes():
+        target.write_bytes(env.read_bytes())
+
+
+def set_variables(env: Path, **given: str) -> None:
+    """Set variables of a `.env` file; lines that set them before go."""
+    lines = re.compile(rf"^[ \t]*(?:{'|'.join(given)})[ \t]*=.*(?:\n|\Z)", re.MULTILINE)
+    images.write_env(env, lines.sub("", images.text_of(env)), given)
+
+
+def pull(image: str) -> str:
+    """Pull an image, by the credentials Docker has, and return its name with the digest that came.
+
+    An image that is of no registry, built on this machine, is taken as it is.
+
+    Raises:
+        DeployError: it cannot be pulled.
+
+    """
+    if "//" in image or not re.fullmatch(r"[a-z0-9][\w.:/-]*(@sha256:[0-9a-f]{64})?", image):
+        raise DeployError(refusal("IMAGE", image, "the name of an image, as docker pull takes it"))
+    local = images.present(image) and not digests(image)
+    result = pulling.Registries(say).pull(image) if not local else pulling.Pull(pulling.Outcome.PULLED)
+    if result.outcome is not pulling.Outcome.PULLED:
+        raise DeployError(f"{image} cannot be pulled: {result.reason}")
+    if local or "@" in image:
+        return image
+    repository = re.sub(r":[\w.-]+$", "", image)
+    for digest in digests(image):
+        name, _, of = digest.partition("@")
+        if repository.removeprefix("docker.io/").removeprefix("library/") == name:
+            return f"{image}@{of}"
+    return image
+
+
+def digests(image: str) -> list[str]:
+    """Return the names by digest under which registries have an image."""
+    found: list[str] = json.loads(checked("docker", "image", "inspect", image))[0].get("RepoDigests") or []
+    return found
+
+
+def remember(running: Sequence[str]) -> None:
+    """Keep what serves now, if `make up` or Compose put it to work, so that there is a way back to it.
+
+    Raises:
+        ReleaseError: an earlier record cannot be read.
+
+    """
+    releases.note(inspect(running)[0]["Image"], releases.asked_for(), settings=False, who="-")
+
+
+def keep() -> Release:
+    """Keep what serves now as a release, and say so."""
+    (container, *_) = inspect(replicas())
+    release = releases.record(releases.asked_for(), container["Image"], ROOT / ".env")
+    step(f"release {release.number}: {release.version}")
+    return release
+
+
+def hook(name: str) -> None:
+    """Run a command of the settings' in a container of its own, from the new image, with the application's variables.
+
+    Raises:
+        DeployError: it failed; with the end of what it wrote.
+
+    """
+    command = environment.read(name).get(name)
+    if not command:
+        return
+    step(f"{name}: {command}")
+    container = f"{releases.project()}-deploy-hook"
+    run("docker", "rm", "--force", container)  # of a deploy that was killed
+    alone = ("--rm", "--no-deps", "-T", "--name", container, "--entrypoint", "sh")
+    try:
+        result = run("docker", "compose", "run", *alone, SERVICE, "-c", command)
+    finally:
+        run("docker", "rm", "--force", container)
+    written = (result.stdout + result.stderr).strip().splitlines()
+    if result.returncode != 0:
+        end = "\n".join(written[-30:])
+        then = "the new release serves" if name == "DEPLOY_AFTER" else "nothing was changed"
+        raise DeployError(f"{name} failed with status {result.returncode}, {then}; the end of what it wrote:\n{end}")
+
+
 def build() -> None:
     """Make the image to be served.
 
@@ -129,7 +309,7 @@ def build() -> None:
         DeployError: it cannot be; with what its build said.
 
     """
-    result = run(sys.executable, "scripts/build.py")
+    result = run(sys.executable, "scripts/build.py", "--anew")
     if result.returncode != 0:
         raise DeployError(result.stderr.strip() or result.stdout.strip())
 
@@ -252,9 +432,14 @@ def stop(containers: Sequence[str]) -> None:
 
 
 def in_progress(container: str) -> int:
-    """Return how many requests a replica is answering; 0 where it does not say."""
-    told = run("docker", "exec", container, "sh", "-c", PYTHON, ASK_METRICS).stdout
-    return int(sum(float(n) for n in re.findall(r"^http_requests_in_progress\{.*\} (\S+)$", told, re.MULTILINE)))
+    """Return how many requests a replica is answering; 0 where it does not say, asked more than once."""
+    for _ in range(ATTEMPTS_TO_ASK):
+        told = run("docker", "exec", container, "sh", "-c", PYTHON, ASK_METRICS)
+        if told.returncode == 0:
+            counts = re.findall(r"^http_requests_in_progress\{.*\} (\S+)$", told.stdout, re.MULTILINE)
+            return int(sum(map(float, counts)))
+        time.sleep(1)
+    return 0
 
 
 @contextlib.contextmanager

@@ -113,19 +113,16 @@ def tell(wanted: str, sources: Iterable[Source]) -> list[Entry]:
         if "request_id" in one.ids and wanted in (one.ids.get("job_id"), one.ids.get("span_id"))
     }
     traces = {one.ids["trace_id"] for one in own if "trace_id" in one.ids}
-    further = (requests | traces) - {wanted}
-    if further:
-        own += [
-            one
-            for one in _all(sources, further)
-            if one.ids.get("request_id") in requests or (one.span and one.ids.get("trace_id") in traces)
-        ]
+    own += [one for one in _all(sources, requests - {wanted}) if one.ids.get("request_id") in requests]
+    own += [
+        one for one in _all(sources, traces - {wanted}, spans=True) if one.span and one.ids.get("trace_id") in traces
+    ]
     once = {json.dumps([one.service, one.fields, one.span], sort_keys=True, default=str): one for one in own}
     return sorted(once.values(), key=lambda one: (one.start - _EARLIER * _is_edge(one), -(one.duration or 0)))
 
 
-def _all(sources: Iterable[Source], ids: set[str]) -> Iterable[Entry]:
-    return (one for source in sources for one in source.find(frozenset(ids)))
+def _all(sources: Iterable[Source], ids: set[str], *, spans: bool = False) -> Iterable[Entry]:
+    return (one for source in sources for one in source.find(frozenset(ids), spans=spans)) if ids else ()
 
 
 def _is_of(entry: Entry, wanted: str) -> bool:

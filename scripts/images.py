@@ -25,7 +25,8 @@ from scripts.commands import ROOT, CommandError, checked, run, say
 from scripts.pulling import Outcome
 
 IMAGES = ROOT / "docker" / "images"
-RECIPES = {"Debian packages": IMAGES / "Dockerfile", "Go modules": IMAGES / "telemetry" / "Dockerfile"}
+DEBIAN_PACKAGES = "Debian packages"
+RECIPES = {DEBIAN_PACKAGES: IMAGES / "Dockerfile", "Go modules": IMAGES / "telemetry" / "Dockerfile"}
 """What describes stand-ins, by what they are made from; the first has the base of all."""
 LOCAL = "sightglass-local"
 UNAVAILABLE = "unavailable"  # a profile nobody asks for
@@ -202,7 +203,7 @@ def origin_of(name: str) -> str | None:
     return next((origin for origin, recipes in RECIPES.items() if target.search(recipes.read_text())), None)
 
 
-def build(name: str, tag: str, origin: str) -> None:
+def build(name: str, tag: str, origin: str = DEBIAN_PACKAGES) -> None:
     """Build one stand-in, its Debian base first.
 
     Raises:
@@ -272,7 +273,7 @@ def lend_ca_bundle() -> None:
         lent.write_bytes(HOST_CA_BUNDLE.read_bytes())
 
 
-def recipe_id(origin: str = "Debian packages") -> str:
+def recipe_id(origin: str = DEBIAN_PACKAGES) -> str:
     """Tag local images by what they are made from: a changed recipe is a new image, an unchanged one is kept."""
     recipes = RECIPES[origin]
     files = [recipes] if recipes.parent == IMAGES else sorted(p for p in recipes.parent.rglob("*") if p.is_file())

@@ -36,12 +36,14 @@ python3 scripts/start.py
 # What a deploy that was killed may have left: sends requests to all replicas again, or changes nothing.
 compose exec -T nginx sh /etc/sightglass/nginx/pin.sh
 
+python3 scripts/releases.py --note || true # it has said why; what runs, runs
+
 published() { compose port "$1" "$2" | sed 's/^0\.0\.0\.0/localhost/'; }
 running() { [ -n "$(compose ps --quiet "$1")" ]; }
 step "up"
 cat <<EOF
 
-    API           https://$(published nginx 8443)/         (certificate: self-signed unless TLS_CERT is set: curl -k)
+    API           https://$(published nginx 8443)/         (certificate: self-signed unless TLS_CERT or ACME_EMAIL is set: curl -k)
                   https://$(published nginx 8443)/docs
     Prometheus    http://$(published operators 9090)/          (user operator, password: make credentials)
     Alertmanager  http://$(published operators 9093)/          (the same)

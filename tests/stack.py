@@ -28,7 +28,7 @@ from tests.support.waiting import eventually as eventually
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_COPIED = shutil.ignore_patterns(
-    ".git", ".venv", ".env", "__pycache__", ".*_cache", ".hypothesis", "artifacts", "node_modules"
+    ".git", ".venv", ".env", ".releases", "__pycache__", ".*_cache", ".hypothesis", "artifacts", "node_modules"
 )
 PUBLISHED = (
     "HTTP_PORT", "HTTPS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT", "LOGS_PORT", "TRACES_PORT",
@@ -92,7 +92,10 @@ class Stack:
         """Remove containers, networks, volumes and the image built."""
         self.containers.stop()
         served = re.findall(r"^SERVED_IMAGE=(\S+)", self.env_file.read_text(), re.MULTILINE)
-        subprocess.run(["docker", "image", "rm", *served, self.project], capture_output=True, check=False)
+        kept = docker(
+            "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"sightglass-local/{self.project}-release"
+        ).split()
+        subprocess.run(["docker", "image", "rm", *served, *kept, self.project], capture_output=True, check=False)
 
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `docker compose` on this project.

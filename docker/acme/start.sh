@@ -48,6 +48,7 @@ first=${names%% *}
 # A CA's own directory: an account is one CA's, and a certificate of another is none to renew.
 own=$store/acme/$(printf %s "$server" | digest)
 (umask 077 && mkdir -p "$own")
+mkdir -p "$tls/challenges"
 certificate=$own/certificates/$first
 settings=$(env | grep -Ev '^(HOSTNAME|SHLVL|_|OLDPWD|PWD)=' | sort | digest)
 

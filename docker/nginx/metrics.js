@@ -173,6 +173,8 @@ function render(r) {
             [[{}, single(counters.limited)]]),
         family('edge_connections', 'gauge', 'Client connections by state.',
             CONNECTION_STATES.map((state) => [{ state }, r.variables[`connections_${state}`]])),
+        family('sightglass_edge_connections_limit', 'gauge', 'Connections there may be at once, the replicas\' included.',
+            [[{}, process.env.EDGE_CONNECTIONS]]),
         family('edge_reloads_total', 'counter', 'Times worker 0 was replaced: reloads, and its crashes.',
             [[{}, single(counters.reloads)]]),
         family('edge_metrics_dropped_total', 'counter', 'Requests not counted in full because the counters\' memory was full.',

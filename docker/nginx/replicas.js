@@ -28,8 +28,30 @@ async function ask() {
     }
 }
 
+// For js_content: from now on requests wait for up to so many seconds; with 0, those that do go on.
+function hold(r) {
+    const seconds = Number(r.args.seconds);
+    if (seconds > 0) {
+        ngx.shared.replicas.set('held', seconds * 1000);
+    } else {
+        ngx.shared.replicas.delete('held');
+    }
+    r.return(204);
+}
+
 // For js_access.
 async function gate(r) {
+    const held = ngx.shared.replicas.get('held');
+    if (held) {
+        const end = Date.now() + held;
+        while (ngx.shared.replicas.get('held')) {
+            if (Date.now() > end) {
+                r.return(503);
+                return;
+            }
+            await new Promise((done) => setTimeout(done, 100));
+        }
+    }
     while (since() > WAIT) {
         if (since() > SILENT) {
             r.return(503);
@@ -39,4 +61,4 @@ async function gate(r) {
     }
 }
 
-export default { ask, gate };
+export default { ask, gate, hold };

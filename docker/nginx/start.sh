@@ -240,4 +240,7 @@ watch_certificate() {
 }
 watch_certificate &
 
-exec perl "$here/log.pl" nginx -c /etc/sightglass/nginx.conf -g "daemon off; worker_processes $NGINX_WORKERS;"
+# For metrics.js: how many connections there may be, clients' and replicas' together.
+each=$(sed -n 's/^ *worker_connections \([0-9]*\);.*/\1/p' /etc/sightglass/nginx.conf)
+export EDGE_CONNECTIONS=$((NGINX_WORKERS * each))
+exec perl "$here/log.pl" nginx -c /etc/sightglass/nginx.conf -g "daemon off; worker_processes $NGINX_WORKERS; env EDGE_CONNECTIONS;"

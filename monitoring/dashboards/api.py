@@ -4,7 +4,6 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from monitoring.panels import (
     BAD,
-    BY_ROUTE,
     STATUS_COLOURS,
     WARN,
     Query,
@@ -13,12 +12,14 @@ from monitoring.panels import (
     choice,
     density,
     lines,
+    named,
     quantiles,
+    route_links,
     rows,
 )
 from monitoring.slo import Objectives
 
-INSTANCE = 'job=~"$job",instance=~"$instance"'
+INSTANCE = 'job="api",instance=~"$instance"'
 
 
 def build(objectives: Objectives) -> Dashboard:
@@ -68,7 +69,7 @@ def build(objectives: Objectives) -> Dashboard:
                 ),
                 columns={"route": "Route", "method": "Method"},
                 widths={"Route": 250, "Method": 90},
-                links={"Route": {"This route at the edge": BY_ROUTE.format(board="edge")}},
+                links={"": route_links("__data.fields.Route", "edge")},
                 sort="Requests",
                 w=12,
             ),
@@ -93,13 +94,19 @@ def build(objectives: Objectives) -> Dashboard:
                 *quantiles("http_request_duration_seconds", users),
                 limits=((None, "transparent"), (seconds, BAD)),
                 exemplars=True,
-                w=12,
+            ),
+            lines(
+                "Time to first byte",
+                "Until the answer's head, of streams too.",
+                "s",
+                *quantiles("http_time_to_first_byte_seconds", users),
             ),
             density(
                 "Distribution",
                 "Requests per second by bucket of duration.",
                 "s",
                 f"sum by (le) (rate(http_request_duration_seconds_bucket{{{users}}}[$__rate_interval]))",
+                w=8,
             ),
         ),
     )
@@ -110,7 +117,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "In progress",
                 "Requests being worked on.",
                 "short",
-                Query(f"sum by (instance) (http_requests_in_progress{{{INSTANCE}}})", "{{instance}}"),
+                Query(f"sum by (container) ({named(f'http_requests_in_progress{{{INSTANCE}}}')})", "{{container}}"),
             ),
             lines(
                 "Request size",
@@ -133,8 +140,7 @@ def build(objectives: Objectives) -> Dashboard:
         "What the application does, by route.",
         (traffic, duration, load),
         (
-            choice("job", "Job", "label_values(http_requests_total, job)"),
-            choice("instance", "Instance", 'label_values(http_requests_total{job=~"$job"}, instance)'),
-            choice("route", "Route", f'label_values(http_requests_total{{job=~"$job",{objectives.counted}}}, route)'),
+            choice("instance", "Instance", 'label_values(http_requests_total{job="api"}, instance)'),
+            choice("route", "Route", f'label_values(http_requests_total{{job="api",{objectives.counted}}}, route)'),
         ),
     )

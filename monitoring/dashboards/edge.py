@@ -2,10 +2,9 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.alerts import CERTIFICATE_PAGE, CERTIFICATE_TICKET
+from monitoring.alerts import CERTIFICATE_DAYS, CERTIFICATE_PAGE, CERTIFICATE_TICKET
 from monitoring.panels import (
     BAD,
-    BY_ROUTE,
     CALM,
     GOOD,
     STATUS_COLOURS,
@@ -18,18 +17,22 @@ from monitoring.panels import (
     lines,
     number,
     quantiles,
+    route_links,
     rows,
 )
 from monitoring.slo import Objectives
 
-JOB = 'job=~"$job"'
-EDGE = 'job=~"$job",route=~"$route"'
+JOB = 'job="nginx"'
+EDGE = 'job="nginx",route=~"$route"'
+API = 'job="api",route=~"$route"'
 
 
 def build(objectives: Objectives) -> Dashboard:
     """Return the dashboard."""
     seconds = objectives.threshold_seconds
     requests = f"sum by (%s) (rate(edge_http_requests_total{{{EDGE}}}[$__rate_interval]))"
+    failed = f'sum by (route) (rate(edge_http_requests_total{{{EDGE},status=~"5.."}}[$__rate_interval]))'
+    failed_inside = f'sum by (route) (rate(http_requests_total{{{API},status=~"5.."}}[$__rate_interval]))'
     traffic = Row(
         "Traffic",
         (
@@ -92,15 +95,49 @@ def build(objectives: Objectives) -> Dashboard:
             ),
         ),
     )
+    beside = Row(
+        "Beside the application",
+        (
+            lines(
+                "Errors the application did not give",
+                "5xx at the edge without those of the application, per second: the way there is broken.",
+                "reqps",
+                Query(f"clamp_min({failed} - on (route) ({failed_inside} or 0 * {failed}), 0)", "{{route}}"),
+                w=12,
+            ),
+            lines(
+                "Time at the edge and in the application",
+                "95 % took less; between them lie the client's line and the way to the application.",
+                "s",
+                *(
+                    Query(
+                        f"histogram_quantile(0.95, sum by (le) (rate({histogram}_bucket{{{of}}}[$__rate_interval])))",
+                        says,
+                    )
+                    for says, histogram, of in (
+                        ("edge", "edge_http_request_duration_seconds", EDGE),
+                        ("application", "http_request_duration_seconds", API),
+                    )
+                ),
+                colours={"edge": CALM, "application": "purple"},
+                w=12,
+            ),
+        ),
+    )
     protection = Row(
         "Limits, cache, connections",
         (
             lines(
                 "Over the rate limit",
-                "Requests rejected with 429, per second.",
-                "reqps",
-                Query(f"sum(rate(rate_limit_exceeded_total{{{JOB}}}[$__rate_interval]))", "rejected"),
-                colours={"rejected": WARN},
+                "Share of the requests that were answered with 429.",
+                "percentunit",
+                Query(
+                    f'sum(rate(edge_http_requests_total{{{EDGE},status="429"}}[$__rate_interval]))'
+                    f" / sum(rate(edge_http_requests_total{{{EDGE}}}[$__rate_interval]))"
+                    f" or 0 * sum(rate(edge_http_requests_total{{{EDGE}}}[$__rate_interval]))",
+                    "429",
+                ),
+                colours=STATUS_COLOURS,
                 w=8,
             ),
             lines(
@@ -134,14 +171,25 @@ def build(objectives: Objectives) -> Dashboard:
                 Query(f"sum by (cache) (rate(edge_cache_requests_total{{{JOB}}}[$__rate_interval]))", "{{cache}}"),
                 stacked=True,
                 colours={"hit": GOOD, "revalidated": GOOD, "miss": CALM, "/stale|updating|expired/": WARN},
-                w=12,
+                w=8,
             ),
             lines(
                 "Connections",
                 "Client connections by what they do.",
                 "short",
                 Query(f"sum by (state) (edge_connections{{{JOB}}})", "{{state}}"),
-                w=12,
+                w=8,
+            ),
+            lines(
+                "Connections in use",
+                "Share of what there may be, two for each request on its way to the application.",
+                "percentunit",
+                Query(
+                    f'sum(edge_connections{{{JOB},state="active"}}) / sum(sightglass_edge_connections_limit{{{JOB}}})',
+                    "clients'",
+                ),
+                limits=((None, "transparent"), (0.5, WARN)),
+                w=8,
             ),
         ),
     )
@@ -152,7 +200,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "Certificate valid for",
                 "Time until the first certificate of the chain expires.",
                 "suffix: days",
-                '(min(probe_ssl_earliest_cert_expiry{job="probe"}) - time()) / 86400',
+                CERTIFICATE_DAYS,
                 steps=((None, BAD), (CERTIFICATE_PAGE / 86400, WARN), (CERTIFICATE_TICKET / 86400, GOOD)),
                 decimals=0,
                 w=4,
@@ -185,7 +233,7 @@ def build(objectives: Objectives) -> Dashboard:
                 ),
                 columns={"route": "Route"},
                 widths={"Route": 250},
-                links={"Route": {"This route in the application": BY_ROUTE.format(board="api")}},
+                links={"": route_links("__data.fields.Route", "api")},
                 sort="Requests",
                 w=8,
             ),
@@ -195,9 +243,6 @@ def build(objectives: Objectives) -> Dashboard:
         "edge",
         "Edge",
         "What NGINX sees: every request, its own errors and rejections included.",
-        (traffic, duration, protection, outside),
-        (
-            choice("job", "Job", "label_values(edge_connections, job)", hidden=True),
-            choice("route", "Route", 'label_values(edge_http_requests_total{job=~"$job"}, route)'),
-        ),
+        (traffic, duration, beside, protection, outside),
+        (choice("route", "Route", 'label_values(edge_http_requests_total{job="nginx"}, route)'),),
     )

@@ -3,11 +3,26 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from monitoring.alerts import JOB_AGE
-from monitoring.panels import BAD, CALM, GOOD, SOON, WARN, Query, Row, board, choice, lines, number, quantiles, rows
+from monitoring.panels import (
+    BAD,
+    CALM,
+    GOOD,
+    SOON,
+    WARN,
+    Query,
+    Row,
+    board,
+    choice,
+    lines,
+    named,
+    number,
+    quantiles,
+    rows,
+)
 from monitoring.promql import grown
 from monitoring.slo import Objectives
 
-JOBS = 'job=~"$job",instance=~"$instance"'
+JOBS = 'job="jobs",instance=~"$process"'
 NOBODY = "None there"
 ENDS = {
     "accepted": CALM,
@@ -47,8 +62,8 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Processes",
                 "Job processes that answer.",
                 "short",
-                # Gone from DNS they have no series: that is bad where there is work for them.
-                'sum(up{job=~"$job"}) or 0 * (sum(increase(jobs_total{status="accepted"}[$__range])) > 0)',
+                # Gone from DNS they have no series: that is bad where there must be some.
+                'sum(up{job="jobs"}) or 0 * sum(stack:replicas:expected{job="jobs"} > 0)',
                 steps=((None, BAD), (1, GOOD)),
                 empty=NOBODY,
                 w=6,
@@ -112,8 +127,8 @@ def build(_objectives: Objectives) -> Dashboard:
                 "CPU seconds per second; a process does one job at a time on one core.",
                 "short",
                 Query(
-                    f"sum by (instance) (rate(process_cpu_seconds_total{{{JOBS}}}[$__rate_interval]))",
-                    "{{instance}}",
+                    f"sum by (container) ({named(f'rate(process_cpu_seconds_total{{{JOBS}}}[$__rate_interval])')})",
+                    "{{container}}",
                 ),
                 empty=NOBODY,
                 w=12,
@@ -122,7 +137,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Memory by process",
                 "Resident memory.",
                 "bytes",
-                Query(f"max by (instance) (process_resident_memory_bytes{{{JOBS}}})", "{{instance}}"),
+                Query(f"max by (container) ({named(f'process_resident_memory_bytes{{{JOBS}}}')})", "{{container}}"),
                 empty=NOBODY,
                 w=12,
             ),
@@ -133,8 +148,5 @@ def build(_objectives: Objectives) -> Dashboard:
         "Jobs",
         "Work in the background: how much waits, how long it takes, how it ends.",
         (now, work),
-        (
-            choice("job", "Job", "label_values(job_queue_depth, job)", hidden=True),
-            choice("instance", "Instance", 'label_values(job_queue_depth{job=~"$job"}, instance)'),
-        ),
+        (choice("process", "Process", 'label_values(job_queue_depth{job="jobs"}, instance)'),),
     )

@@ -2,7 +2,22 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.panels import BAD, GOOD, SOON, WARN, Query, Row, board, choice, lines, number, quantiles, rows, states
+from monitoring.panels import (
+    BAD,
+    GOOD,
+    SOON,
+    WARN,
+    Query,
+    Row,
+    board,
+    choice,
+    lines,
+    named,
+    number,
+    quantiles,
+    rows,
+    states,
+)
 from monitoring.slo import Objectives
 
 OURS = 'job=~"$job",instance=~"$instance"'
@@ -16,7 +31,7 @@ def build(_objectives: Objectives) -> Dashboard:
             states(
                 "Ready",
                 "Whether each process's model is loaded and warmed up.",
-                Query(f"max by (job, instance, worker) (model_ready{{{OURS}}})", "{{job}} {{instance}} {{worker}}"),
+                Query(f"max by (container, worker) ({named(f'model_ready{{{OURS}}}')})", "{{container}} {{worker}}"),
                 names={"0": "not ready", "1": "ready"},
                 w=8,
             ),
@@ -36,6 +51,28 @@ def build(_objectives: Objectives) -> Dashboard:
                 *quantiles("model_inference_duration_seconds", OURS),
                 interval="5m",
                 empty=SOON,
+            ),
+        ),
+    )
+    load = Row(
+        "Load",
+        (
+            *(
+                lines(
+                    f"{kind.title()} in the model",
+                    f"The fullest process's share of {setting}; above 1 several clients share it, and at 2 it is full.",
+                    "percentunit",
+                    Query(
+                        f"max by (container) ({named(f'{taken} / {places}')})",
+                        "{{container}}",
+                    ),
+                    limits=((None, "transparent"), (1, WARN), (2, BAD)),
+                    w=12,
+                )
+                for kind, setting in (("texts", "INFERENCE_CONCURRENCY"), ("documents", "DOCUMENT_CONCURRENCY"))
+                for taken, places in [
+                    tuple(f'sightglass_model_{name}{{{OURS},kind="{kind}"}}' for name in ("places_taken", "places"))
+                ]
             ),
         ),
     )
@@ -78,7 +115,7 @@ def build(_objectives: Objectives) -> Dashboard:
         "model",
         "Model and privacy",
         "The model of the privacy service and what it finds.",
-        (model, privacy),
+        (model, load, privacy),
         (
             choice("job", "Job", "label_values(model_ready, job)"),
             choice("instance", "Instance", 'label_values(model_ready{job=~"$job"}, instance)'),

@@ -2,19 +2,17 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.alerts import DISK_FREE, DISK_FREE_RATIO, EXPECTED_JOBS, NOTIFIED
+from monitoring.alerts import DISK_FREE, DISK_FREE_RATIO, NOTIFIED, TARGETS_DOWN
 from monitoring.panels import BAD, CALM, GOOD, WARN, Query, Row, board, choice, lines, number, rows, states
 from monitoring.slo import Objectives
 from monitoring.telemetry import CPU, MEMORY
 from monitoring.telemetry import JOBS as TELEMETRY
 
-JOB = 'job=~"$job"'
+JOB = 'job=~"$scraped"'
 OWN = f"alertmanager|blackbox|grafana|node|prometheus|{TELEMETRY}"
 """The jobs of what watches."""
 NO_RECEIVERS = '0 * sum(up{job="alertmanager"})'
 """Alertmanager has no series of notifications until a receiver is configured."""
-
-MISSING = " or ".join(f'absent(up{{job="{job}"}})' for job in ("api", *EXPECTED_JOBS))
 
 
 def build(_objectives: Objectives) -> Dashboard:
@@ -42,9 +40,9 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             number(
                 "Targets down",
-                "Targets Prometheus cannot scrape, and jobs that must have some and have none.",
+                "Targets Prometheus cannot scrape, and those that must be there and are not.",
                 "locale",
-                f"(count(up == 0) or vector(0)) + (count({MISSING}) or vector(0))",
+                TARGETS_DOWN,
                 steps=((None, GOOD), (1, BAD)),
                 w=4,
             ),
@@ -103,7 +101,7 @@ def build(_objectives: Objectives) -> Dashboard:
         ),
     )
     rules = Row(
-        "Rules and notifications",
+        "Rules, notifications, and what is lost",
         (
             lines(
                 "Rule evaluation",
@@ -115,7 +113,7 @@ def build(_objectives: Objectives) -> Dashboard:
                     ' "group", "$1", "rule_group", ".*;(.*)"))',
                     "{{group}}",
                 ),
-                w=6,
+                w=8,
             ),
             lines(
                 "Rule evaluations failed",
@@ -127,7 +125,7 @@ def build(_objectives: Objectives) -> Dashboard:
                     ' "group", "$1", "rule_group", ".*;(.*)"))',
                     "{{group}}",
                 ),
-                w=6,
+                w=8,
             ),
             lines(
                 "Notifications",
@@ -144,14 +142,27 @@ def build(_objectives: Objectives) -> Dashboard:
                     "failed",
                 ),
                 colours={"tried": CALM, "failed": BAD},
-                w=6,
+                w=8,
             ),
             lines(
                 "Alerts in Alertmanager",
                 "Active ones by state; suppressed ones are silenced or inhibited.",
                 "short",
                 Query('sum by (state) (alertmanager_alerts{job="alertmanager"})', "{{state}}"),
-                w=6,
+                w=12,
+            ),
+            lines(
+                "Lost",
+                "Per second: requests the edge could not count, log lines and spans that nobody took.",
+                "short",
+                Query('sum(rate(edge_metrics_dropped_total{job="nginx"}[$__rate_interval]))', "requests not counted"),
+                Query(
+                    "sum(rate(sightglass_log_lines_dropped_total[$__rate_interval]))"
+                    ' + sum(rate(edge_log_lines_dropped_total{job="nginx"}[$__rate_interval]))',
+                    "log lines",
+                ),
+                Query("sum(rate(tracing_spans_failed_total[$__rate_interval]))", "spans"),
+                w=12,
             ),
         ),
     )
@@ -202,5 +213,5 @@ def build(_objectives: Objectives) -> Dashboard:
         "Monitoring",
         "Whether what watches can be trusted: targets, rules, notifications, storage.",
         (now, targets, rules, cost),
-        (choice("job", "Job", "label_values(up, job)"),),
+        (choice("scraped", "Job", "label_values(up, job)"),),
     )

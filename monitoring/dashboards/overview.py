@@ -2,30 +2,43 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.alerts import CAUSES
+from monitoring.alerts import (
+    CERTIFICATE_DAYS,
+    CERTIFICATE_PAGE,
+    CERTIFICATE_TICKET,
+    DISK_FREE,
+    DISK_FREE_RATIO,
+    EVENT_LOOP_LAG,
+    MISSING,
+    STARTS,
+    TARGETS_DOWN,
+    starts,
+)
 from monitoring.panels import (
     BAD,
-    BY_ROUTE,
     CALM,
     FIRING,
+    FULL,
     GOOD,
+    LIMITED,
     STATUS_COLOURS,
     WARN,
     Panel,
     Query,
     Row,
     board,
-    choice,
     lines,
     number,
     quantiles,
+    route_links,
     rows,
 )
 from monitoring.slo import BURNS, Objectives
 
-JOB = 'job=~"$job"'
+JOB = 'job="nginx"'
 SLO_COLOURS = {"/^availability/": CALM, "/^latency/": "purple"}
 ALERTMANAGER = "${alertmanager}/#/alerts?filter=%7Balertname%3D%22${__value.raw}%22%7D"
+PANEL = "/d/sightglass-${__value.raw}&${__url_time_range}"
 PAGES = sorted(burn.factor for burn in BURNS if burn.severity == "page")
 BY_CLASS = (
     'sum by (class) (label_replace(rate(edge_http_requests_total{{{selector}}}[$__rate_interval]), "class", "$1",'
@@ -33,12 +46,17 @@ BY_CLASS = (
 )
 
 
-def build(objectives: Objectives) -> Dashboard:
-    """Return the dashboard."""
+def build(objectives: Objectives, shown: dict[str, str], runbook: dict[str, str]) -> Dashboard:
+    """Return the dashboard.
+
+    ``shown`` is where the panel of each alert is, ``runbook`` its section: ``DASHBOARD?viewPanel=panel-ID``.
+    """
     availability, latency = objectives.slos
     days = objectives.window_days
     seconds = objectives.threshold_seconds
     timed = f"{JOB},{objectives.timed}"
+
+    errors = ((None, GOOD), (availability.budget, WARN), (PAGES[-1] * availability.budget, BAD))
 
     def budget(name: str, says: str, objective: float) -> Panel:
         return number(
@@ -50,10 +68,12 @@ def build(objectives: Objectives) -> Dashboard:
             steps=((None, BAD), (0, WARN), (0.25, GOOD)),
             decimals=1,
             empty="No traffic yet",
+            leads="edge",
         )
 
+    counted = f"{JOB},{objectives.counted}"
     now = Row(
-        "Now",
+        "For users",
         (
             number(
                 "Ready",
@@ -62,30 +82,17 @@ def build(objectives: Objectives) -> Dashboard:
                 'min(probe_success{job="probe"})',
                 steps=((None, BAD), (1, GOOD)),
                 mappings={"0": "No", "1": "Yes"},
-            ),
-            number(
-                "API instances",
-                "Replicas whose metrics listener answers.",
-                "short",
-                'sum(up{job="api"}) or vector(0)',
-                steps=((None, BAD), (1, GOOD)),
-            ),
-            number(
-                "Requests",
-                "Users' requests the edge answered, per second, over 5 minutes.",
-                "reqps",
-                f"sum(rate(edge_http_requests_total{{{JOB},{objectives.counted}}}[5m]))",
-                steps=((None, CALM),),
-                empty="No traffic",
+                leads="edge",
             ),
             number(
                 "5xx",
                 "Share of counted requests answered with 5xx in the last 5 minutes.",
                 "percentunit",
                 'slo:sli_error:ratio_rate5m{slo="availability"}',
-                steps=((None, GOOD), (availability.budget, WARN), (PAGES[-1] * availability.budget, BAD)),
+                steps=errors,
                 decimals=2,
                 empty="No traffic",
+                leads="edge",
             ),
             number(
                 "p95",
@@ -94,7 +101,28 @@ def build(objectives: Objectives) -> Dashboard:
                 "histogram_quantile(0.95, sum by (le)"
                 f" (rate(edge_http_request_duration_seconds_bucket{{{timed}}}[5m]))) >= 0",  # NaN without traffic
                 steps=((None, GOOD), (seconds, BAD)),
+                empty="No answer",
+                leads="edge",
+            ),
+            number(
+                "429",
+                "Share of users' requests that were over a limit, over 5 minutes.",
+                "percentunit",
+                f'(sum(rate(edge_http_requests_total{{{counted},status="429"}}[5m])) or vector(0))'
+                f" / (sum(rate(edge_http_requests_total{{{counted}}}[5m])) > 0)",
+                steps=LIMITED,
+                decimals=1,
                 empty="No traffic",
+                leads="edge",
+            ),
+            number(
+                "Requests",
+                "Users' requests the edge answered, per second, over 5 minutes.",
+                "reqps",
+                f"sum(rate(edge_http_requests_total{{{counted}}}[5m])) > 0",
+                steps=((None, CALM),),
+                empty="No traffic",
+                leads="api",
             ),
             budget("Availability", availability.says, availability.objective * 100),
             budget("Latency", latency.says, latency.objective * 100),
@@ -104,6 +132,84 @@ def build(objectives: Objectives) -> Dashboard:
                 "short",
                 'count(ALERTS{alertstate="firing",severity=~"page|ticket"}) or vector(0)',
                 steps=((None, GOOD), (1, BAD)),
+                link="${alertmanager}/#/alerts",
+            ),
+        ),
+    )
+    below = Row(
+        "Below them",
+        (
+            number(
+                "Replicas missing",
+                "Of the API and of the job processes: expected, and not answering Prometheus.",
+                "short",
+                f"sum(clamp_min({MISSING}, 0))",
+                steps=((None, GOOD), (1, BAD)),
+                leads="workers",
+            ),
+            number(
+                "Targets down",
+                "Of all that Prometheus scrapes: not answering, or not there at all.",
+                "short",
+                TARGETS_DOWN,
+                steps=((None, GOOD), (1, BAD)),
+                leads="monitoring",
+            ),
+            number(
+                "Processor",
+                "Of the API's, the jobs' and NGINX's containers the one that uses most of what it may, over 5 minutes.",
+                "percentunit",
+                "max(rate(sightglass_container_cpu_usage_seconds_total[5m]) / sightglass_container_spec_cpu_cores)",
+                steps=FULL,
+                decimals=0,
+                empty="No limit",
+                leads="workers",
+            ),
+            number(
+                "Memory",
+                "Of the API's, the jobs' and NGINX's containers the one that uses most of what it may.",
+                "percentunit",
+                "max(sightglass_container_memory_working_set_bytes / sightglass_container_spec_memory_limit_bytes)",
+                steps=FULL,
+                decimals=0,
+                empty="No limit",
+                leads="workers",
+            ),
+            number(
+                "Event loop lag",
+                "The longest of all processes within 15 seconds.",
+                "s",
+                'max(event_loop_lag_seconds{job="api"})',
+                steps=((None, GOOD), (EVENT_LOOP_LAG, BAD)),
+                empty="No process",
+                leads="workers",
+            ),
+            number(
+                "Most starts",
+                "Of one process of the API or the jobs within 15 minutes, under whatever address.",
+                "short",
+                f"max({starts('15m')})",
+                steps=((None, GOOD), (STARTS - 1, WARN), (STARTS, BAD)),
+                empty="No process",
+                leads="workers",
+            ),
+            number(
+                "Least disk free",
+                "Share of the fullest file system of the host.",
+                "percentunit",
+                f"min({DISK_FREE_RATIO})",
+                steps=((None, BAD), (DISK_FREE, WARN), (2 * DISK_FREE, GOOD)),
+                decimals=0,
+                leads="monitoring",
+            ),
+            number(
+                "Certificate",
+                "Days until the first certificate of the chain expires.",
+                "suffix: days",
+                CERTIFICATE_DAYS,
+                steps=((None, BAD), (CERTIFICATE_PAGE / 86400, WARN), (CERTIFICATE_TICKET / 86400, GOOD)),
+                decimals=0,
+                leads="edge",
             ),
         ),
     )
@@ -112,21 +218,24 @@ def build(objectives: Objectives) -> Dashboard:
         (
             rows(
                 "Firing alerts",
-                "Each has a section in docs/runbook.md, which Alertmanager links to.",
-                Query(_with_dashboard(FIRING)),
+                "Each leads to the panel that shows it, and to its section of the runbook.",
+                Query(_led(FIRING, shown, runbook)),
                 columns={
                     "alertname": "Alert",
                     "severity": "Severity",
                     "slo": "Objective",
                     "job": "Job",
                     "instance": "Instance",
-                    "dashboard": "Shown on",
+                    "shown": "Shown on",
+                    "runbook": "What to do",
                 },
-                widths={"Alert": 190, "Severity": 90, "Objective": 110, "Job": 90, "Shown on": 110},
+                widths={"Alert": 190, "Severity": 90, "Objective": 110, "Job": 90, "Shown on": 110, "What to do": 100},
                 links={
-                    "Alert": {"Runbook, silences: Alertmanager": ALERTMANAGER},
-                    "Shown on": {"The dashboard that shows it": "/d/sightglass-${__value.raw}?${__url_time_range}"},
+                    "Alert": {"Silences: Alertmanager": ALERTMANAGER},
+                    "Shown on": {"The panel that shows it": PANEL},
+                    "What to do": {"Its section of the runbook": PANEL},
                 },
+                words={"Shown on": (r"([a-z]+)\?.*", "$1"), "What to do": ("(.+)\\?.*", "$1")},
                 w=16,
                 h=7,
                 empty="None",
@@ -134,20 +243,23 @@ def build(objectives: Objectives) -> Dashboard:
             rows(
                 "Versions running",
                 "Worker processes by version; more than one row while a deploy is under way.",
-                Query('count by (version, revision, environment) (app_info{job="api"})', "Processes"),
+                Query(
+                    "count by (version, revision, environment)"
+                    ' (label_replace(app_info{job="api"}, "revision", "$1", "revision", "(.{12}).*"))',
+                    "Processes",
+                ),
                 columns={"version": "Version", "revision": "Revision", "environment": "Environment"},
-                widths={"Version": 150, "Revision": 100, "Processes": 100},
+                widths={"Environment": 110, "Revision": 130, "Processes": 100},
                 w=8,
                 h=7,
                 empty="None",
             ),
         ),
     )
-    routed = f"{JOB},{objectives.counted}"
-    asked = f"(sum by (route) (rate(edge_http_requests_total{{{routed}}}[5m])) > 0)"
+    asked = f"(sum by (route) (rate(edge_http_requests_total{{{counted}}}[5m])) > 0)"
 
     def share(matcher: str) -> str:
-        these = f"sum by (route) (rate(edge_http_requests_total{{{routed},{matcher}}}[5m]))"
+        these = f"sum by (route) (rate(edge_http_requests_total{{{counted},{matcher}}}[5m]))"
         return f"{these} / {asked} or 0 * {asked}"
 
     where = Row(
@@ -155,25 +267,21 @@ def build(objectives: Objectives) -> Dashboard:
         (
             rows(
                 "Routes",
-                "Over the last 5 minutes, at the edge; a route's cell leads on.",
-                Query(asked, "Requests", unit="reqps"),
-                Query(share('status=~"5.."'), "5xx", unit="percentunit"),
-                Query(share('status="429"'), "429", unit="percentunit"),
+                "Over 5 minutes, at the edge; each cell leads there. p95: of routes the latency objective counts.",
+                Query(share('status=~"5.."'), "5xx", unit="percentunit", steps=errors),
+                Query(share('status="429"'), "429", unit="percentunit", steps=LIMITED),
                 Query(
                     "histogram_quantile(0.95, sum by (le, route) "
-                    f"(rate(edge_http_request_duration_seconds_bucket{{{routed}}}[5m]))) >= 0",
+                    f"(rate(edge_http_request_duration_seconds_bucket{{{timed}}}[5m]))) >= 0",
                     "p95",
                     unit="s",
+                    steps=((None, GOOD), (seconds, BAD)),
                 ),
+                Query(asked, "Requests", unit="reqps"),
                 columns={"route": "Route"},
-                links={
-                    "Route": {
-                        "This route at the edge": BY_ROUTE.format(board="edge"),
-                        "This route in the application": BY_ROUTE.format(board="api"),
-                    }
-                },
+                links={"": route_links("__data.fields.Route")},
                 sort="5xx",
-                h=7,
+                h=8,
                 empty="No traffic",
             ),
         ),
@@ -242,42 +350,18 @@ def build(objectives: Objectives) -> Dashboard:
             ),
         ),
     )
-    resources = Row(
-        "Resources",
-        (
-            lines(
-                "CPU of the API",
-                "CPU seconds per second, by instance; 1 is one core.",
-                "short",
-                Query(
-                    'sum by (instance) (rate(process_cpu_seconds_total{job="api"}[$__rate_interval]))', "{{instance}}"
-                ),
-                w=12,
-            ),
-            lines(
-                "Memory of the API",
-                "Resident memory of all gunicorn workers, by instance.",
-                "bytes",
-                Query('sum by (instance) (process_resident_memory_bytes{job="api"})', "{{instance}}"),
-                w=12,
-            ),
-        ),
-    )
     return board(
         "overview",
         "Overview",
         "How the service does for its users, and how much of its error budget is left.",
-        (now, firing, where, traffic, slo, resources),
-        (choice("job", "Edge job", "label_values(edge_connections, job)", hidden=True),),
+        (now, below, where, firing, traffic, slo),
         alerts=True,
     )
 
 
-def _with_dashboard(alerts: str) -> str:
-    """Return ``alerts`` with the name of the dashboard that shows each as a label."""
-    shown: dict[str, set[str]] = {"overview": {"ErrorBudgetBurn"}}
-    for alert in (alert for group in CAUSES.values() for alert in group):
-        shown.setdefault(alert.dashboard, set()).add(alert.name)
-    for name, these in sorted(shown.items()):
-        alerts = f'label_replace({alerts}, "dashboard", "{name}", "alertname", "{"|".join(sorted(these))}")'
+def _led(alerts: str, shown: dict[str, str], runbook: dict[str, str]) -> str:
+    """Return ``alerts`` with two labels: where each is shown, and where it is told what to do."""
+    for label, found in (("shown", shown), ("runbook", runbook)):
+        for alert, where in sorted(found.items()):
+            alerts = f'label_replace({alerts}, "{label}", "{where}", "alertname", "{alert}")'
     return alerts

@@ -2,19 +2,23 @@
 
 import gzip
 import heapq
+import io
 import json
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from scripts.commands import checked
-from scripts.story.entries import Entry, Requests, entry_of, seconds
+from scripts.story.entries import Entry, Requests, clock, entry_of, seconds
 
 _BLOCK = 1 << 22  # bytes that are searched at once
+_HEAD = 1 << 16
+_SPANS = b"resourceSpans"
 _LONGEST = 1 << 26  # bytes of a line that is put together
 _WHOLE = b'\\n","stream"'  # of an entry that ends a line; Docker splits lines above 16 KiB
 _EDGE, _API = "nginx.access", "api.access"
@@ -79,12 +83,17 @@ class DockerFiles:
                 "this is what `docker compose logs` has"
             )
 
-    def find(self, ids: frozenset[str]) -> Iterator[Entry]:
-        """Give the lines in which one of the ids stands."""
+    def find(self, ids: frozenset[str], *, spans: bool = False) -> Iterator[Entry]:
+        """Give the lines in which one of the ids stands; spans are looked for in files that begin with such."""
         needles = [one.encode() for one in ids]
         for container in self._containers:
-            for line, written in self._lines(container, needles):
-                yield from entry_of(container.service, line, written)
+            for file in self._files(container):
+                with file:
+                    if spans and _SPANS not in file.read(_HEAD):
+                        continue
+                    file.seek(0)
+                    for line, written in search(file, needles):
+                        yield from entry_of(container.service, line, written)
 
     def requests(self, wanted: Requests) -> Iterator[Entry]:
         """Give the edge's lines of these requests, or the API's where the edge has none."""
@@ -95,48 +104,45 @@ class DockerFiles:
                 return
 
     def _requests(self, logger: str, wanted: Requests) -> list[Entry]:
-        status = r"\d{3}" if wanted.status is None else wanted.status.replace("x", r"\d")
-        needle = '"status":' + (wanted.status or "").rstrip("x")
-        slow: list[tuple[float, int, str, str, str]] = []
-        latest: list[tuple[float, int, str, str, str]] = []
-        number = 0
+        status = (wanted.status or "xxx").replace("x", "[0-9]")
+        # As it stands in Docker's line, where quotes are escaped once: what a client sent is escaped once more.
+        line = rf'"logger":"{logger}"(?=.*?"status":{status}[,}}])(?=.*?"duration":([0-9]+(?:[.][0-9]+)?))'
+        pattern = re.compile(line.replace('"', r'\\"').encode())
+        since = b"" if wanted.since is None else clock(wanted.since).rstrip("Z").encode()
+        most = wanted.slowest or _LATEST
+        chosen: list[tuple[Any, int, str, bytes]] = []
+        number = 0  # so that lines are never compared
         for container in self._containers:
-            for line, written in self._lines(
-                container, [needle.encode(), needle.replace('"', '\\"').encode()], wanted.since
-            ):
-                if f'"logger":"{logger}"' not in line or not re.search(rf'"status":{status}[,}}]', line):
-                    continue
-                duration = re.search(r'"duration":([0-9.]+)', line)
-                number += 1  # so that lines are never compared
-                key = float(duration[1]) if wanted.slowest and duration else seconds(written)
-                row = (key, number, container.service, line, written)
-                if wanted.slowest is None:
-                    latest.append(row)
-                    if len(latest) > 2 * _LATEST:
-                        latest = heapq.nlargest(_LATEST, latest)
-                elif len(slow) < wanted.slowest:
-                    heapq.heappush(slow, row)
-                else:
-                    heapq.heappushpop(slow, row)
-        chosen = heapq.nlargest(wanted.slowest or _LATEST, slow or latest)
-        entries = [one for _, _, service, line, written in chosen for one in entry_of(service, line, written)]
-        return [one for one in entries if one.fields.get("logger") == logger and wanted.wants(one.fields.get("status"))]
+            for duration, time, raw in self._met(container, pattern, since):
+                number += 1
+                row = (float(duration) if wanted.slowest else time, number, container.service, raw)
+                if len(chosen) < most:
+                    heapq.heappush(chosen, row)
+                elif row > chosen[0]:
+                    heapq.heapreplace(chosen, row)
+        return [one for _, _, service, raw in chosen for one in _of(service, raw)]
 
-    def _lines(
-        self, container: Container, needles: list[bytes], since: float | None = None
-    ) -> Iterator[tuple[str, str]]:
+    def _met(self, container: Container, line: re.Pattern[bytes], since: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """Give the entries that a pattern is found in: what it captures, when each was written, and the entry."""
+        earliest = seconds(since.decode() + "Z")
+        for file in self._files(container):
+            with file:
+                if isinstance(file, io.BufferedReader) and os.fstat(file.fileno()).st_mtime < earliest:
+                    continue
+                for raw in file:
+                    found = line.search(raw)
+                    if found is None:
+                        continue
+                    time = raw[raw.rfind(b'"time":"') + 8 : -3].rstrip(b"Z")
+                    if time >= since:
+                        yield found[1], time, raw
+
+    def _files(self, container: Container) -> Sequence[BinaryIO]:
         try:
-            files = container.files()
+            return container.files()
         except OSError:
             self._asked.add(container.service)
-            yield from _asked(container, needles, since)
-            return
-        for file in files:
-            with file:
-                if since is None or os.fstat(file.fileno()).st_mtime >= since:
-                    for line, written in search(file, needles):
-                        if since is None or seconds(written) >= since:
-                            yield line, written
+            return [_asked(container)]
 
 
 def containers() -> list[Container]:
@@ -172,18 +178,18 @@ def search(file: BinaryIO, needles: list[bytes]) -> Iterator[tuple[str, str]]:
             continue
         cut = block.find(b"\n", max(0, whole)) + 1
         rest = block[cut:]
-        yield from _matches(block[:cut], needles)
-    yield from _matches(rest, needles)
+        yield from _matches(block, cut, needles)
+    yield from _matches(rest, len(rest), needles)
 
 
-def _matches(block: bytes, needles: list[bytes]) -> Iterator[tuple[str, str]]:
+def _matches(block: bytes, cut: int, needles: list[bytes]) -> Iterator[tuple[str, str]]:
     begins = set()
     for needle in needles:
-        at = block.find(needle)
+        at = block.find(needle, 0, cut)
         while at >= 0:
             begins.add(block.rfind(b"\n", 0, at) + 1)
             end = block.find(b"\n", at)
-            at = -1 if end < 0 else block.find(needle, end)
+            at = -1 if end < 0 else block.find(needle, end, cut)
     done = 0
     for begin in sorted(begins):
         if begin >= done:
@@ -214,6 +220,12 @@ def _joined(block: bytes, begin: int) -> tuple[str | None, str, int]:
     return line, written, end or len(block)
 
 
+def _of(service: str, raw: bytes) -> Iterator[Entry]:
+    line, written, _ = _entry(raw, 0)
+    if line is not None:
+        yield from entry_of(service, line, written)
+
+
 def _entry(block: bytes, begin: int) -> tuple[str | None, str, str]:
     end = block.find(b"\n", begin)
     try:
@@ -223,11 +235,14 @@ def _entry(block: bytes, begin: int) -> tuple[str | None, str, str]:
         return None, "", ""
 
 
-def _asked(container: Container, needles: list[bytes], since: float | None) -> Iterator[tuple[str, str]]:
-    options = [] if since is None else ["--since", f"{since:.3f}"]
-    command = ["docker", "logs", "--timestamps", *options, container.id]
+def _asked(container: Container) -> BinaryIO:
+    """Give what Docker tells of a container's log, in the form that its files have."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    command = ["docker", "logs", "--timestamps", container.id]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         for line in process.stdout or ():
-            if any(needle in line for needle in needles):
-                written, _, text = line.decode(errors="replace").partition(" ")
-                yield text, written
+            time, _, text = line.decode(errors="replace").partition(" ")
+            entry = {"log": text, "stream": "stdout", "time": time}
+            file.write(json.dumps(entry, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
+    file.seek(0)
+    return file

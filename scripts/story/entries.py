@@ -62,8 +62,8 @@ class Source(Protocol):
     def about(self) -> Iterable[str]:
         """Say what the reader should know of it, a line each."""
 
-    def find(self, ids: frozenset[str]) -> Iterable[Entry]:
-        """Give what carries one of these ids; more than that does no harm."""
+    def find(self, ids: frozenset[str], *, spans: bool = False) -> Iterable[Entry]:
+        """Give what carries one of these ids, or the spans alone; more than that does no harm."""
 
     def requests(self, wanted: Requests) -> Iterable[Entry]:
         """Give the edge's lines of these requests, or the API's where there is no edge."""

@@ -76,15 +76,17 @@ class VictoriaLogs:
             yield f"VictoriaLogs gave no answer ({self._silent}): this is what Docker's files have"
             yield from self._otherwise.about()
 
-    def find(self, ids: frozenset[str]) -> Iterator[Entry]:
-        """Give the lines that carry one of the ids, or have it in their text."""
+    def find(self, ids: frozenset[str], *, spans: bool = False) -> Iterator[Entry]:
+        """Give the lines that carry one of the ids, or have it in their text; there are no spans here."""
+        if spans and not self._silent:
+            return
         listed = ", ".join(map(_quoted, sorted(ids)))
         fields = [f"{name}:in({listed})" for name in IDS]
         try:
             yield from self._entries(" or ".join([*fields, *map(_quoted, sorted(ids))]))
         except AskError as error:
             self._silent = str(error)
-            yield from self._otherwise.find(ids)
+            yield from self._otherwise.find(ids, spans=spans)
 
     def requests(self, wanted: Requests) -> Iterator[Entry]:
         """Give the edge's lines of these requests, or the API's where the edge has none."""
@@ -126,7 +128,7 @@ class Jaeger:
         if self._silent:
             yield f"Jaeger gave no answer ({self._silent}): spans are missing"
 
-    def find(self, ids: frozenset[str]) -> Iterator[Entry]:
+    def find(self, ids: frozenset[str], *, spans: bool = False) -> Iterator[Entry]:  # noqa: ARG002
         """Give the spans of those ids that are a trace's."""
         for trace in sorted(filter(_TRACE.fullmatch, ids)):
             try:

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 _DNS = ("127.0.0.11", 53)  # Docker's, in every container on a network of its own
 _SECONDS = 0.3  # it answers from memory
 _ID = re.compile(r"[0-9a-f]{12}")
+_OF_COMPOSE = re.compile(r".*-(?=\w+-[0-9]+$)")  # the project
 _PTR, _IN, _RECURSE = 12, 1, 0x0100
 _POINTER = 0xC0
 
@@ -44,12 +45,12 @@ class Replica(Collector):
 
 @cache
 def name(server: tuple[str, int] = _DNS) -> str:
-    """Return the container's name by Docker's DNS, else the host's."""
+    """Return the container's name by Docker's DNS, as Compose counts them ("api-1"), else the host's."""
     host = socket.gethostname()
     if not _ID.fullmatch(host):
         return host
     try:
-        return _asked(socket.gethostbyname(host), server) or host
+        return _OF_COMPOSE.sub("", _asked(socket.gethostbyname(host), server)) or host
     except (OSError, IndexError, UnicodeError, struct.error):
         return host
 

@@ -18,6 +18,8 @@ from scripts import images
 from tests.stack import ROOT, Stack, docker, eventually
 
 NAME = "ca.example"
+LIMITED = "limited.example"
+"""Another CA's name, for which the same certificate serves."""
 DIRECTORY = f"https://{NAME}:14000/dir"
 VARIABLES = ("PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0")
 
@@ -46,7 +48,7 @@ def trust(stack: Stack) -> None:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(minutes=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME), x509.DNSName(LIMITED)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     pem, pkcs8, plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -74,10 +76,10 @@ class Pebble:
         }
         (directory / "config.json").write_text(json.dumps({"pebble": config}))
         (nginx,) = stack.inspect("nginx")
-        network = f"{stack.project}_edge"
-        address = nginx["NetworkSettings"]["Networks"][network]["IPAddress"]
+        self.network = f"{stack.project}_edge"
+        address = nginx["NetworkSettings"]["Networks"][self.network]["IPAddress"]
         docker(
-            "run", "--detach", "--name", self.name, "--network", network, "--network-alias", NAME,
+            "run", "--detach", "--name", self.name, "--network", self.network, "--network-alias", NAME,
             *(f"--env={variable}" for variable in VARIABLES), *(f"--add-host={name}:{address}" for name in names),
             "--publish", "127.0.0.1::15000", "--volume", f"{directory}:/etc/pebble:ro", build(),
         )  # fmt: skip
@@ -99,9 +101,13 @@ class Pebble:
         result = subprocess.run(["docker", "logs", self.name], capture_output=True, text=True, check=True)
         return (result.stdout + result.stderr).count(what)
 
-    def stop(self) -> None:
-        """Be down."""
-        docker("stop", self.name)
+    def leave(self) -> None:
+        """Be out of reach; what it knows, it keeps only while it runs."""
+        docker("network", "disconnect", self.network, self.name)
+
+    def come_back(self) -> None:
+        """Be there again."""
+        docker("network", "connect", "--alias", NAME, self.network, self.name)
 
     def close(self) -> None:
         """Remove it."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from monitoring.generate import dashboard
 from tests.dashboards.world import STATES
 from tests.stack import ROOT, docker
 from tests.support.drawing import PICTURES, Drawing, draw
@@ -86,7 +87,7 @@ def drawn(lived: str) -> Callable[[str], Drawing]:
 
     def of(state: str) -> Drawing:
         if state not in seen:
-            paths = [ROOT / f"grafana/dashboards/{name}.json" for name in dashboards(state)]
+            paths = [dashboard(ROOT, name) for name in dashboards(state)]
             seen[state] = draw(lived, *paths, to=ENDS[state], minutes=MINUTES, out=PICTURES / state)
         return seen[state]
 

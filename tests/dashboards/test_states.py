@@ -3,7 +3,6 @@
 Each of these misled somebody once.
 """
 
-import colorsys
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -17,25 +16,10 @@ from tests.dashboards.conftest import ENDS, MINUTES, dashboards
 from tests.dashboards.world import BROKEN, LENGTH, STATES
 from tests.stack import ROOT
 from tests.support.drawing import Drawing, draw
+from tests.support.hue import NEUTRAL, hue
 
 Drawn = Callable[[str], Drawing]
 ALL = [(state, name) for state in STATES for name in dashboards(state)]
-NEUTRAL = "neutral"
-
-
-def hue(colour: str) -> str:
-    """Name a colour as a person would."""
-    red, green, blue = (
-        (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-        if colour.startswith("#")
-        else map(int, re.findall(r"\d+", colour)[:3])
-    )
-    turn, _, saturation = colorsys.rgb_to_hls(red / 255, green / 255, blue / 255)
-    if saturation < 0.2 or red == green == blue:
-        return NEUTRAL
-    degrees = turn * 360
-    limits = {12: "red", 40: "orange", 70: "yellow", 170: "green", 250: "blue", 320: "purple", 361: "red"}
-    return next(name for limit, name in limits.items() if degrees < limit)
 
 
 def shown(drawn: Drawn) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -54,7 +38,7 @@ def colour(drawing: Drawing, dashboard: str, title: str, series: str = "") -> st
 
 @pytest.mark.parametrize("state", STATES)
 def test_nothing_is_wrong_with_any_dashboard(drawn: Drawn, state: str) -> None:
-    expected = {"jobs: variable job: it offers no value", "jobs: variable instance: it offers no value"}
+    expected = {"jobs: variable process: it offers no value"}
     assert set(drawn(state).faults) == (expected if state == "no-jobs" else set())
 
 
@@ -89,7 +73,7 @@ def test_an_axis_fits_what_it_shows(drawn: Drawn) -> None:
     soft = {"percentunit": 0.01, "s": 0.01, "bytes": 1024}
     units = {
         (path.stem, panel["title"]): panel["fieldConfig"]["defaults"]["unit"]
-        for path in (ROOT / "grafana/dashboards").glob("*.json")
+        for path in (ROOT / "grafana").glob("*/*.json")
         for row in json.loads(path.read_text())["panels"]
         for panel in (row, *row.get("panels", ()))
         if panel["type"] == "timeseries"
@@ -108,7 +92,8 @@ def test_an_axis_fits_what_it_shows(drawn: Drawn) -> None:
     {
         "Requests": "No traffic",
         "5xx": "No traffic",
-        "p95": "No traffic",
+        "429": "No traffic",
+        "p95": "No answer",
         "Availability budget": "No traffic yet",
         "Latency budget": "No traffic yet",
     }.items(),
@@ -128,10 +113,11 @@ def test_no_process_for_jobs_is_nothing_bad_where_none_is_wanted(drawn: Drawn, t
     ("dashboard", "title", "says"),
     [
         ("overview", "Ready", "No"),
-        ("overview", "API instances", "0"),
+        ("overview", "Replicas missing", "2"),
+        ("overview", "Targets down", "2"),
         ("overview", "5xx", "100.00%"),
         ("overview", "Firing alerts", "5"),
-        ("monitoring", "Targets down", "1"),
+        ("monitoring", "Targets down", "2"),
     ],
 )
 def test_an_outage_is_red(drawn: Drawn, dashboard: str, title: str, says: str) -> None:
@@ -142,7 +128,30 @@ def test_an_outage_is_red(drawn: Drawn, dashboard: str, title: str, says: str) -
     assert [hue(one["color"]) for one in panel["series"]] == ["red"]
 
 
-@pytest.mark.parametrize("title", ["Ready", "API instances", "Firing alerts"])
+def test_a_slow_route_that_may_be_slow_is_not_red(drawn: Drawn) -> None:
+    shown = {row["Route"]["text"]: row["p95"]["text"] for row in drawn("load").panel("overview", "Routes")["rows"]}
+    assert {route for route, text in shown.items() if not text.strip()} == {
+        "/api/v1/process", "/api/v1/jobs", "/api/v1/jobs/{job_id}/result",
+    }  # fmt: skip
+
+
+def test_a_number_is_one(drawn: Drawn) -> None:
+    numbers = [(state, name, panel) for state, name, panel in shown(drawn) if panel["type"] == "stat"]
+    assert [(state, name, panel["title"]) for state, name, panel in numbers if len(panel["series"]) > 1] == []
+
+
+def test_refusals_are_no_fast_answers(drawn: Drawn) -> None:
+    assert drawn("down").panel("overview", "p95")["text"] == ["p95", "No answer"]
+    assert colour(drawn("down"), "overview", "p95") == NEUTRAL
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Ready", "Firing alerts", "Replicas missing", "Targets down", "Processor", "Memory", "Event loop lag",
+        "Most starts", "Least disk free", "Certificate",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("state", ["idle", "load", "no-jobs"])
 def test_health_is_green(drawn: Drawn, state: str, title: str) -> None:
     panels = drawn(state).reports["overview"]["panels"]
@@ -153,18 +162,62 @@ def test_health_is_green(drawn: Drawn, state: str, title: str) -> None:
 def test_alerts_are_named_in_full_and_lead_on(drawn: Drawn) -> None:
     panels = drawn("down").reports["overview"]["panels"]
     (table,) = (one for one in panels if (one["title"], one["type"]) == ("Firing alerts", "table"))
-    assert table["text"][1:7] == ["Alert", "Severity", "Objective", "Job", "Instance", "Shown on"]
-    assert {"APIDown", "EdgeProbeFailing", "https://nginx:8443/ready", "availability", "edge"} <= set(table["text"])
+    assert table["text"][1:8] == ["Alert", "Severity", "Objective", "Job", "Instance", "Shown on", "What to do"]
+    expected = {"APIDown", "EdgeProbeFailing", "https://nginx:8443/ready", "availability", "edge", "runbook"}
+    assert expected <= set(table["text"])
     assert "None" not in table["text"]
     links = list(map(unquote, table["links"]))
     assert 'http://127.0.0.1:9093/#/alerts?filter={alertname="APIDown"}' in links
-    assert any(link.startswith("/d/sightglass-edge?") for link in links)
+    for board in ("edge", "overview", "runbook"):
+        assert any(re.match(rf"/d/sightglass-{board}\?viewPanel=panel-\d+&from=\d+&to=\d+$", link) for link in links)
 
 
-def test_a_route_leads_to_where_it_is_looked_into(drawn: Drawn) -> None:
-    routes = drawn("load").panel("edge", "Requests and errors in this time range")
-    links = list(map(unquote, routes["links"]))
-    assert any(link.startswith("/d/sightglass-api?var-route=/api/v1/predict&from=") for link in links)
+ROUTES = {
+    ("overview", "Routes"): {"edge", "api"},
+    ("edge", "Requests and errors in this time range"): {"api"},
+    ("api", "Routes in this time range"): {"edge"},
+}
+
+
+@pytest.mark.parametrize(("dashboard", "title"), ROUTES)
+def test_each_cell_of_a_route_leads_to_where_it_is_looked_into(drawn: Drawn, dashboard: str, title: str) -> None:
+    rows = drawn("load").panel(dashboard, title)["rows"]
+    assert "/api/v1/predict" in {row["Route"]["text"] for row in rows}
+    for row in rows:
+        for cell in row.values():
+            assert {unquote(link).partition("&")[0] for link in cell["links"]} == {
+                f"/d/sightglass-{board}?var-route={row['Route']['text']}" for board in ROUTES[dashboard, title]
+            }
+            assert all(re.search(r"&from=\d+&to=\d+$", link) for link in cell["links"])
+
+
+def test_each_number_of_the_overview_leads_on(drawn: Drawn) -> None:
+    numbers = [one for one in drawn("load").reports["overview"]["panels"] if one["type"] == "stat"]
+    assert len(numbers) == 16
+    boards = {path.stem for path in (ROOT / "grafana/dashboards").glob("*.json")} - {"overview"}
+    for panel in numbers:
+        (link,) = panel["links"]
+        led = re.fullmatch(r"/d/sightglass-(\w+)\?from=\d+&to=\d+", link)
+        assert led[1] in boards if led else link == "http://127.0.0.1:9093/#/alerts", panel["title"]
+
+
+@pytest.mark.parametrize(
+    ("state", "route", "column", "says"),
+    [
+        ("load", "/api/v1/predict", "5xx", {"green", "orange"}),
+        ("load", "/api/v1/predict", "p95", {"green"}),
+        ("load", "/api/v1/predict", "429", {"green"}),
+        ("limited", "/api/v1/predict", "429", {"red"}),
+        ("limited", "/api/v1/process", "429", {"green"}),
+        ("down", "/api/v1/predict", "5xx", {"red"}),
+    ],
+)
+def test_where_it_is_broken_has_the_colour_of_it(
+    drawn: Drawn, state: str, route: str, column: str, says: set[str]
+) -> None:
+    rows = drawn(state).panel("overview", "Routes")["rows"]
+    (row,) = (one for one in rows if one["Route"]["text"] == route)
+    assert hue(row[column]["color"]) in says, row[column]
 
 
 @pytest.mark.parametrize(
@@ -208,6 +261,11 @@ def test_the_budget_is_one_number_wherever_it_is_shown(drawn: Drawn) -> None:
     for slo in ("availability", "latency"):
         (last,) = (one["last"] for one in line if one["name"] == slo)
         assert drawn("down").panel("overview", f"{slo.title()} budget")["series"][0]["last"] == pytest.approx(last)
+
+
+def test_a_budget_that_is_overspent_is_red_and_says_by_how_much(drawn: Drawn) -> None:
+    assert drawn("down").panel("overview", "Availability budget")["series"][0]["last"] < -1
+    assert colour(drawn("down"), "overview", "Availability budget") == "red"
 
 
 def test_a_legend_has_names_and_values(drawn: Drawn) -> None:

@@ -17,6 +17,7 @@ BROKEN = 1500
 API = ("172.20.0.5:9464", "172.20.0.6:9464")
 JOBS = "jobs"
 """The Prometheus job of the processes that work on jobs."""
+EXPECTED = "stack:replicas:expected"
 WORKER_UP = "sightglass_worker_up"
 
 Value = Callable[[float], float]
@@ -159,7 +160,7 @@ def replicas_down(end: int) -> World:
     _edge(world, (*broken, probes), up=until(1))
     _api(world, (*USUAL, PROBES), stop=BROKEN)
     _jobs(world, rate=0.4)
-    _slo(world, load(), requests=13, bad={"availability": 0.0004, "latency": 0.004}, broken=1.0)
+    _slo(world, load(), requests=13, bad={"availability": 0.002, "latency": 0.004}, broken=1.0)
     _host(world)
     alerts: dict[str, Labels] = {
         "APIDown": {"severity": "page", "job": "api"},
@@ -201,8 +202,9 @@ def _edge(world: World, traffic: tuple[Traffic, ...], limited: float | Value = 0
         labels: Labels = {"route": one.route, "method": one.method, **nginx}
         for status, rate in (dict.fromkeys(FAILURES, 0.0) | dict(one.statuses)).items():
             world.counter("edge_http_requests_total", rate, status=status, **labels)
-        total = sum(rate for rate in one.statuses.values() if not callable(rate)) or 0.1
-        world.histogram("edge_http_request_duration_seconds", total, one.seconds, route=one.route, **nginx)
+        world.histogram(
+            "edge_http_request_duration_seconds", partial(_answered, one), one.seconds, route=one.route, **nginx
+        )
     for cache in ("hit", "miss", "stale", "updating", "expired", "bypass", "revalidated"):
         world.counter(
             "edge_cache_requests_total", 0.05 if cache == "hit" and len(traffic) > 1 else 0, cache=cache, **nginx
@@ -214,6 +216,10 @@ def _edge(world: World, traffic: tuple[Traffic, ...], limited: float | Value = 0
         world.gauge("edge_connections", n, state=state, **nginx)
     world.gauge("edge_reloads_total", 1, **nginx)
     world.gauge("edge_metrics_dropped_total", 0, **nginx)
+    world.gauge("edge_log_lines_dropped_total", 0, **nginx)
+    world.gauge("sightglass_edge_connections_limit", 8192, **nginx)
+    world.gauge("process_start_time_seconds", world.end - 86400, **nginx)
+    _container(world, **nginx)
     probe: Labels = {"job": "probe", "instance": "https://nginx:8443/ready"}
     world.gauge("probe_success", up, **probe)
     world.gauge("probe_ssl_earliest_cert_expiry", world.end + 60 * 86400, **probe)
@@ -227,19 +233,28 @@ def _edge(world: World, traffic: tuple[Traffic, ...], limited: float | Value = 0
         world.gauge("probe_http_duration_seconds", seconds, phase=phase, **probe)
 
 
+def _answered(traffic: Traffic, at: float) -> float:
+    """Return how many requests a second were answered: a refusal of the edge's own has no latency."""
+    answers = {status: rate for status, rate in traffic.statuses.items() if status not in {"429", "502", "503", "504"}}
+    return sum(rate(at) if callable(rate) else rate for rate in answers.values())
+
+
 def _api(
     world: World, traffic: tuple[Traffic, ...], stop: float = LENGTH, *, jobs: bool = True, deployed: int = 0
 ) -> None:
     """Add the API's replicas; ``deployed`` is when they were replaced by those of a new version, 0 if long ago."""
-    for instance in API:
+    world.gauge(EXPECTED, len(API), job="api")
+    world.gauge(EXPECTED, int(jobs), job=JOBS)
+    for number, instance in enumerate(API, 1):
         at: Labels = {"job": "api", "instance": instance}
         world.gauge("up", 1, stop=stop, **at)
+        world.gauge("scrape_duration_seconds", 0.02, stop=stop, **at)
         for status in ("accepted", "retried", "succeeded", "failed", "dead", "cancelled"):
             accepted = 0.2 if jobs and status == "accepted" and len(traffic) > 1 else 0
             world.counter("jobs_total", accepted, stop=stop, status=status, **at)
         for worker in ("0", "1"):
             labels: Labels = {"worker": worker, **at}
-            _process(world, stop, deployed, **labels)
+            _process(world, f"api-{number}", stop, deployed, **labels)
             if deployed:
                 world.gauge("app_info", 1, stop=deployed, **OLD, **labels)
             world.gauge("app_info", 1, deployed, stop, **NEW, **labels)
@@ -255,18 +270,21 @@ def _api(
                     world.counter("http_requests_total", rate / 4, stop=stop, status=status, **of)
                 total = sum(counted.values()) / 4
                 world.histogram("http_request_duration_seconds", total, one.seconds * 0.8, stop=stop, **of)
+                world.histogram("http_time_to_first_byte_seconds", total, one.seconds * 0.7, stop=stop, **of)
                 sizes = (100.0, 1000.0, 10000.0, 100000.0, 1000000.0)
                 world.histogram("http_request_size_bytes", total, 900, sizes, stop=stop, **of)
                 world.histogram("http_response_size_bytes", total, 1400, sizes, stop=stop, **of)
             _model(world, 3.0 if len(traffic) > 1 else 0.0, stop, **labels)
-        _container(world, stop, **at)
+            _container(world, stop, **labels)
 
 
-def _process(world: World, stop: float = LENGTH, started: int = 0, **at: Any) -> None:
+def _process(world: World, container: str, stop: float = LENGTH, started: int = 0, **at: Any) -> None:
     began = world.end - LENGTH
-    world.gauge("process_start_time_seconds", began - 86400, stop=started or stop, **at)
-    if started:
-        world.gauge("process_start_time_seconds", began + started - 7, started, stop, **at)
+    named: dict[str, Labels] = {"process": {}, "sightglass_process": {"container": container}}
+    for prefix, more in named.items():
+        world.gauge(f"{prefix}_start_time_seconds", began - 86400, stop=started or stop, **at, **more)
+        if started:
+            world.gauge(f"{prefix}_start_time_seconds", began + started - 7, started, stop, **at, **more)
     world.counter("process_cpu_seconds_total", 0.12, stop=stop, **at)
     world.gauge("process_resident_memory_bytes", 130e6, stop=stop, **at)
     world.gauge("process_open_fds", 31, stop=stop, **at)
@@ -280,11 +298,20 @@ def _process(world: World, stop: float = LENGTH, started: int = 0, **at: Any) ->
 def _container(world: World, stop: float = LENGTH, **at: Any) -> None:
     world.gauge("sightglass_container_memory_working_set_bytes", 280e6, stop=stop, **at)
     world.gauge("sightglass_container_spec_memory_limit_bytes", 1073741824, stop=stop, **at)
+    world.counter("sightglass_container_cpu_usage_seconds_total", 0.3, stop=stop, **at)
+    world.gauge("sightglass_container_spec_cpu_cores", 2, stop=stop, **at)
+    world.counter("sightglass_container_cpu_cfs_throttled_seconds_total", 0, stop=stop, **at)
+    if at["job"] == "nginx":
+        return
+    world.counter("tracing_spans_failed_total", 0, stop=stop, **at)
     world.counter("sightglass_log_lines_dropped_total", 0, stop=stop, **at)
 
 
 def _model(world: World, rate: float, stop: float = LENGTH, **at: Any) -> None:
     world.gauge("model_ready", 1, stop=stop, **at)
+    for kind, places in {"texts": 8, "documents": 2, "loading": 8}.items():
+        world.gauge("sightglass_model_places", places, stop=stop, kind=kind, **at)
+        world.gauge("sightglass_model_places_taken", int(kind == "texts" and rate > 0), stop=stop, kind=kind, **at)
     world.counter("model_predictions_total", rate, stop=stop, **at)
     world.counter("model_errors_total", 0, stop=stop, **at)
     world.counter("model_rejections_total", 0, stop=stop, **at)
@@ -298,7 +325,7 @@ def _model(world: World, rate: float, stop: float = LENGTH, **at: Any) -> None:
 def _jobs(world: World, rate: float) -> None:
     at: Labels = {"job": JOBS, "instance": "172.20.0.9:9464"}
     world.gauge("up", 1, **at)
-    _process(world, **at)
+    _process(world, "jobs-1", **at)
     _container(world, **at)
     _model(world, rate, **at)
     world.gauge("app_info", 1, **NEW, **at)
@@ -351,6 +378,7 @@ def _host(world: World) -> None:
         world.gauge("scrape_duration_seconds", 0.01, **at)
         world.gauge("scrape_samples_post_metric_relabeling", 312, **at)
         if job in {"node", "prometheus", "alertmanager", "blackbox"}:
+            world.gauge("process_start_time_seconds", world.end - 86400, **at)
             world.gauge("process_resident_memory_bytes", 60e6, **at)
             world.counter("process_cpu_seconds_total", 0.004, **at)
     world.gauge("ALERTS", 1, alertname="Watchdog", alertstate="firing", severity="none")

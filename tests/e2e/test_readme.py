@@ -8,7 +8,7 @@ from tests.stack import ROOT, Stack
 
 BLOCKS = [
     block
-    for document in ("README.md", "docs/install.md")
+    for document in ("README.md", "docs/install.md", "docs/deployment.md")
     for block in re.findall(r"```console\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
 ]
 COMMANDS = [line.removeprefix("$ ") for block in BLOCKS for line in block.splitlines() if line.startswith("$ ")]

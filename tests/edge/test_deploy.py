@@ -32,6 +32,11 @@ def deploy(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=stack.directory, capture_output=True, text=True, check=False)
 
 
+def variables(stack: Stack) -> set[str]:
+    (container,) = stack.inspect("api")
+    return set(container["Config"]["Env"])
+
+
 def replicas(stack: Stack) -> set[str]:
     return set(stack.compose("ps", "--quiet", "api").stdout.split())
 
@@ -48,10 +53,33 @@ def test_nothing_fails_while_everything_is_replaced(small_stack: Stack) -> None:
 
         enter(load, "deploy")
         before = replicas(stack)
+        assert stack.run("python3", "scripts/releases.py", "--note").returncode == 0  # as make up does
+        settings = stack.env_file.read_text()
+        stack.env_file.write_text(f"{settings}ENVIRONMENT=staging\n")
+        (stack.directory / "app.env").write_text("COLOUR=blue\n")
         deployed = deploy(stack)
         assert deployed.returncode == 0, deployed.stderr
         assert len(replicas(stack)) == len(before)
         assert not replicas(stack) & before
+        assert {"SIGHTGLASS_ENVIRONMENT=staging", "COLOUR=blue"} <= variables(stack)
+
+        enter(load, "rollback")
+        before = replicas(stack)
+        back = stack.run("make", "rollback")
+        assert back.returncode == 0, back.stderr
+        assert len(replicas(stack)) == len(before)
+        assert not replicas(stack) & before
+        assert not {"SIGHTGLASS_ENVIRONMENT=staging", "COLOUR=blue"} & variables(stack)
+        assert not (stack.directory / "app.env").exists()
+        listed = stack.run("make", "releases").stdout
+        assert re.findall(r"^(.) +(\d+) .*", listed, re.MULTILINE) == [("*", "1"), (" ", "2")]
+        assert "settings changed: COLOUR, ENVIRONMENT" in listed
+        assert "blue" not in listed
+        # What the next make up starts is what runs.
+        kept = replicas(stack)
+        assert "as the last make rollback left it" in stack.run("python3", "scripts/build.py").stdout
+        stack.run("docker", "compose", "up", "--detach", "--no-deps", "api")
+        assert replicas(stack) == kept
 
         enter(load, "scale to 4")
         before = replicas(stack)

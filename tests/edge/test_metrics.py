@@ -204,8 +204,10 @@ def test_everything_is_there_before_the_first_request(start_edge: Callable[..., 
         "edge_http_requests", "edge_http_request_duration_seconds", "edge_cache_requests", "rate_limit_exceeded",
         "edge_upstream_failures", "edge_connections", "edge_reloads", "edge_metrics_dropped",
         "edge_log_lines_dropped", "sightglass_edge_routes", "process_start_time_seconds",
+        "sightglass_edge_connections_limit",
     } | {f"sightglass_container_{name}" for name in CONTAINER}  # fmt: skip
     assert all(family.documentation for family in families.values())
+    assert [sample.value for sample in families["sightglass_edge_connections_limit"].samples] == [2 * 4096]
     zeros = {sample.name: sample.value for sample in families["rate_limit_exceeded"].samples}
     assert zeros == {"rate_limit_exceeded_total": 0}
     assert {s.labels["cache"] for s in families["edge_cache_requests"].samples} >= {"hit", "miss", "stale"}

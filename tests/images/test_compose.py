@@ -110,9 +110,8 @@ def test_grafana_fetches_nothing() -> None:
     assert {name: told.get(name) for name in off} == off
 
 
-def test_every_folder_grafana_provisions_from_is_there() -> None:
-    tracked = subprocess.run(
-        ["git", "ls-files", "grafana/provisioning"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    folders = {path.split("/")[2] for path in tracked.stdout.split()}
+@pytest.mark.parametrize("tree", ["grafana/provisioning", "grafana/telemetry/true"])
+def test_every_folder_grafana_provisions_from_is_there(tree: str) -> None:
+    tracked = subprocess.run(["git", "ls-files", tree], cwd=ROOT, capture_output=True, text=True, check=True)
+    folders = {path.removeprefix(f"{tree}/").split("/")[0] for path in tracked.stdout.split()}
     assert folders == {"alerting", "dashboards", "datasources", "plugins"}

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -12,10 +13,13 @@ from typing import Any
 import pytest
 import yaml
 
+from monitoring.groups import PANELS as SHOWN_ON
 from monitoring.live import panels
+from monitoring.rules import cause_rules, slo_rules
+from monitoring.slo import load
 from tests.stack import ROOT
 
-FILES = sorted((ROOT / "grafana").glob("**/dashboards/*.json"))
+FILES = sorted((ROOT / "grafana").rglob("*.json"))
 DASHBOARDS: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for path in FILES}
 PANELS = [
     pytest.param(panel, id=f"{name}-{panel['title']}") for name, board in DASHBOARDS.items() for panel in panels(board)
@@ -123,12 +127,12 @@ def test_a_panels_queries_have_no_usual_fault(panel: dict[str, Any]) -> None:
 
 def test_every_dashboard_shares_what_dashboards_share() -> None:
     for board in DASHBOARDS.values():
-        assert [variable["type"] for variable in board["templating"]["list"]][:2] == ["datasource", "query"]
-        assert [variable["name"] for variable in board["templating"]["list"]][:2] == ["datasource", "job"]
+        assert board["templating"]["list"][0]["name"] == "datasource"
         # Alerts tint the Overview alone: elsewhere their colour would lie over what is looked for.
         expected = ["Deploys", "Alerts"] if board["uid"] == "sightglass-overview" else ["Deploys"]
         assert [annotation["name"] for annotation in board["annotations"]["list"]] == expected
-        assert [link["tags"] for link in board["links"]] == [["sightglass"]]
+        (link,) = board["links"]  # to each other, with time and what is chosen
+        assert (link["tags"], link["includeVars"], link["keepTime"]) == (["sightglass"], True, True)
         assert not any("placement" in shown for shown in (*board["links"], *board["annotations"]["list"]))
         assert "sightglass" in board["tags"]
         assert board["editable"] is False
@@ -142,13 +146,26 @@ def test_a_picker_of_one_value_is_not_shown() -> None:
     assert shown == {
         "overview": [],
         "edge": ["route"],
-        "api": ["job", "instance", "route"],
+        "api": ["instance", "route"],
         "workers": ["job", "instance"],
         "model": ["job", "instance"],
-        "jobs": ["instance"],
-        "monitoring": ["job"],
+        "jobs": ["process"],
+        "monitoring": ["scraped"],
+        "runbook": [],
         "telemetry": [],
     }
+
+
+def test_what_is_chosen_means_the_same_on_every_dashboard_that_has_it() -> None:
+    """Links hand it on: a name that stands for something else elsewhere would leave a dashboard empty."""
+    queries: dict[str, set[str]] = {}
+    for board in DASHBOARDS.values():
+        for variable in board["templating"]["list"]:
+            if variable["type"] == "query":
+                label = variable["definition"].rpartition(", ")[2].rstrip(")")
+                queries.setdefault(variable["name"], set()).add(label)
+    assert all(len(labels) == 1 for labels in queries.values())
+    assert set(queries) == {"route", "instance", "job", "process", "scraped"}
 
 
 @pytest.mark.parametrize(("name", "title"), [("jobs", "Duration"), ("model", "Inference duration")])
@@ -164,9 +181,35 @@ def test_a_panel_of_rare_samples_says_what_it_waits_for() -> None:
     assert len(rare) >= 3
 
 
+@pytest.mark.parametrize("alert", SHOWN_ON)
+def test_an_alert_leads_to_its_panel_and_to_its_section_of_the_runbook(alert: str) -> None:
+    titles = {
+        (name, panel["id"]): panel["title"]
+        for name, board in DASHBOARDS.items()
+        for row in board["panels"]
+        for panel in (row, *row.get("panels", ()))
+        if panel["type"] != "row"
+    }
+    (table,) = (p for p in panels(DASHBOARDS["overview"]) if (p["type"], p["title"]) == ("table", "Firing alerts"))
+    led = re.findall(
+        rf'"(shown|runbook)", "(\w+)\?viewPanel=panel-(\d+)", "alertname", "{alert}"', table["targets"][0]["expr"]
+    )
+    assert [(label, titles[board, int(at)]) for label, board, at in led] == [
+        ("shown", SHOWN_ON[alert]), ("runbook", alert),
+    ]  # fmt: skip
+    rules = [rule for group in cause_rules()["groups"] + slo_rules(load())["groups"] for rule in group["rules"]]
+    urls = {rule["annotations"]["dashboard_url"] for rule in rules if rule.get("alert") == alert}
+    assert {url.rpartition("/d/")[2] for url in urls} == {f"sightglass-{led[0][1]}"}
+
+
+def test_every_alert_leads_somewhere() -> None:
+    rules = [rule for group in cause_rules()["groups"] + slo_rules(load())["groups"] for rule in group["rules"]]
+    assert {rule["alert"] for rule in rules if "alert" in rule} == set(SHOWN_ON)
+
+
 def test_latencies_of_the_api_lead_to_traces() -> None:
     source = yaml.safe_load((ROOT / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"][0]
-    assert [link["name"] for link in source["jsonData"]["exemplarTraceIdDestinations"]] == ["trace_id"]
+    assert [link["name"] for link in source["jsonData"]["exemplarTraceIdDestinations"]] == ["$TRACE_LABEL"]
     with_exemplars = [p for p in panels(DASHBOARDS["api"]) if any(target.get("exemplar") for target in p["targets"])]
     assert [panel["title"] for panel in with_exemplars] == ["Quantiles"]
 
@@ -179,12 +222,54 @@ def test_grafana_is_told_where_they_are() -> None:
     provisioning = compose["environment"]["GF_PATHS_PROVISIONING"]
     assert provisioning == "/etc/sightglass-grafana/telemetry/${TELEMETRY:-false}"
     assert (ROOT / "grafana/telemetry/false").resolve() == ROOT / "grafana/provisioning"
-    provider = yaml.safe_load((ROOT / "grafana/provisioning/dashboards/sightglass.yml").read_text())["providers"][0]
+    provider, service = yaml.safe_load((ROOT / "grafana/provisioning/dashboards/sightglass.yml").read_text())[
+        "providers"
+    ]
     assert provider["options"]["path"] == "/etc/sightglass-grafana/dashboards"
+    assert service["options"]["path"] == "/etc/sightglass-grafana/$SERVICE_DASHBOARDS"
+    assert service | {key: provider[key] for key in ("name", "options")} == provider
     assert provider["disableDeletion"] is False  # a dashboard that is no longer here is no longer there
     assert provider["folderUid"] == "sightglass"
     home = told["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert home == "/etc/sightglass-grafana/dashboards/overview.json"
+
+
+def grafanas_environment(**settings: str) -> dict[str, str]:
+    compose = (
+        "docker",
+        "compose",
+        "--env-file",
+        "/dev/null",
+        "-f",
+        "docker-compose.prod.yml",
+        "--profile",
+        "monitoring",
+    )
+    given = {"PATH": os.environ["PATH"], **settings}
+    command = [*compose, "config", "--format", "json"]
+    shown = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=True)
+    environment: dict[str, str] = json.loads(shown.stdout)["services"]["grafana"]["environment"]
+    return environment
+
+
+@pytest.mark.parametrize(("app", "directory"), [({}, "service"), ({"APP": "shop.main:app"}, "no-service")])
+def test_what_only_the_shipped_service_has_is_beside_it_alone(app: dict[str, str], directory: str) -> None:
+    assert grafanas_environment(**app)["SERVICE_DASHBOARDS"] == directory
+    there = {path.stem for path in (ROOT / "grafana" / directory).iterdir() if path.suffix == ".json"}
+    assert there == ({"model", "jobs"} if directory == "service" else set())
+
+
+@pytest.mark.parametrize(("name", "board"), DASHBOARDS.items())
+def test_a_dashboard_of_any_application_asks_for_nothing_of_the_services(name: str, board: dict[str, Any]) -> None:
+    asked = " ".join(target["expr"] for panel in panels(board) for target in panel["targets"])
+    of_the_service = re.search(r"\b(sightglass_model_|model_|pii_detected|jobs_total|job_(duration|queue))", asked)
+    assert bool(of_the_service) == (name in {"model", "jobs"}), of_the_service
+
+
+@pytest.mark.parametrize(("url", "label"), [({}, ""), ({"TRACE_URL": "https://traces.example.org/"}, "trace_id")])
+def test_a_trace_is_linked_where_there_is_somewhere_to_go(url: dict[str, str], label: str) -> None:
+    """An exemplar has no label of an empty name."""
+    assert grafanas_environment(**url)["TRACE_LABEL"] == label
 
 
 def test_alertmanager_is_a_source_too() -> None:

@@ -125,7 +125,7 @@ def test_an_alert_can_be_acted_on(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"page", "ticket", "none"}
     headings = re.findall(r"^## (\w+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
     assert annotations["runbook_url"].rpartition("/runbook.md#")[2] in {heading.lower() for heading in headings}
-    uids = {json.loads(path.read_text())["uid"] for path in (ROOT / "grafana").glob("**/dashboards/*.json")}
+    uids = {json.loads(path.read_text())["uid"] for path in (ROOT / "grafana").rglob("*.json")}
     assert annotations["dashboard_url"].rpartition("/d/")[2] in uids
 
 

@@ -67,7 +67,7 @@ def test_an_objective_reaches_rules_dashboards_and_page() -> None:
 def test_the_generated_files_are_what_would_be_generated() -> None:
     assert main(ROOT, check=True) == 0
     dashboards = {path for path in files(ROOT, slo.load()) if path.suffix == ".json"}
-    assert set((ROOT / "grafana").glob("**/dashboards/*.json")) == dashboards
+    assert set((ROOT / "grafana").rglob("*.json")) == dashboards
 
 
 def test_a_changed_file_is_found_and_written_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,12 @@
 """The parts of the profile: how they are locked down, who can reach what, and that Prometheus scrapes them."""
 
+import re
+
 import httpx
 import pytest
 
 from monitoring.telemetry import JOBS
+from tests.images.test_stand_ins import PINS
 from tests.stack import docker, eventually
 from tests.telemetry.stores import Telemetry
 
@@ -82,3 +85,21 @@ def test_prometheus_scrapes_each_part(telemetry: Telemetry) -> None:
             return "=> 1 @" in telemetry.compose("exec", "-T", "prometheus", *command).stdout
 
         eventually(up, lambda asked=asked: asked)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("service", "arguments"), [("collector", ["--version"]), ("victoria-logs", ["-version"]), ("jaeger", ["version"])]
+)
+def test_what_runs_is_the_version_that_is_pinned(telemetry: Telemetry, service: str, arguments: list[str]) -> None:
+    (container,) = telemetry.inspect(service)
+    told = docker("run", "--rm", "--network=none", container["Config"]["Image"], *arguments)
+    (pinned,) = re.findall(r":v?(\d+\.\d+\.\d+)", PINS[service])
+    assert pinned in told
+
+
+def test_traces_are_kept_for_a_time_that_can_be_read(telemetry: Telemetry) -> None:
+    given = ("--env", "TRACES_RETENTION_TIME=a week")
+    result = telemetry.compose("run", "--rm", "--no-deps", "-T", *given, "telemetry-setup", check=False)
+    assert result.returncode == 2
+    line = "TRACES_RETENTION_TIME=a week: not allowed; expected hours, minutes or seconds, such as 168h"
+    assert line in result.stderr

@@ -100,6 +100,14 @@ def test_from_a_trace_to_its_lines(telemetry: Telemetry, request_id: str) -> Non
     )
     query = jaeger["jsonData"]["tracesToLogsV2"]["query"].replace("$${__trace.traceId}", trace)
     assert {line["request_id"] for line in telemetry.lines(query)} == {request_id}
+    # Without Grafana: Jaeger's own page.
+    read = ("run", "--rm", "--no-deps", "-T", "telemetry-setup", "cat", "/run/telemetry/traces/ui.json")
+    told = yaml.safe_load(telemetry.compose(*read).stdout)
+    (pattern,) = told["linkPatterns"]
+    page, _, fragment = pattern["url"].replace("#{traceID}", trace).partition("#/?")
+    assert httpx.get(page.replace("//", f"//{telemetry.operator}@")).status_code == 200
+    (asked,) = parse_qs(fragment)["query"]
+    assert {line["request_id"] for line in telemetry.lines(asked)} == {request_id}
 
 
 def test_grafanas_sources_lead_where_the_services_are() -> None:

@@ -27,7 +27,11 @@ PROGRAMS = {
         [ -n "$answer" ] || answer=$(tail -n 1 "$WORLD/answers")
         echo "lego: $answer"
         while [ $# -gt 0 ]; do
-            case $1 in --path) path=$2 ;; --domains) first=$2 ;; esac
+            case $1 in
+            --path) path=$2 ;;
+            --domains) first=$2 ;;
+            --http.webroot) [ -d "$2" ] || exit 1 ;;
+            esac
             shift
         done
         case $answer in
@@ -237,7 +241,7 @@ def test_staging_and_production_keep_to_themselves(world: World) -> None:
 def test_a_lost_volume_of_nginx_gets_the_certificate_again_without_the_ca(world: World) -> None:
     world.answers("first", "no")
     world.run(until=HOUR)
-    for file in (world.directory / "tls").iterdir():
+    for file in (world.directory / "tls").glob("*.*"):
         file.unlink()
     world.run(until=2 * HOUR)
     assert world.served() == ("crt of first", "key of first")

@@ -238,6 +238,16 @@ def test_what_a_person_wrote_stays_and_is_shown_beside_what_was_found(root: Path
     assert written(root)["JOBS_REPLICAS"] == "0"
 
 
+@pytest.mark.parametrize("name", ["my shop", "a$HOME", "a #b", 'a"b', "caf\u00e9"])
+def test_a_directory_of_any_name_is_written_as_compose_reads_it(root: Path, run: Run, name: str) -> None:
+    project(root.parent / name, {"main.py": FASTAPI})
+    assert run(f"../{name}")[0] == 0
+    assert written(root)["APP_DIR"] == f"../{name}"
+    before = (root / ".env").read_bytes()
+    assert "(yours" not in run(f"../{name}")[1]
+    assert (root / ".env").read_bytes() == before
+
+
 AMBIGUOUS = {
     "two in two files": {"main.py": FASTAPI, "admin.py": FASTAPI},
     "two in one": {"main.py": FASTAPI + "other = FastAPI()\n"},

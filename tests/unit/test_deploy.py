@@ -2,16 +2,17 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from scripts import deploy
+from scripts import deploy, releases
 from scripts.deploy import DeployError
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-BEFORE = ["pin old", "up", "healthy"]
+BEFORE = ["DEPLOY_BEFORE", "pin old", "up", "healthy"]
 AFTER = ["pin new", "let go", "stop", "rm", "forget", "unpin"]
 
 
@@ -22,7 +23,11 @@ class Machine:
         self.running = ["old"]
         self.stopped: list[str] = []
         self.pinned: list[str] | None = None
+        self.kept: list[str] = []
         self.on: Callable[[str], None] = lambda step: None
+
+    def hook(self, name: str) -> None:
+        self.on(name)
 
     def compose(self, *arguments: str) -> str:
         self.on(arguments[0])
@@ -50,9 +55,14 @@ class Machine:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
     made = Machine()
     monkeypatch.setattr("sys.argv", ["deploy.py", "--no-build"])
+    monkeypatch.setattr(deploy, "ROOT", tmp_path)
+    monkeypatch.setattr(releases, "ROOT", tmp_path)
+    monkeypatch.setattr(deploy, "remember", lambda _: None)
+    monkeypatch.setattr(deploy, "keep", lambda: made.kept.append(made.running[-1]))
+    monkeypatch.setattr(deploy, "hook", made.hook)
     monkeypatch.setattr(deploy, "lock", lambda: None)
     monkeypatch.setattr(deploy, "check", lambda _: None)
     monkeypatch.setattr(deploy, "compose", made.compose)
@@ -80,7 +90,9 @@ def test_a_deploy_takes_every_step(machine: Machine) -> None:
     steps: list[str] = []
     machine.on = steps.append
     assert deploy.main() == 0
-    assert steps == [*BEFORE, *AFTER, "up", "up"]  # the job processes, then none under their former name
+    # The job processes, then none under their former name.
+    assert steps == [*BEFORE, *AFTER, "up", "up", "DEPLOY_AFTER"]
+    assert machine.kept == ["new"]
     assert (machine.running, machine.stopped, machine.pinned) == (["new"], [], None)
 
 
@@ -106,11 +118,18 @@ def test_what_an_earlier_end_left_stopped_is_not_started_again(machine: Machine)
     assert (machine.running, machine.stopped) == (["new"], [])
 
 
-@pytest.mark.parametrize("step", ["up", "healthy", "pin new"])
+@pytest.mark.parametrize("step", ["DEPLOY_BEFORE", "up", "healthy", "pin new"])
 def test_a_step_that_fails_leaves_the_old(machine: Machine, step: str) -> None:
     machine.on = at(step, fail)
     assert deploy.main() == 1
     assert (machine.running, machine.stopped, machine.pinned) == (["old"], [], None)
+    assert machine.kept == []
+
+
+def test_what_is_to_run_after_it_changes_nothing_by_failing(machine: Machine) -> None:
+    machine.on = at("DEPLOY_AFTER", fail)
+    assert deploy.main() == 1
+    assert (machine.running, machine.kept, machine.pinned) == (["new"], ["new"], None)
 
 
 def test_requests_under_way_are_waited_for(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,6 +139,17 @@ def test_requests_under_way_are_waited_for(machine: Machine, monkeypatch: pytest
     monkeypatch.setattr(deploy, "in_progress", lambda _: next(left))
     assert deploy.main() == 0
     assert steps[steps.index("let go") : steps.index("stop")] == ["let go", "poll", "poll"]
+
+
+@pytest.mark.parametrize(("refusals", "expected"), [(0, 3), (4, 3), (5, 0)])
+def test_a_replica_that_does_not_say_at_once_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, refusals: int, expected: int
+) -> None:
+    gauge = 'http_requests_in_progress{worker="0"} 1\nhttp_requests_in_progress{worker="1"} 2.0\nother 7\n'
+    answers = iter([(1, "")] * refusals + [(0, gauge)])
+    monkeypatch.setattr(deploy, "run", lambda *command: subprocess.CompletedProcess(command, *next(answers)))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    assert deploy.in_progress("api-1") == expected
 
 
 def test_one_deploys_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

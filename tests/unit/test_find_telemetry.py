@@ -74,7 +74,7 @@ class Files:
     def about(self) -> Iterator[str]:
         yield from ()
 
-    def find(self, ids: frozenset[str]) -> Iterator[Entry]:
+    def find(self, ids: frozenset[str], *, spans: bool = False) -> Iterator[Entry]:
         yield self.entry
 
     def requests(self, wanted: Requests) -> Iterator[Entry]:

@@ -16,19 +16,19 @@ ID = "0123456789ab"
 
 def named(question: bytes, *, pointer: bool = False) -> bytes:
     """Answer as Docker's DNS does, which repeats the question's name, or as others do, which point to it."""
-    data = b"\x05x-api\x05x_app\0"
+    data = b"\x0cshop-x-api-1\x05x_app\0"
     name = b"\xc0\x0c" if pointer else question[12:-4]
     header = question[:2] + struct.pack(">5H", 0x8180, 1, 1, 0, 0)
     return header + question[12:] + name + struct.pack(">2HIH", 12, 1, 600, len(data)) + data
 
 
 ANSWERS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "repeated": (named, "x-api"),
-    "pointed to": (lambda question: named(question, pointer=True), "x-api"),
+    "repeated": (named, "api-1"),
+    "pointed to": (lambda question: named(question, pointer=True), "api-1"),
     "no such name": (lambda question: question[:2] + struct.pack(">5H", 0x8183, 1, 0, 0, 0) + question[12:], ID),
     "cut": (lambda question: named(question)[:40], ID),
     "nothing": (lambda _: b"", ID),
-    "not ASCII": (lambda question: named(question).replace(b"x-api", b"\xc3\xa4api"), ID),
+    "not ASCII": (lambda question: named(question).replace(b"api-1", b"\xc3\xa4pi1"), ID),
 }
 
 

@@ -108,7 +108,7 @@ def test_what_loops_is_made_anew(monkeypatch: pytest.MonkeyPatch, one: dict[str,
 def test_logs_and_traces_are_started_where_they_are_asked_for(
     monkeypatch: pytest.MonkeyPatch, value: dict[str, str], profiles: list[str]
 ) -> None:
-    monkeypatch.setattr(start.environment, "read", lambda *_names: value)
+    monkeypatch.setattr("scripts.environment.read", lambda *_names: value)
     start.compose.cache_clear()
     command = start.compose()
     start.compose.cache_clear()

@@ -5,6 +5,7 @@ import {
   FieldConfigSource,
   GrafanaTheme2,
   InterpolateFunction,
+  Threshold,
   applyFieldOverrides,
   cacheFieldDisplayNames,
   identityOverrideProcessor,
@@ -53,6 +54,13 @@ export function settings(type: string): Set<string> {
   return new Set([...STANDARD, ...(CUSTOM[type] ?? []).map((name) => `custom.${name}`)]);
 }
 
+/** The first step is from the lowest value on, which JSON cannot say. */
+function restoreLowest(steps: Threshold[]) {
+  for (const step of steps) {
+    step.value ??= -Infinity;
+  }
+}
+
 /** Returns the frames with defaults, settings and overrides applied. */
 export function configure(
   type: string,
@@ -61,6 +69,10 @@ export function configure(
   theme: GrafanaTheme2,
   replaceVariables: InterpolateFunction
 ): { data: DataFrame[]; fieldConfig: FieldConfigSource } {
+  restoreLowest(fieldConfig.defaults.thresholds?.steps ?? []);
+  fieldConfig.overrides.forEach(({ properties }) =>
+    properties.forEach(({ id, value }) => restoreLowest(id === 'thresholds' ? value.steps : []))
+  );
   const own = DEFAULTS[type] ?? { color: 'thresholds', custom: {} };
   const source: FieldConfigSource = {
     overrides: fieldConfig.overrides,

@@ -14,6 +14,7 @@ import {
   createTheme,
   dateTime,
   dateTimeFormat,
+  getFieldDisplayName,
   standardTransformers,
   standardTransformersRegistry,
   transformDataFrame,
@@ -151,12 +152,20 @@ function layOut(panels: PanelModel[], open: boolean): { placed: PanelModel[]; li
 
 /** Returns a link's text with what it says of its cell and of the time range. */
 function ofCell(text: string, range: Range, scoped?: ScopedVars): string {
-  const { field, rowIndex } = scoped?.__dataContext?.value ?? {};
+  const { field, frame, rowIndex } = scoped?.__dataContext?.value ?? {};
+  const found = (path: string): unknown => {
+    const [, labels, name = ''] = /^__(?:value\.raw|(field\.labels|data\.fields)\.(\w+))$/.exec(path) ?? [];
+    if (labels === 'field.labels') {
+      return field?.labels?.[name];
+    }
+    const of = labels ? frame?.fields.find((one) => getFieldDisplayName(one, frame) === name) : field;
+    return of?.values[rowIndex ?? -1];
+  };
   return text
     .replace('${__url_time_range}', `from=${range.from}&to=${range.to}`)
-    .replace(/\$\{__value\.raw(:percentencode)?\}/g, (mark, encoded) => {
-      const value = field?.values[rowIndex ?? -1];
-      return value === undefined ? mark : encoded ? encodeURIComponent(value) : `${value}`;
+    .replace(/\$\{(__(?:value|field|data)[.\w]*)(:percentencode)?\}/g, (mark, path, encoded) => {
+      const value = found(path);
+      return value === undefined ? mark : encoded ? encodeURIComponent(`${value}`) : `${value}`;
     });
 }
 

@@ -6,6 +6,7 @@ import type * as heatmap from '@grafana/schema/dist/esm/raw/composable/heatmap/p
 import type * as stat from '@grafana/schema/dist/esm/raw/composable/stat/panelcfg/x/StatPanelCfg_types.gen';
 import type * as timeline from '@grafana/schema/dist/esm/raw/composable/statetimeline/panelcfg/x/StateTimelinePanelCfg_types.gen';
 import type * as table from '@grafana/schema/dist/esm/raw/composable/table/panelcfg/x/TablePanelCfg_types.gen';
+import type * as text from '@grafana/schema/dist/esm/raw/composable/text/panelcfg/x/TextPanelCfg_types.gen';
 import type * as timeseries from '@grafana/schema/dist/esm/raw/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen';
 
 /** As it stands in JSON: enumerations are their values. */
@@ -49,7 +50,8 @@ type AnyPanel =
   | Of<'stat', stat.Options, object>
   | Of<'table', table.Options, table.FieldConfig>
   | Of<'state-timeline', timeline.Options, timeline.FieldConfig>
-  | Of<'heatmap', heatmap.Options, heatmap.FieldConfig>;
+  | Of<'heatmap', heatmap.Options, heatmap.FieldConfig>
+  | (Omit<Panel, 'type' | 'options' | 'fieldConfig'> & { type: 'text'; options: Known<text.Options> });
 
 /** What the data source for Prometheus reads of an annotation beyond the schema. */
 type Annotation = Omit<AnnotationQuery, 'target'> & {

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import logging
 import os
+import time
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
@@ -60,6 +61,12 @@ def endless() -> Iterator[str]:
 @notes.get("/broken")
 def broken() -> str:
     raise RuntimeError("broken")
+
+
+@notes.get("/slow")
+def slow() -> str:
+    time.sleep(1)
+    return "at last"
 
 
 @notes.get("/variables")
