@@ -85,7 +85,21 @@ def test_what_was_said_last_counts_until_the_setting_changes(
         number, setting = before.split(" of ")
         file.write_text(f"# API_REPLICAS={setting}\nvector({number})\n")
     assert expected(file, given, argument).returncode == 0
-    assert f"vector({after})\n" in file.read_text()
+    assert f"vector({after}), labels: {{job: api}}" in file.read_text()
+
+
+@pytest.mark.parametrize("jobs", ["0", "1", "3"])
+def test_the_number_of_job_processes_is_the_settings(tmp_path: Path, jobs: str) -> None:
+    file = tmp_path / "expected.yml"
+    for before, argument in (("7", "--at-start"), (jobs, "--at-start")):
+        assert expected(file, "2", argument, JOBS_REPLICAS=before).returncode == 0
+    assert f"vector({jobs}), labels: {{job: jobs}}" in file.read_text()
+    assert "vector(2), labels: {job: api}" in file.read_text()
+
+
+def test_what_is_no_number_of_job_processes_is_refused(tmp_path: Path) -> None:
+    result = expected(tmp_path / "expected.yml", "2", "--at-start", JOBS_REPLICAS="few")
+    assert (result.returncode, result.stderr) == (2, "JOBS_REPLICAS=few: not allowed; expected a whole number\n")
 
 
 @pytest.mark.parametrize("value", ["two", "-1", "1\n2", "1.5", "99999"])
@@ -96,7 +110,7 @@ def test_what_is_no_number_of_replicas_is_refused_in_one_line(tmp_path: Path, va
     assert result.stderr == f"API_REPLICAS={shown}: not allowed; expected a whole number\n"
 
 
-def expected(file: Path, given: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"EXPECTED": str(file), "API_REPLICAS": given}
+def expected(file: Path, given: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"EXPECTED": str(file), "API_REPLICAS": given} | more
     command = ["sh", str(ROOT / "docker/prometheus/expect.sh"), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
