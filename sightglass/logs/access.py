@@ -1,7 +1,7 @@
 """The access log: one line for each request, written by the outermost middleware.
 
-Its cost is paid by every request. The event loop makes the line at once: to keep the values until the writer
-thread has its turn takes longer.
+Its cost is paid by every request, so the event loop only collects the values: the writer thread makes the lines, many
+at a time.
 """
 
 import hashlib
@@ -18,6 +18,11 @@ from sightglass.settings import Settings
 LOGGER = "api.access"
 PROBES = frozenset({"/health", "/ready", "/metrics"})  # asked every few seconds: lines only at DEBUG
 _METHOD_LIMIT = 32
+
+_Values = tuple[
+    float, str, str, str, int | None, Outcome, float, int, int, str, str | None, str | None, str | None
+]  # fmt: skip
+"""What a line says: end, method, route, path, status, outcome, duration, sizes, ids and the client's address."""
 
 # Made at each start, in the arbiter, which imports this before it forks the workers; never written anywhere. Lines of
 # one client can be put together, but its address cannot be found by trying all of them.
@@ -48,22 +53,30 @@ class AccessLog:
     def write(self, record: Record) -> None:
         """Queue the line of a request that is over; of the client's address only the hash is written."""
         if self._enabled and record.route not in self._without:
-            self._put(bytes, self._line(record))
+            context = record.context
+            values = (
+                record.ended, record.method, record.route, record.path, record.status if record.answered else None,
+                record.outcome, record.duration, record.request_size, record.response_size, context.request_id,
+                context.trace_id, context.span_id, record.client,
+            )  # fmt: skip
+            self._put(self._line, values)
 
 
-def _json_line(record: Record) -> bytes:
+def _json_line(values: _Values) -> bytes:
     """Return the line as `encode_json` would; what requests to a route have in common is encoded once."""
-    context = record.context
-    first, then = _common(record.method, record.route, record.status if record.answered else None, record.outcome)
-    trace = f'","trace_id":"{context.trace_id}' if context.trace_id is not None else ""
-    span = f'","span_id":"{context.span_id}' if context.span_id is not None else ""
-    client = f'","client":"{client_hash(record.client)}' if record.client is not None else ""
+    ended, method, route, path, status, outcome, duration, received, sent, request_id, trace_id, span_id, address = (
+        values
+    )
+    first, then = _common(method, route, status, outcome)
+    trace = f'","trace_id":"{trace_id}' if trace_id is not None else ""
+    span = f'","span_id":"{span_id}' if span_id is not None else ""
+    client = f'","client":"{client_hash(address)}' if address is not None else ""
     number = current_worker()
     worker = f'","worker":"{number}' if number is not None else ""
     return (
-        f'{{"timestamp":"{timestamp(record.ended)}",{first},"path":{quoted(clean(record.path, PATH_LIMIT))},{then},'
-        f'"duration":{record.duration:.6f},"request_size":{record.request_size},'
-        f'"response_size":{record.response_size},"request_id":"{context.request_id}{trace}{span}{client}{worker}"}}\n'
+        f'{{"timestamp":"{timestamp(ended)}",{first},"path":{quoted(clean(path, PATH_LIMIT))},{then},'
+        f'"duration":{duration:.6f},"request_size":{received},"response_size":{sent},'
+        f'"request_id":"{request_id}{trace}{span}{client}{worker}"}}\n'
     ).encode()
 
 
@@ -94,22 +107,35 @@ class _TextLine:
     def __init__(self) -> None:
         self._encode = encoder("text", 1)
 
-    def __call__(self, record: Record) -> bytes:
-        context, path = record.context, clean(record.path, PATH_LIMIT)
-        method = clean(record.method, _METHOD_LIMIT)
-        status = record.status if record.answered else "-"
+    def __call__(self, values: _Values) -> bytes:
+        (
+            ended,
+            method,
+            route,
+            path,
+            status,
+            outcome,
+            duration,
+            received,
+            sent,
+            request_id,
+            trace_id,
+            span_id,
+            address,
+        ) = values
+        method, path = clean(method, _METHOD_LIMIT), clean(path, PATH_LIMIT)
         fields: Fields = {
-            "timestamp": timestamp(record.ended),
-            "level": _level(record.route),
+            "timestamp": timestamp(ended),
+            "level": _level(route),
             "logger": LOGGER,
-            "message": f"{method:<6} {path} {status} {record.duration * 1000:.1f} ms",
-            "outcome": record.outcome if record.outcome != "ok" else None,
-            "request_size": record.request_size,
-            "response_size": record.response_size,
-            "request_id": context.request_id,
-            "trace_id": context.trace_id,
-            "span_id": context.span_id,
-            "client": client_hash(record.client) if record.client is not None else None,
+            "message": f"{method:<6} {path} {'-' if status is None else status} {duration * 1000:.1f} ms",
+            "outcome": outcome if outcome != "ok" else None,
+            "request_size": received,
+            "response_size": sent,
+            "request_id": request_id,
+            "trace_id": trace_id,
+            "span_id": span_id,
+            "client": client_hash(address) if address is not None else None,
             "worker": current_worker(),
         }
         return self._encode({name: value for name, value in fields.items() if value is not None})
