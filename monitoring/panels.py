@@ -260,10 +260,13 @@ def rows(
     )
     panel.override_by_field_type("string", [_setting("noValue", "-")])
     for query in queries:
+        if query.legend and len(queries) > 1:
+            panel.override_by_name(query.legend, [_setting("noValue", "-")])
         if query.unit:
             panel.override_by_name(query.legend, [_setting("unit", query.unit)])
         if query.steps:
-            steps = [{"value": value, "color": colour} for value, colour in query.steps]
+            coloured = ((None, NEUTRAL), (LOWEST, query.steps[0][1]), *query.steps[1:])  # none is neither good nor bad
+            steps = [{"value": value, "color": colour} for value, colour in coloured]
             coloured = {
                 "thresholds": {"mode": "absolute", "steps": steps},
                 "custom.cellOptions": {"type": "color-text"},
