@@ -11,7 +11,7 @@ from pathlib import Path
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 _HEAD = """# Benchmarks
 
-Written by `python -m bench.request_cost`, `bench.scrape_cost`, `bench.record_cost` and others; each says what it measures.
+Written by `python -m bench.request_cost`, `bench.scrape_cost` and others; each says what it measures.
 """
 _PACKAGES = (
     "fastapi",

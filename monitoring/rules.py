@@ -5,13 +5,9 @@ Names of recorded series follow ``level:metric:operation``.
 
 from typing import Any
 
-from monitoring import alerts
 from monitoring.alerts import LINES, Alert
+from monitoring.groups import GROUPS
 from monitoring.slo import BURNS, Burn, Objectives
-from monitoring.telemetry import TELEMETRY
-
-CAUSES = alerts.CAUSES | {"telemetry": TELEMETRY}
-"""Every alert on a cause, by group of rules."""
 
 BASE_INTERVAL = 30
 """Seconds between two samples of slo:requests:rate5m and slo:errors:rate5m; sums of them are weighted by it."""
@@ -79,7 +75,7 @@ def cause_rules() -> dict[str, Any]:
     """Alerts on causes, few, each with something to do."""
     return {
         "groups": [
-            {"name": name, "rules": [alert.rule(LINES[name]) for alert in group]} for name, group in CAUSES.items()
+            {"name": name, "rules": [alert.rule(LINES[name]) for alert in group]} for name, group in GROUPS.items()
         ]
     }
 

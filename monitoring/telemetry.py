@@ -112,11 +112,11 @@ TELEMETRY = (
 SHOWN_ON = {
     "TelemetryMissing": "Parts up",
     "TelemetryQueueFilling": "Queue",
-    "TelemetryExportFailing": "Waiting",
+    "TelemetryExportFailing": "Queue",
     "TelemetryRefused": "Lost",
     "TelemetryDropped": "Lost",
     "LogsReadOnly": "Takes lines",
     "LogsNotReceived": "Log lines",
     "TracesDiskFilling": "Free for traces",
 }
-"""The panel that shows what an alert is about, on the dashboard of logs and traces."""
+"""The panel that shows what an alert is about."""

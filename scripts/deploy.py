@@ -41,6 +41,7 @@ HEALTH_SECONDS = 240.0  # a new replica has to become healthy, after the start p
 LET_GO_SECONDS = 5 + 2
 # Seconds that requests under way may take: NGINX's worker_shutdown_timeout (docker/nginx.conf), which ends them anyway.
 LONGEST_REQUEST_SECONDS = 600.0
+ATTEMPTS_TO_ASK = 5  # a machine that is busy enough may refuse the first
 # Seconds until the edge knows that an address is gone: its resolver's `valid` (docker/nginx/http/upstream.conf), the
 # second it rounds up by, and a margin.
 FORGET_SECONDS = 2 + 1 + 1
@@ -431,9 +432,14 @@ def stop(containers: Sequence[str]) -> None:
 
 
 def in_progress(container: str) -> int:
-    """Return how many requests a replica is answering; 0 where it does not say."""
-    told = run("docker", "exec", container, "sh", "-c", PYTHON, ASK_METRICS).stdout
-    return int(sum(float(n) for n in re.findall(r"^http_requests_in_progress\{.*\} (\S+)$", told, re.MULTILINE)))
+    """Return how many requests a replica is answering; 0 where it does not say, asked more than once."""
+    for _ in range(ATTEMPTS_TO_ASK):
+        told = run("docker", "exec", container, "sh", "-c", PYTHON, ASK_METRICS)
+        if told.returncode == 0:
+            counts = re.findall(r"^http_requests_in_progress\{.*\} (\S+)$", told.stdout, re.MULTILINE)
+            return int(sum(map(float, counts)))
+        time.sleep(1)
+    return 0
 
 
 @contextlib.contextmanager

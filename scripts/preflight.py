@@ -20,6 +20,8 @@ RENAMED = {"WORKER_REPLICAS": "JOBS_REPLICAS"}
 """Since the last release; the Compose files refuse the old names too (docker/upgrade.yml)."""
 MOVED = {"docker-compose.http3.yml": "docker/nginx/http3.yml"}
 """Compose files that COMPOSE_FILE may still call by their old name, for one release."""
+ACME = ("ACME_EMAIL", "SERVER_NAME")
+"""What has to go together; docker/acme/start.sh says more."""
 START_PERIOD_SECONDS, LONGEST_START_PERIOD_SECONDS = 120, 86400
 """Seconds: the default of API_START_PERIOD, and the most."""
 
@@ -81,7 +83,7 @@ def main() -> int:
 def settings() -> dict[str, str]:
     """Read what is looked at, as Compose does."""
     own = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "API_START_PERIOD", "TELEMETRY")
-    return environment.read(*own, *RENAMED, *PATHS)
+    return environment.read(*own, *ACME, *RENAMED, *PATHS)
 
 
 def problems(given: Mapping[str, str]) -> list[str]:
@@ -94,6 +96,11 @@ def problems(given: Mapping[str, str]) -> list[str]:
             lines.append(refusal(name, value, expected))
     if given.get("TELEMETRY") not in (None, "", "true", "false"):
         lines.append(refusal("TELEMETRY", given["TELEMETRY"], "true or false"))
+    if given.get("ACME_EMAIL"):
+        if value := given.get("TLS_CERT"):
+            lines.append(refusal("TLS_CERT", value, "none where ACME_EMAIL is set, which gets a certificate by itself"))
+        if not given.get("SERVER_NAME"):
+            lines.append(refusal("SERVER_NAME", "", "the names of the certificate that ACME_EMAIL gets"))
     if start_period(given) is None:
         allowed = f"whole seconds from 1 to {LONGEST_START_PERIOD_SECONDS}"
         lines.append(refusal("API_START_PERIOD", given["API_START_PERIOD"], allowed))

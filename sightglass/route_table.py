@@ -43,7 +43,9 @@ def _entry(method: str, host: str, path: str, template: str) -> tuple[str, str]:
     return f"^{method} {host} {_bare(path)}$", template
 
 
-def _level(routes: Iterable[BaseRoute], prefix: str, host: str) -> Iterator[tuple[str, str]]:
+def _level(
+    routes: Iterable[BaseRoute], prefix: str, host: str, within: frozenset[int] = frozenset()
+) -> Iterator[tuple[str, str]]:
     """Yield the entries of one router: whatever it matches whole comes before what has another method (405)."""
     otherwise = []
     for route in iter_route_contexts(list(routes)):
@@ -51,7 +53,9 @@ def _level(routes: Iterable[BaseRoute], prefix: str, host: str) -> Iterator[tupl
         template = prefix + (getattr(route, "path", "") or "")
         if isinstance(original, Mount | Host):
             inside = host if isinstance(original, Mount) else _bare(original.host_regex.pattern)
-            yield from _level(routes_of(getattr(route, "app", original.app)), template, inside)
+            app = getattr(route, "app", original.app)
+            if id(app) not in within:  # it may be mounted in itself
+                yield from _level(routes_of(app), template, inside, within | {id(app)})
             regex, label = compile_template(template + "/{path:path}")
             yield _entry(_ANY, inside, regex.pattern, label)
         elif getattr(route, "endpoint", None) is not None:

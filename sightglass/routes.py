@@ -108,14 +108,17 @@ def compile_template(template: str) -> tuple[re.Pattern[str], str]:
     return regex, PARAM_REGEX.sub(r"{\1}", template)
 
 
-def _walk(routes: Iterable[BaseRoute], prefix: str) -> Iterator[tuple[object, str]]:
+def _walk(
+    routes: Iterable[BaseRoute], prefix: str, within: frozenset[int] = frozenset()
+) -> Iterator[tuple[object, str]]:
     for route in iter_route_contexts(list(routes)):
         original = getattr(route, "original_route", route)
         template = prefix + (getattr(route, "path", "") or "")
         if isinstance(original, Mount | Host):
             app = getattr(route, "app", original.app)
             yield app, template + "/{path:path}"
-            yield from _walk(routes_of(app), template)
+            if id(app) not in within:  # it may be mounted in itself
+                yield from _walk(routes_of(app), template, within | {id(app)})
         elif (endpoint := getattr(route, "endpoint", None)) is not None:
             yield endpoint, template
 

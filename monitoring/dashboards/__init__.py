@@ -6,23 +6,22 @@ from collections.abc import Callable
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from monitoring import alerts, rules
-from monitoring import telemetry as logs_and_traces
 from monitoring.dashboards import api, edge, jobs, model, monitoring, overview, runbook, telemetry, workers
+from monitoring.groups import GROUPS, PANELS
 from monitoring.slo import Objectives
 
 
 def _overview(objectives: Objectives) -> Dashboard:
     """Return the Overview, which knows where the panels of the others are."""
-    dashboards = {alert.name: alert.dashboard for group in rules.CAUSES.values() for alert in group}
+    dashboards = {alert.name: alert.dashboard for group in GROUPS.values() for alert in group}
     ids = {name: _ids(build(objectives)) for name, build in BUILDERS.items() if name != "overview"}
     ids["overview"] = _ids(overview.build(objectives, {}, {}))
 
     def at(board: str, title: str) -> str:
         return f"{board}?viewPanel=panel-{ids[board][title]}"
 
-    shown = {alert: at(dashboards.get(alert, "overview"), title) for alert, title in SHOWN_ON.items()}
-    return overview.build(objectives, shown, {alert: at("runbook", alert) for alert in SHOWN_ON})
+    shown = {alert: at(dashboards.get(alert, "overview"), title) for alert, title in PANELS.items()}
+    return overview.build(objectives, shown, {alert: at("runbook", alert) for alert in PANELS})
 
 
 def _ids(dashboard: Dashboard) -> dict[str, int]:
@@ -44,9 +43,6 @@ BUILDERS: dict[str, Callable[[Objectives], Dashboard]] = {
     "telemetry": telemetry.build,
 }
 """By file name, which is also the end of the dashboard's uid."""
-
-SHOWN_ON = alerts.SHOWN_ON | logs_and_traces.SHOWN_ON
-"""The panel that shows what an alert is about, on the alert's dashboard."""
 
 OF_THE_SERVICE = ("model", "jobs")
 """What only the shipped service has."""

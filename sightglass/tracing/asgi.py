@@ -130,7 +130,7 @@ class TracedApp:
             trace.set_span_in_context(NonRecordingSpan(parent), Context()) if parent.is_valid else Context(),
             SpanKind.SERVER,
             _attributes(scope) | {"http.route": exchange.route, "request_id": request.request_id} | held.attributes,
-            held.links,
+            list(held.links),
             start,
         )
         ask_for()
@@ -165,7 +165,7 @@ class TracedApp:
         trace_id, span_id = _number(request.trace_id), self._ids.generate_span_id()
         span = HeldSpan(SpanContext(trace_id, span_id, is_remote=False, trace_flags=_UNSAMPLED))
         request.span_id = trace.format_span_id(span_id)
-        request.hold = hold = Hold(self._room, span)
+        request.hold = hold = Hold(self._room, span, endless=scope["type"] == "websocket")
         if self._instrumentation is not None:
             for hook in self._instrumentation.hooks:
                 hook(span, scope)

@@ -6,7 +6,7 @@ with; those that end later follow as they end.
 """
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from time import time_ns
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from sightglass.tracing.export import copied
 NOT_HELD = Counter("tracing_spans_not_held", "Spans of requests under way that there was no room for.")
 
 _KEY = otel_context.create_key("sightglass-hold")
+_LIMIT = 128  # attributes, events and links of a span: OpenTelemetry's defaults
 _SHARE = 4  # of the room, what one request may have: a fourth
 
 
@@ -42,8 +43,8 @@ class HeldSpan(Span):
 
     def __init__(self, context: SpanContext) -> None:
         self.attributes: dict[str, Any] = {}
-        self.events: list[Event] = []
-        self.links: list[trace.Link] = []
+        self.events: deque[Event] = deque(maxlen=_LIMIT)
+        self.links: deque[trace.Link] = deque(maxlen=_LIMIT)
         self.status: Status | None = None
         self._context = context
         self._ended = False
@@ -62,11 +63,13 @@ class HeldSpan(Span):
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Remember attributes."""
-        self.attributes.update(attributes)
+        for key, value in attributes.items():
+            self.set_attribute(key, value)
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Remember an attribute."""
-        self.attributes[key] = value
+        if len(self.attributes) < _LIMIT or key in self.attributes:
+            self.attributes[key] = value
 
     def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
         """Remember an event."""
@@ -100,17 +103,19 @@ class Hold:
     Args:
         room: where its spans are held.
         span: the request's own; None where that is sampled, and only other providers' spans may be dropped.
+        endless: whether it lasts as long as its client likes: then of its spans the latest are held, not the first.
 
     """
 
-    __slots__ = ("_room", "_spans", "_state", "headers", "span")
+    __slots__ = ("_room", "endless", "headers", "kept", "span", "spans")
 
-    def __init__(self, room: "Room", span: HeldSpan | None) -> None:
+    def __init__(self, room: "Room", span: HeldSpan | None, *, endless: bool = False) -> None:
         self.span = span
+        self.endless = endless
         self.headers: Sequence[tuple[bytes, bytes]] = ()  # of the answer
+        self.spans: deque[tuple[RecordingSpan, SpanProcessor]] = deque()
+        self.kept: bool | None = None  # once that is known
         self._room = room
-        self._spans: list[tuple[RecordingSpan, SpanProcessor]] = []
-        self._state: bool | None = None  # whether it is kept, once that is known
 
     def attach(self) -> Any:
         """Make it, and the request's span, those of the current context; returns what detaches them."""
@@ -120,36 +125,28 @@ class Hold:
     @property
     def open(self) -> bool:
         """Whether spans that are started now may be wanted."""
-        return self._state is not False
+        return self.kept is not False
 
     def add(self, span: RecordingSpan, exported_by: SpanProcessor) -> None:
         """Hold a span that starts."""
-        if self._state:
+        self._room.hold(self, span, exported_by)
+        if self.kept:
             self._room.await_end(span, exported_by)
-        elif self._room.take(len(self._spans)):
-            self._spans.append((span, exported_by))
 
     def forget(self) -> None:
         """Drop everything: the request ended well."""
-        self._state = False
-        self._give_back()
+        self._room.release(self, kept=False)
 
     def keep(self) -> None:
         """Export what has ended, and what will."""
-        if self._state is None:
-            self._state = True
-            for span, exported_by in self._give_back():
-                self._room.await_end(span, exported_by)
-
-    def _give_back(self) -> list[tuple[RecordingSpan, SpanProcessor]]:
-        spans, self._spans = self._spans, []
-        if spans:
-            self._room.give_back(len(spans))
-        return spans
+        for span, exported_by in self._room.release(self, kept=True):
+            self._room.await_end(span, exported_by)
 
 
 class Room:
     """The room there is for held spans, and those of kept traces that have yet to end.
+
+    Whoever has been at it the longest makes room for others: a connection that is open for hours cannot take it all.
 
     Args:
         spans: how many there may be of each.
@@ -160,22 +157,42 @@ class Room:
         self._most = spans
         self._share = max(1, spans // _SHARE)
         self._held = 0
+        self._holds: dict[Hold, None] = {}  # those with spans, the oldest first
         self._late: OrderedDict[int, SpanProcessor] = OrderedDict()
         self._lock = threading.Lock()
 
-    def take(self, has: int) -> bool:
-        """Take the room of a span for a request that has so many; False where there is none."""
+    def hold(self, hold: Hold, span: RecordingSpan, exported_by: SpanProcessor) -> None:
+        """Hold a span for a request that has not ended."""
         with self._lock:
-            if has < self._share and self._held < self._most:
-                self._held += 1
-                return True
-        NOT_HELD.inc()
-        return False
+            if hold.kept is not None:
+                return
+            full = len(hold.spans) >= self._share
+            if full and not hold.endless:
+                NOT_HELD.inc()
+                return
+            if full or self._held >= self._most:
+                self._drop_oldest(hold if full else next(iter(self._holds)))
+            hold.spans.append((span, exported_by))
+            self._holds[hold] = None
+            self._held += 1
 
-    def give_back(self, spans: int) -> None:
-        """Give room back."""
+    def release(self, hold: Hold, *, kept: bool) -> Sequence[tuple[RecordingSpan, SpanProcessor]]:
+        """Give what was held for a request that has ended; nothing is held for it any more."""
         with self._lock:
-            self._held -= spans
+            if hold.kept is not None:
+                return ()
+            hold.kept = kept
+            spans, hold.spans = hold.spans, deque()
+            self._held -= len(spans)
+            self._holds.pop(hold, None)
+            return spans
+
+    def _drop_oldest(self, hold: Hold) -> None:
+        hold.spans.popleft()
+        self._held -= 1
+        if not hold.spans:
+            del self._holds[hold]
+        NOT_HELD.inc()
 
     def await_end(self, span: RecordingSpan, exported_by: SpanProcessor) -> None:
         """Export a span as soon as it has ended."""

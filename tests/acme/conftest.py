@@ -39,6 +39,7 @@ def shop(named: None) -> Iterator[Stack]:
         chosen = running.run(sys.executable, "scripts/images.py", "lego")
         assert chosen.returncode == 0, chosen.stderr
         yield running
+        running.compose("--profile", "acme", "rm", "--stop", "--force", "lego")
 
 
 @pytest.fixture(scope="module")

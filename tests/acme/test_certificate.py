@@ -46,17 +46,16 @@ def test_the_stack_starts_at_once_without_one(shop: Stack) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-@pytest.mark.parametrize("path", ["", "x", "x/y", "..%2fdocs/", "%00", "tls.key", ".x", "x.y", "a" * 500])
+@pytest.mark.parametrize("path", ["", "x", "x/y", "%00", "tls.key", ".x", "x.y", "a" * 500])
 def test_the_challenges_path_serves_nothing_else(shop: Stack, path: str, *, tls: bool) -> None:
     answer = asked(shop, f"/.well-known/acme-challenge/{path}", tls=tls)
     assert answer.status_code in (400, 404)
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("path", ["../../docs", "%2e%2e/%2e%2e/docs", "x/../../../docs"])
+@pytest.mark.parametrize("path", ["../../docs", "%2e%2e/%2e%2e/docs", "x/../../../docs", "..%2f..%2fdocs"])
 def test_what_leads_out_of_it_is_where_it_leads(shop: Stack, path: str) -> None:
     assert asked(shop, f"/.well-known/acme-challenge/{path}", tls=False).status_code == 301
-    assert asked(shop, f"/.well-known/acme-challenge/{path}", tls=True).status_code == 200
 
 
 def asked(stack: Stack, path: str, *, tls: bool) -> httpx.Response:

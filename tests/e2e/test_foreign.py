@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,13 @@ class Foreign(Stack):
         self.ops = repository / "ops"
         self.project, self.settings, self.profiles = project, settings, ["monitoring"]
         self.env_file = self.directory / ".env"
+
+    @cached_property
+    def certificate(self) -> Path:
+        """The certificate the stack generated; beside the repository, in which nothing is to change."""
+        path = self.repository.parent / "certificate.pem"
+        path.write_text(self.compose("exec", "-T", "nginx", "cat", "/run/tls/tls.crt").stdout)
+        return path
 
     def up_again(self) -> subprocess.CompletedProcess[str]:
         """Run `make up`."""

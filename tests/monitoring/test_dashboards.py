@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from monitoring.dashboards import SHOWN_ON
+from monitoring.groups import PANELS as SHOWN_ON
 from monitoring.live import panels
 from monitoring.rules import cause_rules, slo_rules
 from monitoring.slo import load

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -138,6 +139,17 @@ def test_requests_under_way_are_waited_for(machine: Machine, monkeypatch: pytest
     monkeypatch.setattr(deploy, "in_progress", lambda _: next(left))
     assert deploy.main() == 0
     assert steps[steps.index("let go") : steps.index("stop")] == ["let go", "poll", "poll"]
+
+
+@pytest.mark.parametrize(("refusals", "expected"), [(0, 3), (4, 3), (5, 0)])
+def test_a_replica_that_does_not_say_at_once_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, refusals: int, expected: int
+) -> None:
+    gauge = 'http_requests_in_progress{worker="0"} 1\nhttp_requests_in_progress{worker="1"} 2.0\nother 7\n'
+    answers = iter([(1, "")] * refusals + [(0, gauge)])
+    monkeypatch.setattr(deploy, "run", lambda *command: subprocess.CompletedProcess(command, *next(answers)))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    assert deploy.in_progress("api-1") == expected
 
 
 def test_one_deploys_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

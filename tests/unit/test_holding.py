@@ -13,13 +13,14 @@ from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.propagate import inject
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import REGISTRY
 
 from sightglass.context import current_request
 from sightglass.settings import Settings
+from sightglass.tracing.holding import HeldSpan, Hold, Room
 from tests.stack import ROOT
 from tests.support.otlp_receiver import OtlpReceiver, values
 from tests.unit.observed import Observed
@@ -338,6 +339,53 @@ async def test_all_requests_together_have_no_more_room_than_there_is(
         await asyncio.gather(*asked)
         assert served.tracing._room._held == 0
     assert receiver.spans == []
+
+
+class Started:
+    """What a hold needs of a span."""
+
+    def __init__(self, span_id: int) -> None:
+        self.context = trace.SpanContext(1, span_id, is_remote=False)
+
+    def get_span_context(self) -> trace.SpanContext:
+        return self.context
+
+    def is_recording(self) -> bool:
+        return True
+
+
+def held_by(hold: Hold) -> list[int]:
+    return [span.get_span_context().span_id for span, _ in hold.spans]
+
+
+def test_who_is_at_it_the_longest_makes_room() -> None:
+    room, before = Room(8), not_held()
+    sockets = [Hold(room, None, endless=True) for _ in range(4)]
+    for number in range(1, 11):
+        for socket in sockets:
+            socket.add(Started(number), SpanProcessor())  # type: ignore[arg-type]
+    assert [held_by(socket) for socket in sockets] == [[9, 10]] * 4
+    request = Hold(room, None)
+    for number in (21, 22, 23):
+        request.add(Started(number), SpanProcessor())  # type: ignore[arg-type]
+    assert held_by(request) == [21, 22]  # of a request the first
+    assert [held_by(socket) for socket in sockets] == [[], [9, 10], [9, 10], [9, 10]]
+    assert (room._held, not_held() - before) == (8, 4 * 8 + 2 + 1)
+    for hold in (*sockets, request):
+        hold.forget()
+        hold.add(Started(99), SpanProcessor())  # type: ignore[arg-type]  # by a thread that was on its way
+    assert (room._held, room._holds) == (0, {})
+
+
+def test_what_is_said_of_a_span_is_bounded() -> None:
+    span = HeldSpan(trace.INVALID_SPAN_CONTEXT)
+    for number in range(1000):
+        span.set_attributes({f"key {number}": number, "same": number})
+        span.add_event(str(number))
+        span.add_link(trace.INVALID_SPAN_CONTEXT)
+    assert (len(span.attributes), len(span.events), len(span.links)) == (128, 128, 128)
+    assert span.attributes["same"] == 999
+    assert span.events[-1].name == "999"
 
 
 async def test_spans_that_end_after_the_request_follow(monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver) -> None:

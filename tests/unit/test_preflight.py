@@ -98,3 +98,24 @@ def test_the_start_period_is_seconds() -> None:
 
 def test_every_problem_has_its_line(tree: Path) -> None:
     assert len(problems({"APP_DIR": "nowhere", "TLS_KEY": "nowhere", "WORKER_REPLICAS": "1"})) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"SERVER_NAME": "a.example"}, None),
+        ({"ACME_EMAIL": "a@a.example", "SERVER_NAME": "a.example"}, None),
+        ({"ACME_EMAIL": "", "TLS_CERT": "file"}, None),
+        ({"ACME_EMAIL": "a@a.example"}, "SERVER_NAME=: not allowed; expected the names of the certificate that"),
+        ({"ACME_EMAIL": "a@a.example", "SERVER_NAME": ""}, "SERVER_NAME=: not allowed; expected the names"),
+        (
+            {"ACME_EMAIL": "a@a.example", "SERVER_NAME": "a.example", "TLS_CERT": "file"},
+            "TLS_CERT=file: not allowed; expected none where ACME_EMAIL is set",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("tree")
+def test_a_certificate_by_itself_needs_names_and_no_other(given: dict[str, str], line: str | None) -> None:
+    found = problems(given)
+    assert len(found) == (line is not None)
+    assert "".join(found).startswith(line or "")

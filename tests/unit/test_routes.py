@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from sightglass.route_table import route_table
 from sightglass.routes import UNMATCHED
 from tests.unit.observed import Observed, ask, http, websocket
 
@@ -184,3 +185,22 @@ def test_no_path_makes_a_label_of_its_own(path: str) -> None:
 
 
 _APP = nested()
+
+
+@pytest.mark.parametrize("kind", ["itself", "each other"])
+async def test_what_is_mounted_in_itself_has_names_and_an_end(kind: str) -> None:
+    one, other = FastAPI(), FastAPI()
+
+    @one.get("/items/{item}")
+    async def read(item: int) -> int:
+        return item
+
+    one.mount("/in", one if kind == "itself" else other)
+    other.mount("/out", one)
+    again = "/in" if kind == "itself" else "/in/out"
+    assert await route_of(one, "/items/1") == "/items/{item}"
+    assert await route_of(one, f"{again}/items/1") == f"{again}/items/{{item}}"
+    assert await route_of(one, f"{again * 3}/items/1") == UNMATCHED
+    templates = {template for _, template in route_table(one)}
+    assert {"/items/{item}", f"{again}/items/{{item}}"} <= templates
+    assert all(template.count("/in") <= 3 for template in templates)
