@@ -209,6 +209,11 @@ def report(said: str, given: Mapping[str, str]) -> None:
     """Say what did not start and why: by each service that is not well, or by Compose where it made no container."""
     unwell = [container for container in containers() if not finished(container["State"])]
     reasons = {service(one): reason for one in unwell if (reason := why(one))}
+    # What the engine refuses ends the wait for the others, which were starting well.
+    by_engine = [line for line in said.splitlines() if line.startswith("Error response from daemon")]
+    if by_engine:
+        print(*by_engine, sep="\n", file=sys.stderr)
+        return
     if not reasons:
         print("\n".join(said.strip().splitlines()[-3:]), file=sys.stderr)
     for name, lines in sorted(reasons.items()):

@@ -70,6 +70,16 @@ def test_only_what_failed_is_listed(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert capsys.readouterr().err == f"api did not start; the end of its log:\n    {REASON}\n"
 
 
+def test_what_the_engine_refuses_is_said_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(start, "containers", lambda: [container("prometheus", "running", health="starting")])
+    monkeypatch.setattr(start, "why", lambda one: ["starting well"])
+    refused = "Error response from daemon: Bind for 0.0.0.0:443 failed: port is already allocated"
+    start.report(f" Container sightglass-nginx-1  Starting\n{refused}\n", {})
+    assert capsys.readouterr().err == f"{refused}\n"
+
+
 def test_where_no_container_says_anything_compose_does(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
