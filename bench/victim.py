@@ -31,6 +31,7 @@ from tests.stack import running_stack
 
 Attack = Callable[[Attackers, float], None]
 NICE = 15
+NAMES = "names of 900,000 characters"
 HEAD = ["attack", "requests", "not 200", "quiet p50", "p50", "÷ quiet", "quiet p95", "p95"]
 MEMORY = ["container", "limit, MiB", "most held, MiB", "margin"]
 
@@ -52,11 +53,12 @@ def at_once(senders: int, seconds: float, send: Callable[[int], object]) -> None
 
 
 def each(inputs: Iterable[bytes], frames: bool) -> Attack:
-    """Send them one after the other, from many addresses."""
+    """Have one client send them, down four connections at once."""
     listed = list(inputs)
 
     def attack(attackers: Attackers, seconds: float) -> None:
-        send = attackers.send_frames if frames else attackers.send
+        attacker = attackers.alone()
+        send = attacker.send_frames if frames else attacker.send
         at_once(4, seconds, lambda turn: send(listed[turn % len(listed)], 0.2))
 
     return attack
@@ -104,7 +106,7 @@ def patterns(attackers: Attackers, seconds: float) -> None:
 
 
 def slowly(attackers: Attackers, seconds: float) -> None:
-    """Hold connections, a byte now and then."""
+    """Hold connections, of several clients, a byte now and then."""
     with ExitStack() as stack:
         held = []
         for _, (begun, rest) in zip(range(200), itertools.cycle(SLOW.values()), strict=False):
@@ -130,7 +132,8 @@ def silently(attackers: Attackers, seconds: float) -> None:
 
 def handshakes(attackers: Attackers, seconds: float) -> None:
     """Shake hands and go."""
-    at_once(4, seconds, lambda _: attackers.connect().close())
+    attacker = attackers.alone()
+    at_once(4, seconds, lambda _: attacker.connect().close())
 
 
 def beyond_the_limit(attackers: Attackers, seconds: float) -> None:
@@ -158,7 +161,7 @@ def jobs(attackers: Attackers, seconds: float) -> None:
 
 def attacks() -> dict[str, Attack]:
     """Return each class."""
-    unpacked = {name: body for name, body in BOMBS.items() if "MB" in name and "job" not in name}
+    packed = {name: BOMBS[name] for name in ("300 MB of text/plain", "300 MB of application/xml", NAMES)}
     return {
         "HTTP/1.1 smuggled, cut or broken": each(HEADS.values(), frames=False),
         "HTTP/2 out of order": each(FRAMES.values(), frames=True),
@@ -168,7 +171,7 @@ def attacks() -> dict[str, Attack]:
         "handshakes": handshakes,
         "requests beyond the limit": beyond_the_limit,
         "documents that break parsers": bodies(BODIES, packed=False),
-        "bombs": bodies(unpacked, packed=True),
+        "bombs": bodies(packed, packed=True),
         "costly texts": patterns,
         "all of predict's places": partial(one_client, path="/api/v1/predict"),
         "all of process' places": partial(one_client, path="/api/v1/process"),

@@ -260,15 +260,19 @@ def rows(
     )
     panel.override_by_field_type("string", [_setting("noValue", "-")])
     for query in queries:
+        if query.legend and len(queries) > 1:
+            panel.override_by_name(query.legend, [_setting("noValue", "-")])
         if query.unit:
             panel.override_by_name(query.legend, [_setting("unit", query.unit)])
         if query.steps:
-            steps = [{"value": value, "color": colour} for value, colour in query.steps]
-            coloured = {
-                "thresholds": {"mode": "absolute", "steps": steps},
-                "custom.cellOptions": {"type": "color-text"},
-            }
-            panel.override_by_name(query.legend, [_setting(name, value) for name, value in coloured.items()])
+            of_values = (
+                (None, NEUTRAL),
+                (LOWEST, query.steps[0][1]),
+                *query.steps[1:],
+            )  # of none: neither good nor bad
+            steps = [{"value": value, "color": colour} for value, colour in of_values]
+            by_value = _setting("thresholds", {"mode": "absolute", "steps": steps})
+            panel.override_by_name(query.legend, [by_value, _setting("custom.cellOptions", {"type": "color-text"})])
     for name, width in (widths or {}).items():
         panel.override_by_name(name, [_setting("custom.width", width)])
     for name, addresses in (links or {}).items():

@@ -130,7 +130,9 @@ def routes_of(app: Any) -> Iterable[BaseRoute]:
 
 def wrapped_with(app: Any, name: str) -> Any:
     """Return the app, or the first it wraps, that has an attribute of this name; None where none has."""
-    return next((layer for layer in layers(app) if _read(layer, name) is not None), None)
+    return next(
+        (one for one in layers(app) if hasattr(type(one), name) or name in (_read(one, "__dict__") or ())), None
+    )
 
 
 def layers(app: Any) -> Iterator[Any]:

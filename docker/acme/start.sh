@@ -54,9 +54,11 @@ settings=$(env | grep -Ev '^(HOSTNAME|SHLVL|_|OLDPWD|PWD)=' | sort | digest)
 
 acme() { # lego's command and its options
     set -- --path "$own" --server "$server" --email "$ACME_EMAIL" --accept-tos --key-type ec256 "$@"
-    for name in $names; do set -- --domains "$name" "$@"; done
     if [ -n "${ACME_DNS:-}" ]; then set -- --dns "$ACME_DNS" "$@"; else set -- --http --http.webroot "$tls/challenges" "$@"; fi
-    lego "$@"
+    # In their order: lego calls the certificate by the first.
+    # Told to come back later, lego waits; not for longer than this, so that somebody hears of it.
+    # shellcheck disable=SC2046,SC2086  # words
+    timeout $quarter lego $(printf -- '--domains %s ' $names) "$@"
 }
 
 issued() { [ -s "$certificate.crt" ] && [ -s "$certificate.key" ] && [ "$(cat "$own/names" 2>/dev/null)" = "$names" ]; }
@@ -123,12 +125,14 @@ while :; do
         if [ "$failed" -gt 0 ]; then say "after $failed failures in a row, the next attempt is at $(at "$next")"; fi
         rest $((next - now))
     fi
-    last=$(date +%s)
+    last=$(date +%s) next=$last
+    tell
     # Written before: an attempt that ends with the machine has been one.
     printf '%s %s %s\n' "$settings" $((failed + 1)) "$last" >"$own/last"
     (attempt) >"$own/log" 2>&1 &
-    child=$!
-    if wait "$child" && issued; then
+    child=$! status=0
+    wait "$child" || status=$?
+    if [ $status = 0 ] && issued; then
         failed=0 wait=$look
         printf '%s 0 %s\n' "$settings" "$last" >"$own/last"
         cat "$own/log"
@@ -136,8 +140,8 @@ while :; do
     else
         cat "$own/log"
         failed=$((failed + 1)) wait=$quarter
-        # A CA that says it is too much means it.
-        if grep -q rateLimited "$own/log"; then wait=$((4 * quarter)); fi
+        # A CA that says it is too much means it. 124 and 143 are timeout's.
+        if grep -q rateLimited "$own/log" || [ $status = 124 ] || [ $status = 143 ]; then wait=$((4 * quarter)); fi
         doubled=1
         while [ $doubled -lt $failed ] && [ $wait -lt $day ]; do wait=$((wait * 2)) doubled=$((doubled + 1)); done
         if [ $wait -gt $day ]; then wait=$day; fi

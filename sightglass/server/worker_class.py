@@ -21,6 +21,7 @@ from sightglass.asgi.health import health
 from sightglass.logs import writer
 from sightglass.server.forwarded import ProxiesByName
 from sightglass.server.halt import halt
+from sightglass.server.protocol import Protocol
 from sightglass.server.settings import load_settings
 
 _LAST_SECONDS = 8  # for the app's own lifespan shutdown, the last spans (3) and the last lines (2)
@@ -94,7 +95,7 @@ class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc]
     # An instrumented app always has a lifespan: one that is not answered is a failed start.
     CONFIG_KWARGS: dict[str, Any] = {  # noqa: RUF012 - the base's type
         "access_log": False,
-        "http": "sightglass.server.protocol:Protocol",
+        "http": Protocol,  # by itself: old uvicorns know names of their own alone
         "server_header": False,
         "lifespan": "on",
         "workers": 1,  # or uvicorn reads WEB_CONCURRENCY, the application's, and stumbles over some values

@@ -48,6 +48,10 @@ class Attackers:
         with self._lock:
             return next(self._next)
 
+    def alone(self) -> "Attackers":
+        """Return one of them."""
+        return Attackers(self.host, self.port, [self.address()])
+
     def tcp(self, address: str | None = None) -> socket.socket:
         """Open a connection without TLS on it."""
         source = (address or self.address(), 0)

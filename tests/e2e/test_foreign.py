@@ -241,8 +241,9 @@ def test_what_is_broken_is_one_line_and_changes_nothing(foreign: Foreign, name: 
     was = file.read_text() if file.exists() else None
     file.write_text(text)
     try:
-        (line,) = foreign.lines()
-        assert line.startswith(expected)
+        lines = foreign.lines()
+        assert len(lines) == 1, lines
+        assert lines[0].startswith(expected)
         assert containers(foreign) == before
         with foreign.client() as client:
             assert client.get("/robots.txt").status_code == 200
@@ -260,7 +261,7 @@ def test_a_broken_target_file_and_a_secret_nobody_may_read_are_a_line_each(forei
     secret.chmod(0o600)
     try:
         lines = sorted(foreign.lines())
-        assert len(lines) == 2
+        assert len(lines) == 2, lines
         assert lines[0].startswith(
             'Prometheus does not take its configuration: checking SD file "SITE_DIR/targets/own.yml"'
         )

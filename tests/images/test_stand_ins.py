@@ -16,7 +16,7 @@ STAND_INS = {
     "python": ("python --version", "", "python python3 python3.13 pip pip3 sh"),
     "nginx": ("nginx -v", "", "nginx curl envsubst openssl sh"),
     "valkey": ("valkey-server --version", "valkey", "valkey-server valkey-cli sh"),
-    "lego": ("/lego --version", "", "/lego sh grep cmp date"),
+    "lego": ("/lego --version", "", "/lego sh grep cmp date timeout"),
     "prometheus": ("prometheus --version", "nobody", "prometheus promtool sh wget"),
     "alertmanager": ("alertmanager --version", "nobody", "alertmanager amtool sh wget"),
     "node-exporter": ("node_exporter --version", "nobody", "node_exporter sh wget"),

@@ -55,6 +55,8 @@ class Server:
                 "SIGHTGLASS_WEB_CONCURRENCY": "1",
                 "SIGHTGLASS_PORT": str(self.port),
                 "SIGHTGLASS_METRICS_PORT": str(self.metrics_port),
+                # What a busy machine makes stand still is no test's subject, unless it says so.
+                "SIGHTGLASS_EVENT_LOOP_BLOCKED_SECONDS": "60",
             }
             | dict(environment or {})
             | prefixed(settings)

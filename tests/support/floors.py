@@ -12,6 +12,7 @@ from tests.support.waiting import eventually
 UV = str(Path(sys.executable).with_name("uv"))
 CATALOGUE = ROOT / "tests" / "apps" / "catalogue"
 NOTES = ROOT / "tests" / "apps" / "notes"
+FORMS = "python-multipart==0.0.20"  # the catalogue's own need
 HOST_CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 
@@ -24,7 +25,9 @@ def environment(directory: Path, python: str, resolution: str, *more: str, traci
         Its Python.
 
     """
-    return install(directory, python, resolution, "--only-binary", ":all:", *("--extra", "tracing") * tracing, *more)
+    return install(
+        directory, python, resolution, "--only-binary", ":all:", *("--extra", "tracing") * tracing, FORMS, *more
+    )
 
 
 def install(directory: Path, python: str, resolution: str, *more: str) -> str:
