@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from api.privacy.findings import Finding
@@ -541,13 +541,17 @@ def test_any_bytes_are_a_document_or_refused(data: bytes, head: bytes, cuts: Ite
         assert outcome(kind, head + data, cuts) == outcome(kind, head + data)
 
 
+@example("Shift_JIS", "¢", [])
+@example("Big5", "£", [])
+@example("EUC-JP", "¥", [])
 @given(st.sampled_from([name for name, _ in NAMED]), cells.map(xml_text), cuts)
 def test_a_declared_charset_changes_nothing_but_the_bytes(name: str, text: str, cuts: Iterable[int]) -> None:
     source = ET.Element("p")
     source.text = text
-    body = ET.tostring(source, encoding="unicode")
-    data = f'<?xml version="1.0" encoding="{name}"?>'.encode() + body.encode(codec(name), "xmlcharrefreplace")
-    assert flat(ET.fromstring(run(XML, data, cuts))) == flat(ET.fromstring(body), hidden)
+    body = ET.tostring(source, encoding="unicode").encode(codec(name), "xmlcharrefreplace")
+    data = f'<?xml version="1.0" encoding="{name}"?>'.encode() + body
+    # As it is read again: some characters share their bytes with a wider one (the cent sign in Shift_JIS).
+    assert flat(ET.fromstring(run(XML, data, cuts))) == flat(ET.fromstring(body.decode(codec(name))), hidden)
 
 
 def test_an_escaped_carriage_return_stays_one() -> None:
