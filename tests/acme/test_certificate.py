@@ -13,6 +13,8 @@ from tests.acme.pebble import Pebble
 from tests.edge.load import Load
 from tests.stack import Stack, eventually
 
+pytestmark = pytest.mark.timeout(1200)  # the first waits for the images and the stack
+
 ACME = ("--profile", "acme")
 
 

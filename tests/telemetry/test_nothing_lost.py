@@ -7,6 +7,8 @@ import pytest
 from tests.stack import eventually
 from tests.telemetry.stores import Telemetry
 
+pytestmark = pytest.mark.timeout(3600)  # the first to use the stack waits for its images' builds
+
 LINES, RATE, KILLS = 6000, 500, 3
 BATCH = 4000
 """Lines that a kill may bring twice: what was taken, but not noted as taken."""

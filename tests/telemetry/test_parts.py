@@ -10,6 +10,8 @@ from tests.images.test_stand_ins import PINS
 from tests.stack import docker, eventually
 from tests.telemetry.stores import Telemetry
 
+pytestmark = pytest.mark.timeout(3600)  # the first to use the stack waits for its images' builds
+
 INTERNAL = ["collector", "victoria-logs", "jaeger"]
 DOOR = "telemetry-door"
 

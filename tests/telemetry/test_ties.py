@@ -11,6 +11,8 @@ import yaml
 from tests.stack import ROOT, eventually
 from tests.telemetry.stores import Telemetry
 
+pytestmark = pytest.mark.timeout(3600)  # the first to use the stack waits for its images' builds
+
 RULES = [
     rule
     for path in sorted((ROOT / "docker/prometheus/rules").glob("*.yml"))
