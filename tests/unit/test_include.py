@@ -87,8 +87,8 @@ def test_no_service_reads_another_env_file_than_the_one_that_is_named(tmp_path: 
     names = {f"{name}_IMAGE" for name in ("PROMETHEUS", "NGINX", "ALERTMANAGER", "NODE_EXPORTER", "VALKEY")}
     (tmp_path / ".env").write_text("".join(f"{name}=stand-in\n" for name in sorted(names)))
     (tmp_path / "named").write_text("")
-    command = ["docker", "compose", "--file", "docker-compose.prod.yml", "--env-file", "named", "--profile", "*", "config",
-               "--images"]  # fmt: skip
+    files = ["--file", "docker-compose.prod.yml", "--env-file", "named"]
+    command = ["docker", "compose", *files, "--profile", "*", "config", "--images"]
     environment = {n: os.environ[n] for n in ("PATH", "HOME") if n in os.environ}
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
