@@ -78,3 +78,18 @@ def test_no_container_is_given_the_place_as_a_whole(repository: Path) -> None:
     }
     # This APP_DIR is the whole repository; node-exporter counts the machine's bytes.
     assert given == {("node-exporter", "/host"), ("api", "/srv/app"), ("jobs", "/srv/app"), ("setup", "/given/APP_DIR")}
+
+
+def test_no_service_reads_another_env_file_than_the_one_that_is_named(tmp_path: Path) -> None:
+    """`make images` asks for the official images so; those of `.env` are stand-ins."""
+    for name in ("docker-compose.prod.yml", "docker", "grafana", "site"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    names = {f"{name}_IMAGE" for name in ("PROMETHEUS", "NGINX", "ALERTMANAGER", "NODE_EXPORTER", "VALKEY")}
+    (tmp_path / ".env").write_text("".join(f"{name}=stand-in\n" for name in sorted(names)))
+    (tmp_path / "named").write_text("")
+    files = ["--file", "docker-compose.prod.yml", "--env-file", "named"]
+    command = ["docker", "compose", *files, "--profile", "*", "config", "--images"]
+    environment = {n: os.environ[n] for n in ("PATH", "HOME") if n in os.environ}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "stand-in" not in result.stdout.split()
