@@ -31,6 +31,7 @@ EVERYTHING_SET = {
 
 # What a reader of the repository cannot open: all else that NGINX reads is in docker/.
 GENERATED = {"/tmp/nginx/http.conf", "/tmp/nginx/server.conf", "/tmp/nginx/upstream.conf", "/tmp/nginx/gate.conf"}
+GENERATED |= {"/tmp/nginx/hsts.conf"}  # when the certificate changes
 
 
 @pytest.fixture(scope="module")

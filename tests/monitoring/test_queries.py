@@ -108,7 +108,7 @@ def test_every_query_of_the_docs_has_an_answer(prometheus: Prometheus, stack: St
 def test_no_rule_fails(prometheus: Prometheus) -> None:
     groups = prometheus.rule_groups()
     assert {group["name"] for group in groups} == {
-        *("slo", "slo-budget", "api", "jobs", "edge", "host", "monitoring", "expected"),
+        *("slo", "slo-budget", "api", "jobs", "edge", "host", "monitoring", "telemetry", "expected"),
     }
     assert [rule["lastError"] for group in groups for rule in group["rules"] if rule["health"] == "err"] == []
 

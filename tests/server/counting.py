@@ -37,8 +37,8 @@ class Scrape(dict[Series, float]):
         return sum(self.by_worker(name, **labels).values())
 
     def counters(self) -> dict[Series, float]:
-        """Everything that may never go backwards, except what belongs to one process."""
-        own = ("process_", "python_")
+        """Everything that may never go backwards, except what is told of one process, or by each of the container."""
+        own = ("process_", "python_", "sightglass_container_")
         return {
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value
             for family in self.families
