@@ -227,6 +227,10 @@ class Edge:
         """Have it take up other lines of `site`, which it does, and wait until only new workers take connections."""
         assert self._replacing_workers("site.sh").returncode == 0
 
+    def maintain(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Switch maintenance on and wait until only workers that know of it take connections."""
+        return self._replacing_workers("maintenance.sh", "on", *arguments)
+
     def _replacing_workers(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         before = self.workers()
         result = self.exec("sh", f"/etc/sightglass/nginx/{script}", *arguments)

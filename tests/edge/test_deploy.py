@@ -46,6 +46,7 @@ def enter(load: Load, phase: str) -> None:
     load.phase = phase
 
 
+@pytest.mark.timeout(1800)  # six replacements, each with its drain
 def test_nothing_fails_while_everything_is_replaced(small_stack: Stack) -> None:
     stack = small_stack
     with Load(stack.https_url, long_upload=30) as load:

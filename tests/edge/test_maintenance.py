@@ -19,8 +19,10 @@ def quiet(start_edge: Callable[..., Edge]) -> Edge:
 
 @pytest.fixture(autouse=True)
 def off_again(quiet: Edge) -> Iterator[None]:
+    workers = len(quiet.workers())
     yield
     assert quiet.exec("sh", SCRIPT, "off").returncode == 0
+    eventually(lambda: answers(quiet, 200) and len(quiet.workers()) == workers, quiet.errors)
 
 
 def maintain(edge: Edge, *arguments: str) -> None:
@@ -39,8 +41,7 @@ def answers(edge: Edge, status: int) -> bool:
 def test_everybody_is_answered_503_and_told_when_to_come_back(
     quiet: Edge, method: str, headers: dict[str, str]
 ) -> None:
-    maintain(quiet, "on", "600")
-    eventually(lambda: answers(quiet, 503), quiet.errors)
+    assert quiet.maintain("600").returncode == 0
     with quiet.client(http2=True) as client:
         answer = client.request(method, "/echo", headers=headers, content=b"{}" if method in ("POST", "PUT") else None)
     assert answer.status_code == 503
@@ -59,8 +60,7 @@ def test_everybody_is_answered_503_and_told_when_to_come_back(
 def test_what_is_not_the_application_s_goes_on(quiet: Edge) -> None:
     (quiet.tls / "challenges/.well-known/acme-challenge").mkdir(parents=True, exist_ok=True)
     (quiet.tls / "challenges/.well-known/acme-challenge/token_1-x").write_text("token.thumbprint")
-    maintain(quiet, "on")
-    eventually(lambda: answers(quiet, 503), quiet.errors)
+    assert quiet.maintain().returncode == 0
     plain = f"http://127.0.0.1:{quiet.http_port}"
     challenge = httpx.get(f"{plain}/.well-known/acme-challenge/token_1-x")
     assert (challenge.status_code, challenge.text) == (200, "token.thumbprint")
