@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote
@@ -23,7 +23,9 @@ from tests.stack import Stack, eventually
 PORTS = ("PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT")
 RUN = """<!doctype html><title>kittens</title><body><iframe name=sink></iframe><script>
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-const tell = (name, got) => fetch('/told?' + encodeURIComponent(JSON.stringify([name, String(got)])), {method: 'POST'});
+const said = (name, got) => '/told?' + encodeURIComponent(JSON.stringify([name, String(got)]));
+const tell = (name, got) =>
+  fetch(said(name, got), {method: 'POST'}).catch(() => pause(100).then(() => tell(name, got)));
 const tried = [%s];
 (async () => {
   for (const login of %s) { window.open(login); }
@@ -98,6 +100,21 @@ def browser(profile: Path, url: str, *options: str) -> Iterator[None]:
             process.terminate()
 
 
+def lead(server: Page, profile: Path, host: str = "127.0.0.1") -> None:
+    """Lead a browser to the page until it has told that it is over.
+
+    Chromium gives up what is under way when the machine's networks change, as other tests' containers make them.
+    """
+    for attempt in range(4):
+        url = f"http://{host}:{server.server_address[1]}/"
+        with browser(profile / str(attempt), url, "--host-resolver-rules=MAP evil.example 127.0.0.1"):
+            with suppress(AssertionError):
+                eventually(lambda: "over" in server.told, deadline=120)
+            if "over" in server.told:
+                return
+    raise AssertionError(f"it told no more than {server.told}")
+
+
 def scripted(stack: Stack, host: str) -> str:
     """Return the page that tries everything against the door as `host` leads to it, with the login in the browser."""
     ports = json.dumps({name: stack.settings[name] for name in PORTS})
@@ -121,9 +138,7 @@ def test_no_page_reads_or_changes_anything(stack: Stack, tmp_path: Path, place: 
     own, door = PLACES[place]
     started = stack.value("prometheus_config_last_reload_success_timestamp_seconds")
     with page(scripted(stack, door)) as server:
-        url = f"http://{own}:{server.server_address[1]}/"
-        with browser(tmp_path / "profile", url, "--host-resolver-rules=MAP evil.example 127.0.0.1"):
-            eventually(lambda: "over" in server.told, lambda: server.told, deadline=300)
+        lead(server, tmp_path, own)
     assert {name: got for name, got in server.told.items() if got} == {}
     assert set(PAGES) < set(server.told)
     alertmanager = stack.alertmanager_url
@@ -170,11 +185,8 @@ def test_no_result_runs_in_the_browser(stack: Stack, attackers: Attackers, tmp_p
     run = "onload=\"%s;for (const form of document.forms) form.submit();setTimeout(() => fetch('/told?' + "
     run += "encodeURIComponent(JSON.stringify(['over', ''])), {method: 'POST'}), 6000)\""
     since = f"{datetime.now(UTC).timestamp():.3f}"
-    with (
-        page(f"<!doctype html><body {run % opened}>{frames}{forms}") as server,
-        browser(tmp_path / "profile", f"http://127.0.0.1:{server.server_address[1]}/"),
-    ):
-        eventually(lambda: "over" in server.told, lambda: server.told)
+    with page(f"<!doctype html><body {run % opened}>{frames}{forms}") as server:
+        lead(server, tmp_path)
     seen = stack.compose("logs", "--no-color", "--since", since, "nginx").stdout
     assert f"{results[0]}" in seen
     assert MARK not in seen
