@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 
 from tests.server.server import Server
+from tests.support.waiting import awaited
 
 DIGGER = """
 from fastapi import FastAPI
@@ -33,8 +34,9 @@ def test_no_family_of_the_application_is_lost(tmp_path: Path) -> None:
     with Server(tmp_path, path=tmp_path, APP="digger:app", WEB_CONCURRENCY="2", GUNICORN_TIMEOUT="10") as server:
         for _ in range(2):
             assert server.get("/a").status_code == 200
-        for _ in range(2):
-            text = httpx.get(f"http://127.0.0.1:{server.metrics_port}/metrics").text
+        metrics = f"http://127.0.0.1:{server.metrics_port}/metrics"
+        awaited(lambda: httpx.get(metrics).text, lambda told: told.count("\nsightglass_worker_up{") == 2)
+        text = httpx.get(metrics).text
         keys = [line.rsplit(" ", 1)[0] for line in text.splitlines()]
         assert max(Counter(keys).values()) == 1
 
