@@ -39,7 +39,7 @@ const tried = [%s];
   await tell('over', '');
 })();
 </script>"""
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 
 class Page(http.server.ThreadingHTTPServer):

@@ -25,7 +25,7 @@ INSIDE = (b"# HELP", b"http_requests_total", b"edge_connections", b"root:x:", b"
 PATIENCE = 60.0
 """Seconds for the end of an answer after which the connection is closed."""
 KEPT_ID = re.compile(rb"^x-request-id: [A-Za-z0-9._-]{1,128}\r$", re.MULTILINE | re.IGNORECASE)
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 
 def at_once(send: Callable[[T], Answer], inputs: Iterable[T], senders: int = 32) -> list[tuple[T, Answer]]:

@@ -17,7 +17,7 @@ SEED = 4711
 DOCUMENTS = 100
 VALKEY = "redis://valkey:6379/0"
 
-pytestmark = pytest.mark.timeout(600)  # the first to use a stack also waits for its start
+pytestmark = pytest.mark.timeout(1200)  # the first to use a stack also waits for its start
 
 
 def test_a_job_is_done_by_the_service_jobs_and_counted(stack: Stack) -> None:

@@ -13,7 +13,7 @@ from tests.stack import Stack, eventually
 MARKERS = (f"marker{n}4711" for n in itertools.count())
 ROUTES = ("/api/v1/predict", "/api/v1/process", "/api/v1/jobs")
 TYPES = ("text/plain", "text/csv", "application/xml", "application/x-ndjson", "application/json", "multipart/form-data")
-pytestmark = pytest.mark.timeout(600)  # the first to use a stack also waits for its start
+pytestmark = pytest.mark.timeout(1200)  # the first to use a stack also waits for its start
 METRICS = ("http://api:9464/metrics", "http://jobs:9464/metrics", "http://127.0.0.1:9113/metrics")
 
 

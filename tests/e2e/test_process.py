@@ -22,7 +22,7 @@ RISE = 16 * 1024  # KiB of memory that a document of any size may take
 LONG = 24 * 1024 * 1024
 """Bytes of a document that would show if it, or its result, were in memory."""
 ROWS = 40
-pytestmark = pytest.mark.timeout(600)  # the first to use a stack also waits for its start
+pytestmark = pytest.mark.timeout(1200)  # the first to use a stack also waits for its start
 
 
 def redacted(stack: Stack, document: str, media_type: str) -> str:

@@ -15,7 +15,7 @@ from tests.support.drawing import Drawing, draw
 from tests.support.hue import hue
 from tests.support.somebodys import assert_every_panel_is_filled, somebodys
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 PATIENCE = 300.0
 """Seconds; within 60 on a machine that has nothing else to do, which is said and not tested."""
