@@ -30,7 +30,7 @@ def works(one):
     except OSError:
         return False
 tried = json.loads(sys.argv[1])
-with concurrent.futures.ThreadPoolExecutor(60) as pool:
+with concurrent.futures.ThreadPoolExecutor(16) as pool:
     print(json.dumps([one for one, worked in zip(tried, pool.map(works, map(tuple, tried))) if worked]))
 """
 REQUEST = "GET / HTTP/1.1\r\nHost: 127.0.0.1:9090\r\nConnection: close\r\n\r\n"
