@@ -4,18 +4,14 @@ import json
 import ssl
 import subprocess
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from scripts import images
 from tests.stack import ROOT, Stack, docker, eventually
+from tests.support.certificates import self_signed
 
 NAME = "ca.example"
 LIMITED = "limited.example"
@@ -37,25 +33,11 @@ def build() -> str:
 
 def trust(stack: Stack) -> None:
     """Have the stack's lego trust this CA's own server, before either is started."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME), x509.DNSName(LIMITED)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem, pkcs8, plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    _, certificate, key = self_signed(NAME, LIMITED)
     directory = stack.directory / "docker" / "pebble"  # below what lego has mounted
     directory.mkdir()
-    (directory / "tls.crt").write_bytes(certificate.public_bytes(pem))
-    (directory / "tls.key").write_bytes(key.private_bytes(pem, pkcs8, plain))
+    (directory / "tls.crt").write_bytes(certificate)
+    (directory / "tls.key").write_bytes(key)
     (stack.directory / "acme.env").write_text("LEGO_CA_CERTIFICATES=/etc/sightglass/pebble/tls.crt\n")
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.stack import Stack, docker
+from tests.support.hardening import assert_hardened
 
 DOOR = "operators"
 INTERNAL = ["api", "jobs", "prometheus", "node-exporter", "blackbox-exporter"]
@@ -19,15 +20,7 @@ def test_container_is_hardened(stack: Stack, service: str) -> None:
     for container in stack.inspect(service):
         config, host = container["Config"], container["HostConfig"]
         assert config["User"].split(":")[0] not in ("", "0", "root")
-        assert host["ReadonlyRootfs"]
-        assert host["CapDrop"] == ["ALL"]
-        assert not host["CapAdd"]
-        assert host["SecurityOpt"] == ["no-new-privileges:true"]
-        assert not host["Privileged"]
-        assert host["NanoCpus"] > 0
-        assert host["Memory"] > 0
-        assert host["PidsLimit"] > 0
-        assert host["LogConfig"]["Config"]["max-size"]
+        assert_hardened(container)
         assert host["LogConfig"]["Config"]["max-file"]
         assert container["State"]["Health"]["Status"] == "healthy"
         assert config["StopTimeout"] >= 5

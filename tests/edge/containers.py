@@ -10,20 +10,17 @@ import ssl
 import subprocess
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import httpx
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.stack import ROOT as ROOT
 from tests.stack import docker as docker
+from tests.support.certificates import self_signed
 from tests.support.waiting import eventually as eventually
 
 UNREAD = "/tmp/unread"
@@ -177,26 +174,8 @@ class Edge:
 
     def write_certificate(self, name: str) -> x509.Certificate:
         """Replace certificate and key the way renewal tools do: by renaming complete files."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        now = datetime.now(UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(minutes=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name), x509.DNSName("localhost")]), critical=False)
-            .sign(key, hashes.SHA256())
-        )
-        encoded = {
-            "tls.key": key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            ),
-            "tls.crt": certificate.public_bytes(serialization.Encoding.PEM),
-        }
+        certificate, pem, key = self_signed(name, "localhost")
+        encoded = {"tls.key": key, "tls.crt": pem}
         for file, content in encoded.items():
             (self.tls / f"{file}.new").write_bytes(content)
             (self.tls / f"{file}.new").rename(self.tls / file)
