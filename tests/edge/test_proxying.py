@@ -11,7 +11,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from tests.edge.containers import Edge, Network, docker, eventually
+from tests.edge.containers import Edge, Network, eventually
 
 MEBIBYTE = 1024 * 1024
 
@@ -71,11 +71,11 @@ def test_no_other_upgrade_passes(edge: Edge) -> None:
     assert "http2-settings" not in told
 
 
-def test_upstream_connections_are_kept(edge: Edge, api: str) -> None:
+def test_upstream_connections_are_kept(edge: Edge) -> None:
     def opened() -> int:
-        counters = docker("exec", api, "cat", "/proc/net/snmp")
+        counters = edge.exec("cat", "/proc/net/snmp").stdout
         names, values = (line.split() for line in counters.splitlines() if line.startswith("Tcp:"))
-        return int(values[names.index("PassiveOpens")])
+        return int(values[names.index("ActiveOpens")])
 
     with edge.client() as client:
         for _ in range(5):  # both workers have a connection
