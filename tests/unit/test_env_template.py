@@ -47,6 +47,7 @@ SET_BY_THE_IMAGE = {
     "APP_VERSION",
     "APP_REVISION",
     "PORT",
+    "METRICS_TOKEN",  # for an image alone: nobody gets to /metrics through the edge
     "SCRATCH_DIR",
     "METRICS_PORT",
     "FORWARDED_ALLOW_IPS",
