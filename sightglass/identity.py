@@ -39,7 +39,7 @@ def identify(headers: Sequence[tuple[bytes, bytes]]) -> RequestContext:
         for name in _NAMES:
             if names.count(name) > 1:
                 del sent[name]
-    given, parent, edge = map(sent.get, _NAMES)
+    given, parent, edge = sent.get(b"x-request-id"), sent.get(b"traceparent"), sent.get(TRACE_HEADER)
     if parent is not None and _TRACEPARENT(parent):
         trace_id = parent[3:35].decode("ascii")
     else:
