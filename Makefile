@@ -77,7 +77,7 @@ draw: $(DRAW)/node_modules/.installed  ## draw dashboards as Grafana would: make
 		$(if $(OUT),--out $(OUT)) $(if $(DASHBOARD),$(wildcard grafana/*/$(DASHBOARD).json),grafana/*/*.json)
 
 check: $(VENV)/.installed  ## linters and unit tests, in a minute
-	@$(VENV)/pytest tests/unit --numprocesses 2 --quiet
+	@$(VENV)/pytest tests/unit --numprocesses 2 --no-loadscope-reorder --quiet
 
 test: $(VENV)/.installed $(DRAW)/node_modules/.installed  ## every promise once, on real parts
 	@scripts/engine.sh

@@ -37,6 +37,7 @@ GROUPS = {
     "any app": r"e2e/",
     "unmodified apps": r"apps/",
     "the dashboards": r"dashboards/",
+    "the linters": r"unit/test_lint",  # of the unit tests, what takes longest without a cache
 }
 
 
