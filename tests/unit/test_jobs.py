@@ -24,7 +24,7 @@ from api.privacy.jobs import intake
 from api.privacy.jobs import runner as running
 from api.privacy.jobs import store as storing
 from api.privacy.jobs.database import Database
-from api.privacy.jobs.process import SWEEP_INTERVAL, pause_after
+from api.privacy.jobs.process import SWEEP_INTERVAL_SECONDS, pause_after
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.record import Record, Status, now
 from api.privacy.jobs.routes import PATH
@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 @pytest.fixture
 def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
-    monkeypatch.setattr(running, "PROGRESS_INTERVAL", 0.0)
+    monkeypatch.setattr(running, "PROGRESS_INTERVAL_SECONDS", 0.0)
     with serving(lambda _: StubModel(words("Zaphod")), runs_dir=tmp_path, job_attempts=2) as client:
         yield Jobs(client, Settings(runs_dir=tmp_path, job_attempts=2))
 
@@ -613,5 +613,5 @@ def test_a_job_process_clears_up_while_the_queue_is_gone(tmp_path: Path) -> None
 
 
 def test_sweeps_are_rarer_the_longer_they_take() -> None:
-    assert pause_after(0.01) == SWEEP_INTERVAL
+    assert pause_after(0.01) == SWEEP_INTERVAL_SECONDS
     assert pause_after(3) == 60
