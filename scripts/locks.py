@@ -47,7 +47,8 @@ def locked(directory: Path) -> dict[str, str]:
     """
     found: dict[str, set[str]] = {}
     for name, version in _entries(directory):
-        found.setdefault(normal(name), set()).add(version.partition("+")[0])
+        if re.fullmatch(r"[A-Za-z0-9][\w.-]*", name) and re.fullmatch(r"[\w.!+-]+", version):
+            found.setdefault(normal(name), set()).add(version.partition("+")[0])
     return {name: versions.pop() for name, versions in sorted(found.items()) if len(versions) == 1}
 
 
@@ -114,14 +115,14 @@ def _table(parsed: Any, name: str) -> Mapping[str, Any]:
 def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(errors="replace"))
-    except (OSError, tomllib.TOMLDecodeError):
+    except (OSError, tomllib.TOMLDecodeError, RecursionError):
         return {}
 
 
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(errors="replace"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
 
 

@@ -122,6 +122,11 @@ FILES: dict[str, tuple[dict[str, str], list[str], dict[str, str]]] = {
         {"pyproject.toml": "project = 1\n", "uv.lock": "package = 1\n", "poetry.lock": "[", "Pipfile.lock": "[]"},
         [], {},
     ),
+    "names and versions that are none": (
+        {"uv.lock": '[[package]]\nname = "--pre"\nversion = "1"\n[[package]]\nname = "x"\nversion = "1\\n--pre"\n'},
+        [], {},
+    ),
+    "nested without end": ({"pyproject.toml": f"a = {'[' * 20000}", "Pipfile.lock": "[" * 100000}, [], {}),
     "entries of another shape": (
         {"pyproject.toml": PROJECT.replace("[\"fastapi", "[\"flask\"]\nothers = [\"fastapi"),
          "uv.lock": "[[package]]\n[[package]]\nname = 'x'\n[[package]]\nname = 1\nversion = 2\nsource = 3\n"},
