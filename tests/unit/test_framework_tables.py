@@ -13,6 +13,7 @@ import falcon.asgi
 import flask
 import pytest
 from litestar import Litestar, Router, WebSocket, asgi, get, post, websocket_listener
+from litestar.enums import ScopeType
 from litestar.params import Parameter
 from litestar.types import Receive, Scope, Send
 from quart import Quart
@@ -109,7 +110,7 @@ def of_litestar() -> Litestar:
 
     @asgi("/old", is_mount=True)
     async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
+        if scope["type"] == ScopeType.WEBSOCKET:
             await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
             return
         await PlainTextResponse("old")(scope, receive, send)  # type: ignore[arg-type]
@@ -122,7 +123,7 @@ def of_litestar() -> Litestar:
         return PlainTextResponse("room")
 
     starlette = Starlette(routes=[Route("/rooms/{room}/", room)])
-    inner = asgi("/inner", is_mount=True)(starlette)  # type: ignore[arg-type]
+    inner = asgi("/inner", is_mount=True)(starlette)
     return Litestar([Router("/shop", route_handlers=[order, special, file]), live, mounted, news, inner])
 
 
@@ -137,7 +138,7 @@ def dispatched() -> Any:
         return [b"plain"]
 
     inside = DispatcherMiddleware(of("/top"), {"/deep": of("/tables/<table>")})
-    mounts = {"/admin": of("/users/<int:user>"), "/admin/old": inside, "/raw": plain}
+    mounts: dict[str, Any] = {"/admin": of("/users/<int:user>"), "/admin/old": inside, "/raw": plain}
     return ServedWSGI(DispatcherMiddleware(of("/prices/<item>"), mounts))
 
 
