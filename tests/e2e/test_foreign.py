@@ -52,7 +52,7 @@ LOCK = """version = 1
 [[package]]
 name = "fastapi"
 version = "0.115.6"
-source = { registry = "an index" }}
+source = { registry = "an index" }
 """
 PRIVATE = """
 from pathlib import Path
