@@ -20,7 +20,7 @@ EMPTY_WHEN_HEALTHY = {
     ("overview", "Firing alerts", "A"),  # and seen full in test_waking.py
     ("monitoring", "Lost", "C"),  # spans, with TRACING_ENABLED
 }
-EMPTY_WHEN_HEALTHY_ANNOTATIONS = {"Alerts"}
+EMPTY_WHEN_HEALTHY_ANNOTATIONS = {"Alerts", "Verdicts"}  # no deploy was judged
 
 # Series of an API instance with two workers after the traffic below, of the edge, a job process: what a scrape costs.
 SERIES = {"api": 1000, "nginx": 300, "jobs": 150}
