@@ -104,13 +104,15 @@ def lines(
     bottom: float | None = 0,
     top: float | None = None,
     colours: dict[str, str] | None = None,
+    dashed: str = "",
     interval: str = "",
     decimals: int | None = None,
     empty: str = "",
 ) -> Panel:
     """Return a time series panel.
 
-    ``limits`` are drawn as lines. ``colours`` are by a series' name, or by a regular expression between slashes.
+    ``limits`` are drawn as lines. ``colours`` are by a series' name, or by a regular expression between slashes, as
+    ``dashed`` is, of the series that are dashed lines.
     ``interval`` is the least distance of two samples, and with it of what a rate is taken over. ``empty`` is what
     stands there while there is nothing to draw, where that is no fault.
     """
@@ -166,6 +168,8 @@ def lines(
             panel.override_by_regexp(name, [_setting("color", {"mode": "shades", "fixedColor": colour})])
         else:
             panel.override_by_name(name, [_setting("color", {"mode": "fixed", "fixedColor": colour})])
+    if dashed:
+        panel.override_by_regexp(dashed, [_setting("custom.lineStyle", {"fill": "dash", "dash": [8, 8]})])
     return panel
 
 

@@ -153,7 +153,8 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Lost",
-                "Per second: requests the edge could not count, log lines and spans that nobody took.",
+                "Per second: requests the edge could not count, log lines and spans that nobody took, spans of requests"
+                " under way that there was no room for.",
                 "short",
                 Query('sum(rate(edge_metrics_dropped_total{job="nginx"}[$__rate_interval]))', "requests not counted"),
                 Query(
@@ -161,7 +162,8 @@ def build(_objectives: Objectives) -> Dashboard:
                     ' + sum(rate(edge_log_lines_dropped_total{job="nginx"}[$__rate_interval]))',
                     "log lines",
                 ),
-                Query("sum(rate(tracing_spans_failed_total[$__rate_interval]))", "spans"),
+                Query("sum(rate(tracing_spans_failed_total[$__rate_interval]))", "spans not taken"),
+                Query("sum(rate(tracing_spans_not_held_total[$__rate_interval]))", "spans not held"),
                 w=12,
             ),
         ),
