@@ -39,18 +39,21 @@ def main() -> None:
     volumes, exchange = (Path(argument) for argument in sys.argv[1:3])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     drop(volumes)
-    answered = None
+    answered = read(exchange / "answer").partition("\n")[0]
     Path("/tmp/ready").touch()  # noqa: S108  # the container's own; for its health check
-    while True:
-        request = read(exchange / "request")
-        if request and request != answered:
-            drop(volumes)
-            said = copy_all(volumes) if request.startswith("copy ") else ["ok"]
-            new = exchange / "answer.new"
-            new.write_text("\n".join([request, *said, ""]))
-            new.replace(exchange / "answer")
-            answered = request
-        time.sleep(0.2)
+    try:
+        while True:
+            request = read(exchange / "request")
+            if request != answered:
+                drop(volumes)
+                said = copy_all(volumes) if request.startswith("copy ") else ["ok"]
+                new = exchange / "answer.new"
+                new.write_text("\n".join([request, *said, ""]))
+                new.replace(exchange / "answer")
+                answered = request
+            time.sleep(0.2)
+    finally:
+        drop(volumes)
 
 
 def read(path: Path) -> str:
