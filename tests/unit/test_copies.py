@@ -199,7 +199,7 @@ def test_a_log_that_is_cut_meanwhile_is_copied_again(
     path = volume("prometheus")
     for name in ("wal/00000001", "wal/00000002", f"{BLOCK}/meta.json"):
         write(path / name)
-    real, done = copies.one, []
+    real, done = copies.one, list[Path]()
 
     def compact(source: Path, target: Path) -> None:
         real(source, target)
