@@ -344,9 +344,9 @@ def test_the_description_has_every_format_both_ways(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "expected"), [("", "Ada"), ("?min_confidence=0.2", "[WORD]"), ("?min_confidence=0.35", "Ada")]
+    ("query", "expected"), [("", "Ada"), ("?min_confidence=0.2", "[WORD]"), ("?min_confidence=0.35", "[WORD]")]
 )
 def test_the_least_confidence_is_a_setting_where_a_request_does_not_say(query: str, expected: str) -> None:
-    with serving(lambda _: StubModel(words("Ada", 0.3)), min_confidence=0.9) as client:
+    with serving(lambda _: StubModel(words("Ada", 0.5)), min_confidence=0.9) as client:
         answer = client.post(f"/api/v1/process{query}", content="Ada", headers={"content-type": "text/plain"})
         assert answer.text == expected
