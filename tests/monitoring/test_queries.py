@@ -18,7 +18,10 @@ from tests.support.drawing import PICTURES, draw
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "grafana").glob("*/*.json"))}
 EMPTY_WHEN_HEALTHY = {
     ("overview", "Firing alerts", "A"),  # and seen full in test_waking.py
-    ("monitoring", "Last check of a backup", "A"),  # once a week
+    *(  # with the profile backup, and seen full in tests/long/test_backup.py
+        ("monitoring", title, "A")
+        for title in ("Last backup", "Size of the last backup", "Backups failed in a row", "Last check of a backup")
+    ),
     ("monitoring", "Lost", "C"),  # spans, with TRACING_ENABLED
     ("monitoring", "Lost", "D"),
 }
