@@ -37,6 +37,9 @@ backups:  ## what is in the repository
 restore:  ## on a machine with nothing, bring a backup back: make restore [SNAPSHOT=latest] [FORCE=1], then make up
 	@scripts/engine.sh && python3 scripts/restore.py $(if $(SNAPSHOT),--snapshot '$(SNAPSHOT)') $(if $(FORCE),--force)
 
+rotate:  ## give a secret another value, without a failed request: make rotate SECRET=operators [FILE=…]; without, list them
+	@python3 scripts/rotate.py '$(SECRET)' --file '$(FILE)' --owner '$(OWNER)' $(if $(WITHDRAW),--withdraw)
+
 maintenance:  ## answer 503 and a page, or hold requests, or go on: make maintenance on|off [RETRY_AFTER=120] [HOLD=30]
 	@$(COMPOSE) exec -T nginx sh /etc/sightglass/nginx/maintenance.sh '$(filter on off,$(MAKECMDGOALS))' '$(RETRY_AFTER)' '$(HOLD)'
 

@@ -26,7 +26,7 @@ def stack() -> Iterator[Stack]:
 # Tests that share a stack stay in one process (make test runs several); the groups with the longest work come first.
 GROUPS = {
     "logs and traces": r"telemetry/",  # on a new machine it begins with a build of minutes
-    "the service": r"e2e/test_(jobs|process|privacy|api_fuzz)",
+    "the service": r"e2e/test_(jobs|process|privacy|api_fuzz|rotation)",
     "the stack": r"(monitoring/|e2e/test_(edge|hardening|image|limits|monitoring|operators|predict)|attacks/)",
     "observability": r"e2e/test_observability",
     "make up": r"e2e/test_(up|readme)",
