@@ -6,6 +6,7 @@ const MOMENT = 20; // ms; short, because whatever waits takes memory
 // For js_access.
 async function refuse(r) {
     await new Promise((done) => setTimeout(done, MOMENT));
+    r.status = 429; // which the body tells
     r.return(429, r.variables.problem_body);
 }
 

@@ -27,6 +27,7 @@ def test_over_the_rate_is_429_with_retry_after(start_edge: Callable[..., Edge]) 
     for answer in refused:
         assert int(answer.headers["retry-after"]) >= 1
         assert answer.headers["content-type"] == "application/problem+json"
+        assert (answer.json()["status"], answer.json()["title"]) == (429, "Too Many Requests")
 
 
 def test_who_is_refused_over_and_over_has_not_the_edge_for_itself(start_edge: Callable[..., Edge]) -> None:
