@@ -211,7 +211,7 @@ if grep -q js_access /usr/lib/nginx/modules/ngx_http_js_module.so; then # since 
     echo 'js_access refusals.refuse;' >"$out/refuse.conf"
 else
     : >"$out/gate.conf"
-    echo 'return 429 $problem_body;' >"$out/refuse.conf"
+    echo "return 429 \$problem_body;" >"$out/refuse.conf"
 fi
 
 export HSTS_SECONDS
