@@ -61,6 +61,12 @@ DEPLOYS = (
     ' unless on (version, revision) app_info{job="api"} offset $__interval'
 )
 """When a version's first process started, once, at the first sample that knows the version (milliseconds)."""
+VERDICTS = (
+    'sightglass_deploy_judged_timestamp_seconds{job="nginx"} * 1000'
+    ' unless sightglass_deploy_judged_timestamp_seconds{job="nginx"}'
+    ' == sightglass_deploy_judged_timestamp_seconds{job="nginx"} offset $__interval'
+)
+"""When a deploy was judged, once, at the first sample that knows of it (milliseconds)."""
 
 
 @dataclass(frozen=True)
@@ -393,6 +399,7 @@ def board(
             .hide(models.VariableHide.HIDE_VARIABLE)
         )
         .annotation(_annotation("Deploys", CALM, DEPLOYS, "Deployed {{version}}").use_value_for_time(True))
+        .annotation(_annotation("Verdicts", CALM, VERDICTS, "Deploy judged: {{verdict}}").use_value_for_time(True))
     )
     if alerts:
         # One tint, however many there are: the table names them.

@@ -5,8 +5,9 @@ back with it. `.env` learns of it when it serves: until then Compose is given a 
 
 The edge is pinned to the replicas that run, new ones are started beside them and must become healthy, the edge is
 pinned to the new ones, and only when it has let go of the old ones, and they have answered, are those stopped. Whatever
-fails before the new ones have the pin leaves everything as it was; from then on nothing interrupts. Standard library
-only.
+fails before the new ones have the pin leaves everything as it was; from then on nothing interrupts. Where two or more
+run, the first new one is judged beside the old ones before the others are started (scripts/judging.py). Standard
+library only.
 """
 
 import argparse
@@ -25,10 +26,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import environment, images, pulling, releases
+from scripts import environment, images, judging, pulling, releases
 from scripts.commands import ROOT, CommandError, checked, run, say, step
 from scripts.preflight import refusal
 from scripts.releases import Release, ReleaseError
+from scripts.verdict import Verdict
 
 SERVICE = "api"
 JOBS = "jobs"
@@ -46,21 +48,30 @@ ATTEMPTS_TO_ASK = 5  # a machine that is busy enough may refuse the first
 # second it rounds up by, and a margin.
 FORGET_SECONDS = 2 + 1 + 1
 
+CLEARLY_WORSE = 3  # the exit status
+
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # In an image of the application's own, its Python by the overlay's name for it (docker/overlay).
 PYTHON = 'PATH=/opt/sightglass:$PATH; exec python -c "$0"'
-ASK_METRICS = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{METRICS_PORT}/metrics').read().decode())"
+ASK_METRICS = (
+    "import urllib.request as u;"
+    f" print(u.urlopen('http://127.0.0.1:{METRICS_PORT}/metrics', timeout=5).read().decode())"
+)
 
 
 class DeployError(Exception):
     """What stops a deploy, for people."""
 
 
+class WorseError(DeployError):
+    """The first new replica is clearly worse than the old ones; with the numbers."""
+
+
 def main() -> int:
     """Deploy as the command line asks.
 
     Returns:
-        0; 1 with the reason on stderr; 130 when interrupted.
+        0; 1 with the reason on stderr; 3 where the new one was judged worse; 130 when interrupted.
 
     """
     parser = argparse.ArgumentParser(description=__doc__)
@@ -91,7 +102,7 @@ def main() -> int:
             expect(wanted)
     except (DeployError, ReleaseError) as error:
         print(f"deploy: {error}", file=sys.stderr)
-        return 1
+        return CLEARLY_WORSE if isinstance(error, WorseError) else 1
     except CommandError as error:
         print(f"deploy: {error.line}", file=sys.stderr)
         return 1
@@ -135,10 +146,11 @@ def deploy(running: Sequence[str], wanted: int, image: str, *, build_it: bool) -
     """Put what is built, or a registry's image, in the place of what runs, and keep it as a release.
 
     Raises:
-        DeployError: the image cannot be had, DEPLOY_BEFORE failed, or a new replica did not become healthy: what ran
-            runs. Or DEPLOY_AFTER failed: the new ones serve.
+        DeployError: the image cannot be had, DEPLOY_BEFORE failed, or a new replica did not become healthy or was
+            judged worse: what ran runs. Or DEPLOY_AFTER failed: the new ones serve.
 
     """
+    seconds = judged_for()
     remember(running)
     with candidate(ROOT / ".env") as env:
         if image:
@@ -147,7 +159,7 @@ def deploy(running: Sequence[str], wanted: int, image: str, *, build_it: bool) -
             step("building")
             build()
         hook("DEPLOY_BEFORE")
-        replace(running, wanted)
+        replace(running, wanted, seconds)
         accept(env)
     keep()
     follow()
@@ -314,18 +326,60 @@ def build() -> None:
         raise DeployError(result.stderr.strip() or result.stdout.strip())
 
 
-def replace(old: Sequence[str], wanted: int) -> None:
-    """Put `wanted` new replicas in the place of the old ones.
+def replace(old: Sequence[str], wanted: int, seconds: int = 0) -> None:
+    """Put `wanted` new replicas in the place of the old ones, the first of them judged for so many seconds.
 
     Raises:
-        DeployError: a new one did not become healthy; all new ones are gone again.
+        DeployError: a new one did not become healthy, or was judged worse; all new ones are gone again.
 
     """
     with pinned(old):
-        with beside(old, wanted) as new:
+        judging_for = seconds if len(old) > 1 and wanted > 1 else 0
+        with judged(old, judging_for) as first, beside([*old, *first], wanted - len(first)) as others:
             uninterruptible()
-            pin(new)
+            pin([*first, *others])
         stop(old)
+
+
+@contextlib.contextmanager
+def judged(old: Sequence[str], seconds: int) -> Iterator[list[str]]:
+    """Start one replica that takes its share beside the old ones, and have it judged; gives it, or none for 0 s.
+
+    Raises:
+        WorseError: it is clearly worse. As after any error it has answered what it was given, and is gone.
+
+    """
+    if not seconds:
+        yield []
+        return
+    with beside(old, 1) as first:
+        try:
+            new, *others = zip([*first, *old], addresses([*first, *old]), strict=True)
+            judging.edge("start", new=new[1])
+            pin([*old, *first])
+            judgement = judging.judge(judging.Watch(new, others, in_progress), seconds)
+            if judgement.verdict is Verdict.WORSE:
+                raise WorseError(f"the new one is clearly worse, the old ones serve: {judgement.reason}")
+            yield first
+        except BaseException:
+            uninterruptible()
+            pin(old)
+            stop(first)
+            raise
+
+
+def judged_for() -> int:
+    """Return the seconds of DEPLOY_JUDGE_SECONDS.
+
+    Raises:
+        DeployError: it is no number of seconds.
+
+    """
+    name = "DEPLOY_JUDGE_SECONDS"
+    try:
+        return judging.window(environment.read(name).get(name, ""))
+    except ValueError as error:
+        raise DeployError(str(error)) from None
 
 
 def follow() -> None:
@@ -418,7 +472,7 @@ def start_period(container: dict[str, Any]) -> float:
 
 
 def stop(containers: Sequence[str]) -> None:
-    """Wait until the edge has let go of replicas and they have answered, remove them and wait until it knows."""
+    """Wait until the edge has let go of replicas and they have answered, and remove them."""
     step(f"draining {len(containers)}")
     time.sleep(LET_GO_SECONDS)
     end = time.monotonic() + LONGEST_REQUEST_SECONDS
@@ -428,7 +482,6 @@ def stop(containers: Sequence[str]) -> None:
         time.sleep(1)
     checked("docker", "stop", *containers)  # their own stop_grace_period
     remove(containers)
-    time.sleep(FORGET_SECONDS)
 
 
 def in_progress(container: str) -> int:
@@ -455,9 +508,14 @@ def pinned(containers: Sequence[str]) -> Iterator[None]:
 
 def pin(containers: Sequence[str]) -> None:
     """Have the edge use these replicas only; none for all that Docker's DNS lists."""
+    pinned_to = addresses(containers) if containers else []
+    compose("exec", "-T", "nginx", "sh", "/etc/sightglass/nginx/pin.sh", *pinned_to)
+
+
+def addresses(containers: Sequence[str]) -> list[str]:
+    """Return where the edge reaches replicas, ADDRESS:PORT, in their order."""
     (nginx,) = inspect(compose("ps", "--quiet", "nginx").split())
-    addresses = [f"{address(item, nginx)}:{PORT}" for item in inspect(containers)] if containers else []
-    compose("exec", "-T", "nginx", "sh", "/etc/sightglass/nginx/pin.sh", *addresses)
+    return [f"{address(item, nginx)}:{PORT}" for item in inspect(containers)]
 
 
 def address(container: dict[str, Any], other: dict[str, Any]) -> str:
@@ -480,9 +538,10 @@ def replicas(*, stopped: bool = False) -> list[str]:
 
 
 def remove(containers: Sequence[str]) -> None:
-    """Remove containers, running or not."""
+    """Remove containers, running or not, and wait until the edge knows."""
     if containers:
         checked("docker", "rm", "--force", "--volumes", *containers)  # the anonymous ones
+        time.sleep(FORGET_SECONDS)
 
 
 def inspect(containers: Sequence[str]) -> list[dict[str, Any]]:
