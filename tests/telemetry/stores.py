@@ -40,7 +40,10 @@ class Telemetry(Stack):
         built = self.run("python3", "scripts/build.py")
         if built.returncode != 0:
             raise RuntimeError(built.stderr)
-        self.compose("up", "--detach", "--wait", *self.services)
+        try:
+            self.compose("up", "--detach", "--wait", *self.services)
+        except RuntimeError as error:
+            raise RuntimeError(f"{str(error)[-2000:]}\n{self.logs()}") from None
 
     @property
     def logs_url(self) -> str:
