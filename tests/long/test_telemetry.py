@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import eventually, say
+from tests.stack import Stack, docker, eventually, say
 from tests.telemetry.stores import Telemetry, running
 
 SERVICES = ("collector", "victoria-logs", "telemetry-door")
@@ -108,10 +108,10 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
 
     with small_disk(tmp_path / "disk", 400) as disk:
 
-        def on_it(directory: Path) -> None:
-            compose = directory / "docker/telemetry/compose.yml"
-            bound = f"  logs: {{driver_opts: {{type: none, o: bind, device: {disk}}}}}\n"
-            compose.write_text(compose.read_text().replace("\n  logs: {}\n", f"\n{bound}"))
+        def on_it(stack: Stack) -> None:
+            bound = ("--opt", "type=none", "--opt", "o=bind", "--opt", f"device={disk}")
+            of_compose = (f"--label=com.docker.compose.{what}" for what in (f"project={stack.project}", "volume=logs"))
+            docker("volume", "create", *bound, *of_compose, f"{stack.project}_logs")
 
         with running(tmp_path / "stack", *SERVICES, prepare=on_it) as stack, stack.emitting(lines, rate) as service:
             eventually(lambda: stack.counted(service)[1] > 0)

@@ -108,14 +108,14 @@ class Telemetry(Stack):
 
 @contextmanager
 def running(
-    directory: Path, *services: str, prepare: Callable[[Path], object] | None = None, **settings: str
+    directory: Path, *services: str, prepare: Callable[[Stack], object] | None = None, **settings: str
 ) -> Iterator[Telemetry]:
-    """Start a stack of these services for the time of a `with` block; ``prepare`` changes its files before."""
+    """Start a stack of these services for the time of a `with` block; ``prepare`` is given it before."""
     stack = Telemetry(directory, profiles=["telemetry", "monitoring"], TELEMETRY="true", **settings)
     stack.services = services
     try:
         if prepare:
-            prepare(directory)
+            prepare(stack)
         stack.start_services()
         yield stack
     finally:
