@@ -20,10 +20,13 @@ adopt:  ## look at a project and write the lines of .env that have it served: ma
 	@python3 scripts/adopt.py "$(DIR)" --app "$(APP)"
 
 deploy:  ## replace the API's replicas without a failed request: by what is built, or make deploy IMAGE=registry/team/app:1.2
-	@python3 scripts/deploy.py $(if $(IMAGE),--image '$(IMAGE)')
+	@python3 scripts/deploy.py $(if $(IMAGE),--image '$(IMAGE)') $(if $(ALLOW_WORSE),--allow-worse)
 
 releases:  ## what was deployed, and can be brought back
 	@python3 scripts/releases.py
+
+evaluate:  ## measure the served model on labelled texts: make evaluate DATA=examples/labelled.jsonl
+	@python3 scripts/evaluate.py "$(DATA)"
 
 rollback:  ## bring the release before back, or another, settings included: make rollback TO=3
 	@python3 scripts/deploy.py --rollback $(if $(TO),'$(TO)')
