@@ -105,7 +105,7 @@ format: $(VENV)/.installed  ## let ruff put the code in order
 	@$(VENV)/ruff check --fix . && $(VENV)/ruff format .
 
 lock: $(VENV)/.installed  ## renew requirements/*.txt from *.in, hashes included
-	@for set in runtime service test bench; do $(VENV)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	@for set in runtime service test bench mlflow; do $(VENV)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" requirements/$$set.in -o requirements/$$set.txt; done
 
 # Debian's python3 comes without venv and pip; then they are installed first.
