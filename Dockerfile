@@ -1,10 +1,11 @@
-# build ─▶ runtime: a lean image that any ASGI app can be put into   (docker build --target runtime)
-#       └▶ service: the shipped privacy service                      (docker build --target service, the default)
+# packages ─▶ runtime: a lean image that any ASGI app can be put into   (docker build --target runtime)
+#        │ └▶ service: the shipped privacy service                      (docker build --target service, the default)
+#        └▶ build: has pip, for applications' own packages             (scripts/bases.sh)
 ARG PYTHON_IMAGE=python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
 
-# ── build: a virtual environment from hashed wheels; this stage is thrown away ──────────────────────────────────────
-FROM ${PYTHON_IMAGE} AS build
+# ── packages: a virtual environment from hashed wheels; this stage is thrown away ───────────────────────────────────
+FROM ${PYTHON_IMAGE} AS packages
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PATH=/opt/venv/bin:$PATH
 RUN apt-get update -q && apt-get install -qy --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv /opt/venv
@@ -15,18 +16,21 @@ RUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=pip_conf,target=/etc
     if [ -s /run/secrets/ca_bundle ]; then export PIP_CERT=/run/secrets/ca_bundle; fi; \
     pip install --require-hashes --only-binary=:all: -r requirements/runtime.txt
 
+FROM packages AS build
+COPY scripts/locks.py /opt/locks.py
+
 # For images that bring a Python of their own, with or without a pip (docker/overlay).
-FROM build AS pip
+FROM packages AS pip
 RUN mkdir /pip && cp -r /opt/venv/lib/python3*/site-packages/pip /pip/
 
-FROM build AS build-service
+FROM packages AS build-service
 COPY requirements/service.txt requirements/
 RUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     if [ -s /run/secrets/ca_bundle ]; then export PIP_CERT=/run/secrets/ca_bundle; fi; \
     pip install --require-hashes --only-binary=:all: -r requirements/service.txt
 
 # ── code: the library and server every application gets, and the shipped service ────────────────────────────────────
-FROM build AS code-runtime
+FROM packages AS code-runtime
 COPY sightglass /opt/sightglass/sightglass
 # A clone made under a strict umask: the container's user could not read it.
 RUN chmod -R a+rX /opt/sightglass
@@ -41,12 +45,12 @@ RUN head=$(cat /git/HEAD 2>/dev/null || true); ref=${head#ref: }; \
         *) echo "$head" ;; \
     esac > /REVISION
 
-FROM build AS code-service
+FROM packages AS code-service
 COPY api /opt/service/api
 RUN chmod -R a+rX /opt/service
 
 # pip has done its work, and debug symbols are a third of what it installed.
-FROM build AS venv-runtime
+FROM packages AS venv-runtime
 RUN pip uninstall -qy pip && find /opt/venv -name '*.so*' -exec strip --strip-debug {} +
 
 FROM build-service AS venv-service

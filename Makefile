@@ -31,6 +31,15 @@ evaluate:  ## measure the served model on labelled texts: make evaluate DATA=exa
 rollback:  ## bring the release before back, or another, settings included: make rollback TO=3
 	@python3 scripts/deploy.py --rollback $(if $(TO),'$(TO)')
 
+backup:  ## back everything up that is data, now, encrypted: to BACKUP_DIR, or wherever RESTIC_REPOSITORY says
+	@python3 scripts/backup.py
+
+backups:  ## what is in the repository
+	@python3 scripts/backup.py list
+
+restore:  ## on a machine with nothing, bring a backup back: make restore [SNAPSHOT=latest] [FORCE=1], then make up
+	@scripts/engine.sh && python3 scripts/restore.py $(if $(SNAPSHOT),--snapshot '$(SNAPSHOT)') $(if $(FORCE),--force)
+
 maintenance:  ## answer 503 and a page, or hold requests, or go on: make maintenance on|off [RETRY_AFTER=120] [HOLD=30]
 	@$(COMPOSE) exec -T nginx sh /etc/sightglass/nginx/maintenance.sh '$(filter on off,$(MAKECMDGOALS))' '$(RETRY_AFTER)' '$(HOLD)'
 
@@ -57,9 +66,10 @@ ps:  ## the containers and how they are
 find:  ## one request's story: make find ID=…, or STATUS=5xx SINCE=10m, or SLOWEST=10
 	@python3 scripts/find.py "ID=$$ID" "STATUS=$$STATUS" "SINCE=$$SINCE" "SLOWEST=$$SLOWEST"
 
-credentials:  ## show the operators' password and Grafana's
+credentials:  ## show the operators' password, Grafana's and the backups'
 	@$(COMPOSE) run --rm --no-deps -T --quiet-pull setup sh -c \
 		'echo "Prometheus, Alertmanager, VictoriaLogs, Jaeger: operator $$(cat /run/operators/password)"; echo "Grafana: $$(cat /run/credentials/grafana_admin_password)"'
+	@python3 scripts/backup.py password
 
 query:  ## ask Prometheus: make query Q='sum by (route, status) (http_requests_total)'
 	@$(COMPOSE) exec -T prometheus promtool query instant http://127.0.0.1:9090 "$$Q"
@@ -80,7 +90,7 @@ draw: $(DRAW)/node_modules/.installed  ## draw dashboards as Grafana would: make
 		$(if $(OUT),--out $(OUT)) $(if $(DASHBOARD),$(wildcard grafana/*/$(DASHBOARD).json),grafana/*/*.json)
 
 check: $(VENV)/.installed  ## linters and unit tests, in a minute
-	@$(VENV)/pytest tests/unit --numprocesses 2 --quiet
+	@$(VENV)/pytest tests/unit --numprocesses 2 --no-loadscope-reorder --quiet
 
 test: $(VENV)/.installed $(DRAW)/node_modules/.installed  ## every promise once, on real parts
 	@scripts/engine.sh

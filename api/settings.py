@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sightglass.environment import exit_on_error, path, read_settings, text, variable, whole
+from sightglass.environment import decimal, exit_on_error, path, read_settings, text, truth, variable, whole
 from sightglass.settings import Settings as LibrarySettings
 
 _MANY = "a whole number from 1 to 1000"
@@ -33,6 +33,8 @@ class Settings(LibrarySettings):
     runs_dir: Path = path(Path("/app/runs"), "a directory the service may write to")
     model_path: Path | None = path(None, "the directory of a trained spaCy model")
     max_text_length: int = whole(100_000, 1, 10_000_000, "whole characters from 1 to 10000000")
+    anonymize: bool = truth(default=True)
+    min_confidence: float = decimal(0.35, lambda share: 0 <= share <= 1, "a number from 0 to 1")
     inference_concurrency: int = whole(8, 1, 1000, _MANY)
     document_concurrency: int = whole(2, 1, 1000, _MANY)
     inference_timeout: int = whole(30, 1, 3600, "whole seconds from 1 to 3600")

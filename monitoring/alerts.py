@@ -25,6 +25,8 @@ JOB_AGE = 600
 """Seconds a job may wait."""
 CERTIFICATE_ATTEMPTS = 5
 """Attempts at a certificate's renewal that may fail in a row: they take about four hours (docker/acme)."""
+BACKUP_ATTEMPTS = 2
+"""Backups that may fail in a row: the second is an hour after the first (docker/backup)."""
 CERTIFICATE_TICKET, CERTIFICATE_PAGE = 14 * 86400, 2 * 86400
 """Seconds a certificate is still valid."""
 DISK_FREE = 0.1
@@ -359,6 +361,40 @@ HOST = (
     ),
 )
 
+BACKUP = (
+    # Where the profile is on, or was: elsewhere there are none of these series.
+    Alert(
+        "BackupTooOld",
+        'time() - backup_last_success_timestamp_seconds{job="node"}'
+        ' > on (job, instance) 2 * backup_interval_seconds{job="node"}',
+        "0s",
+        "ticket",
+        "monitoring",
+        "The last backup is {{ $value | humanizeDuration }} old",
+        "What came since would be lost with this machine.",
+    ),
+    Alert(
+        "BackupFailing",
+        f'backup_failed_attempts{{job="node"}} >= {BACKUP_ATTEMPTS}',
+        "0s",
+        "ticket",
+        "monitoring",
+        "Backups fail",
+        "{{ $value }} in a row failed; restic's log says why.",
+    ),
+    Alert(
+        "BackupUnchecked",
+        'backup_check_failed_attempts{job="node"} > 0\n'
+        'or time() - backup_last_check_timestamp_seconds{job="node"}'
+        ' > on (job, instance) 2 * backup_check_interval_seconds{job="node"}',
+        "0s",
+        "ticket",
+        "monitoring",
+        "Nobody knows whether the backup can be restored",
+        "Its last check failed, or is long ago; restic's log says why.",
+    ),
+)
+
 MONITORING = (
     Alert(
         "Watchdog",
@@ -464,6 +500,9 @@ SHOWN_ON = {
     "EdgeMetricsDropped": "Lost",
     "HostMemoryLow": "Host memory",
     "DiskFilling": "Disk free",
+    "BackupTooOld": "Last backup",
+    "BackupFailing": "Backups failed in a row",
+    "BackupUnchecked": "Last check of a backup",
     "Watchdog": "Watchdog",
     "TargetDown": "Up",
     "TargetMissing": "Targets down",
@@ -475,7 +514,7 @@ SHOWN_ON = {
 }
 """The panel that shows what an alert is about, on the alert's dashboard."""
 
-CAUSES = {"api": API, "jobs": JOBS, "edge": EDGE, "host": HOST, "monitoring": MONITORING}
+CAUSES = {"api": API, "jobs": JOBS, "edge": EDGE, "host": HOST, "backup": BACKUP, "monitoring": MONITORING}
 """By group of rules."""
 
 LINES = {
@@ -484,6 +523,7 @@ LINES = {
     "jobs": '{service.name="jobs"}',
     "edge": '{service.name=~"nginx|api"}',
     "host": "*",
+    "backup": '{service.name=~"restic|backup-copies"}',
     "monitoring": '{service.name=~"prometheus|alertmanager|grafana|operators|.*-exporter"}',
     "telemetry": '{service.name=~"collector|victoria-logs|jaeger|telemetry-.*"}',
 }

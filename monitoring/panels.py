@@ -61,6 +61,12 @@ DEPLOYS = (
     ' unless on (version, revision) app_info{job="api"} offset $__interval'
 )
 """When a version's first process started, once, at the first sample that knows the version (milliseconds)."""
+VERDICTS = (
+    'sightglass_deploy_judged_timestamp_seconds{job="nginx"} * 1000'
+    ' unless sightglass_deploy_judged_timestamp_seconds{job="nginx"}'
+    ' == sightglass_deploy_judged_timestamp_seconds{job="nginx"} offset $__interval'
+)
+"""When a deploy was judged, once, at the first sample that knows of it (milliseconds)."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +104,15 @@ def lines(
     bottom: float | None = 0,
     top: float | None = None,
     colours: dict[str, str] | None = None,
+    dashed: str = "",
     interval: str = "",
     decimals: int | None = None,
     empty: str = "",
 ) -> Panel:
     """Return a time series panel.
 
-    ``limits`` are drawn as lines. ``colours`` are by a series' name, or by a regular expression between slashes.
+    ``limits`` are drawn as lines. ``colours`` are by a series' name, or by a regular expression between slashes, as
+    ``dashed`` is, of the series that are dashed lines.
     ``interval`` is the least distance of two samples, and with it of what a rate is taken over. ``empty`` is what
     stands there while there is nothing to draw, where that is no fault.
     """
@@ -160,6 +168,8 @@ def lines(
             panel.override_by_regexp(name, [_setting("color", {"mode": "shades", "fixedColor": colour})])
         else:
             panel.override_by_name(name, [_setting("color", {"mode": "fixed", "fixedColor": colour})])
+    if dashed:
+        panel.override_by_regexp(dashed, [_setting("custom.lineStyle", {"fill": "dash", "dash": [8, 8]})])
     return panel
 
 
@@ -389,6 +399,7 @@ def board(
             .hide(models.VariableHide.HIDE_VARIABLE)
         )
         .annotation(_annotation("Deploys", CALM, DEPLOYS, "Deployed {{version}}").use_value_for_time(True))
+        .annotation(_annotation("Verdicts", CALM, VERDICTS, "Deploy judged: {{verdict}}").use_value_for_time(True))
     )
     if alerts:
         # One tint, however many there are: the table names them.

@@ -21,7 +21,11 @@ SENT = (
     '{{__name__=~"otelcol_exporter_sent_(log_records|spans)_total",job="collector"}}[{window}]))'
 )
 REFUSED = '{__name__=~"otelcol_receiver_refused_(log_records|spans)_total",job=~"collector|jaeger"}'
-LOST = '{__name__=~"otelcol_exporter_(enqueue|send)_failed_(log_records|spans)_total",job=~"collector|jaeger"}'
+LOST = (
+    "sum by (job, exporter)"
+    ' ({__name__=~"otelcol_exporter_(enqueue|send)_failed_(log_records|spans)_total",job=~"collector|jaeger"})'
+)
+"""In whichever way: summed at once, as a rate of several names with the same labels is none."""
 DROPPED = 'vl_rows_dropped_total{job="victoria-logs",reason!="too_small_timestamp"}'
 """By the store; a line older than what it keeps is none of its faults."""
 RECEIVED = 'otelcol_receiver_accepted_log_records_total{job="collector"}'
@@ -70,7 +74,7 @@ TELEMETRY = (
     ),
     Alert(
         "TelemetryDropped",
-        f"sum by (job, exporter) (increase({LOST}[5m])) > 0\nor sum by (job, reason) (increase({DROPPED}[5m])) > 0\n",
+        f"increase({LOST}[5m:10s]) > 0\nor sum by (job, reason) (increase({DROPPED}[5m])) > 0\n",
         "0s",
         "ticket",
         "telemetry",

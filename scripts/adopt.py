@@ -9,6 +9,7 @@ import argparse
 import os
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
@@ -22,6 +23,8 @@ OPS = "ops"
 """The directory of a project with this one as a submodule that holds what is the stack's."""
 ADOPTED = Path("docker/adopted/Dockerfile")
 """Builds a project that has no Dockerfile."""
+LEAST_FASTAPI = "fastapi>=0.100"
+"""Which nothing of ours asks for, as not every application is one of FastAPI's."""
 SET = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*[=:]\s*(.*?)\s*$", re.MULTILINE)
 
 
@@ -103,9 +106,31 @@ def variables(project: Project, chosen: Candidate) -> dict[str, str]:
 
 
 def enough(project: Project) -> bool:
-    """Say whether the shipped service's image has every package that a project asks for."""
-    pinned = "".join((ROOT / "requirements" / f"{which}.txt").read_text() for which in ("runtime", "service"))
-    return project.packages <= {normal(name) for name in re.findall(r"^([\w.-]+)==", pinned, re.MULTILINE)}
+    """Say whether the service's image has every package that a project asks for, where pinned in that version."""
+    text = "".join((ROOT / "requirements" / f"{which}.txt").read_text() for which in ("runtime", "service"))
+    pinned = {normal(name): version for name, version in re.findall(r"^([\w.-]+)==([\w.]+)", text, re.MULTILINE)}
+    return all(name in pinned and pinned[name] == project.versions.get(name, pinned[name]) for name in project.packages)
+
+
+def too_old(project: Project) -> list[str]:
+    """Return what is pinned below what the server goes with (pyproject.toml), a line each."""
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [LEAST_FASTAPI, *table["dependencies"], *table["optional-dependencies"]["server"]]
+    found = []
+    for requirement in wanted:
+        name, _, floor = requirement.partition(">=")
+        has = project.versions.get(normal(name))
+        if has is not None and release(has) < release(floor):
+            found.append(f"{normal(name)} {has}; expected {floor} or later, else the image is not built")
+    return found
+
+
+def release(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version (PEP 440), whatever comes after them."""
+    numbers = [int(one) for one in re.match(r"\d*(?:\.\d+)*", version.rpartition("!")[2])[0].split(".") if one]  # type: ignore[index]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
 
 
 def kind(one: Candidate) -> str:
@@ -116,7 +141,8 @@ def kind(one: Candidate) -> str:
 def tell(project: Project, chosen: Candidate) -> None:
     """Say what was found, and what could not be told."""
     step(f"found in {shown(project.directory)}")
-    say(f"framework   {chosen.framework}")
+    version = project.versions.get(normal(chosen.framework))
+    say(f"framework   {chosen.framework}{f' {version}' if version else ''}")
     say(f"app         {chosen.app}, {kind(chosen)}")
     if project.dockerfile:
         say(f"image       built by its {project.dockerfile.relative_to(project.directory)}, as it is")
@@ -124,6 +150,8 @@ def tell(project: Project, chosen: Candidate) -> None:
         say("image       none: its code is mounted, and the stack's image has the packages it asks for")
     else:
         say(f"image       built by {ADOPTED} from {project.tool}: it has no Dockerfile of its own")
+    for line in too_old(project):
+        say(f"too old     {line}")
     if project.ports:
         say(f"port        {', '.join(map(str, project.ports))}; of no matter: it is served behind NGINX, on HTTPS_PORT")
     if project.variables:

@@ -102,7 +102,8 @@ def commit(directory: Path) -> Version | None:
 def build_service(version: Version | None) -> None:
     """Build the shipped service, stamped with the last commit, not with now: the same code gives the same image."""
     version = version or commit(ROOT) or Version()
-    quietly("docker", "compose", "build", "api", **as_arguments(version))
+    # Without what a rollback has left in .env: that is no name to build under.
+    quietly("docker", "compose", "build", "api", SERVED_IMAGE="", **as_arguments(version))
 
 
 def build_theirs(given: Mapping[str, str]) -> None:

@@ -5,8 +5,9 @@ back with it. `.env` learns of it when it serves: until then Compose is given a 
 
 The edge is pinned to the replicas that run, new ones are started beside them and must become healthy, the edge is
 pinned to the new ones, and only when it has let go of the old ones, and they have answered, are those stopped. Whatever
-fails before the new ones have the pin leaves everything as it was; from then on nothing interrupts. Standard library
-only.
+fails before the new ones have the pin leaves everything as it was; from then on nothing interrupts. Where two or more
+run, the first new one is judged beside the old ones before the others are started (scripts/judging.py). Standard
+library only.
 """
 
 import argparse
@@ -25,10 +26,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import environment, evaluate, images, pulling, releases
+from scripts import environment, evaluate, images, judging, pulling, releases
 from scripts.commands import ROOT, CommandError, checked, run, say, step
 from scripts.preflight import refusal
 from scripts.releases import Release, ReleaseError
+from scripts.verdict import Verdict
 
 SERVICE = "api"
 JOBS = "jobs"
@@ -46,21 +48,30 @@ ATTEMPTS_TO_ASK = 5  # a machine that is busy enough may refuse the first
 # second it rounds up by, and a margin.
 FORGET_SECONDS = 2 + 1 + 1
 
+CLEARLY_WORSE = 3  # the exit status
+
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # In an image of the application's own, its Python by the overlay's name for it (docker/overlay).
 PYTHON = 'PATH=/opt/sightglass:$PATH; exec python -c "$0"'
-ASK_METRICS = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{METRICS_PORT}/metrics').read().decode())"
+ASK_METRICS = (
+    "import urllib.request as u;"
+    f" print(u.urlopen('http://127.0.0.1:{METRICS_PORT}/metrics', timeout=5).read().decode())"
+)
 
 
 class DeployError(Exception):
     """What stops a deploy, for people."""
 
 
+class WorseError(DeployError):
+    """The first new replica is clearly worse than the old ones; with the numbers."""
+
+
 def main() -> int:
     """Deploy as the command line asks.
 
     Returns:
-        0; 1 with the reason on stderr; 130 when interrupted.
+        0; 1 with the reason on stderr; 3 where the new one was judged worse; 130 when interrupted.
 
     """
     parser = argparse.ArgumentParser(description=__doc__)
@@ -92,7 +103,7 @@ def main() -> int:
             expect(wanted)
     except (DeployError, ReleaseError, evaluate.EvaluateError) as error:
         print(f"deploy: {error}", file=sys.stderr)
-        return 1
+        return CLEARLY_WORSE if isinstance(error, WorseError) else 1
     except CommandError as error:
         print(f"deploy: {error.line}", file=sys.stderr)
         return 1
@@ -137,9 +148,10 @@ def deploy(running: Sequence[str], wanted: int, image: str, *, build_it: bool, a
 
     Raises:
         DeployError: the image cannot be had, its model is worse, DEPLOY_BEFORE failed, or a new replica did not become
-            healthy: what ran runs. Or DEPLOY_AFTER failed: the new ones serve.
+            healthy or was judged worse: what ran runs. Or DEPLOY_AFTER failed: the new ones serve.
 
     """
+    seconds = judged_for()
     remember(running)
     with candidate(ROOT / ".env") as env:
         if image:
@@ -149,7 +161,7 @@ def deploy(running: Sequence[str], wanted: int, image: str, *, build_it: bool, a
             build()
         measured = compare_models(allow_worse=allow_worse)
         hook("DEPLOY_BEFORE")
-        replace(running, wanted)
+        replace(running, wanted, seconds)
         accept(env)
     keep()
     follow()
@@ -338,18 +350,62 @@ def build() -> None:
         raise DeployError(result.stderr.strip() or result.stdout.strip())
 
 
-def replace(old: Sequence[str], wanted: int) -> None:
-    """Put `wanted` new replicas in the place of the old ones.
+def replace(old: Sequence[str], wanted: int, seconds: int = 0) -> None:
+    """Put `wanted` new replicas in the place of the old ones, the first of them judged for so many seconds.
 
     Raises:
-        DeployError: a new one did not become healthy; all new ones are gone again.
+        DeployError: a new one did not become healthy, or was judged worse; all new ones are gone again.
 
     """
     with pinned(old):
-        with beside(old, wanted) as new:
+        judging_for = seconds if len(old) > 1 and wanted > 1 else 0
+        with judged(old, judging_for) as first, beside([*old, *first], wanted - len(first)) as others:
             uninterruptible()
-            pin(new)
+            pin([*first, *others])
         stop(old)
+
+
+@contextlib.contextmanager
+def judged(old: Sequence[str], seconds: int) -> Iterator[list[str]]:
+    """Start one replica that takes its share beside the old ones, and have it judged; gives it, or none for 0 s.
+
+    Raises:
+        WorseError: it is clearly worse. As after any error it has answered what it was given, and is gone.
+
+    """
+    if not seconds:
+        yield []
+        return
+    with beside(old, 1) as first:
+        try:
+            inspected = {item["Id"]: item for item in inspect([*first, *old])}
+            (nginx,) = inspect(compose("ps", "--quiet", "nginx").split())
+            new, *others = ((one, f"{address(inspected[one], nginx)}:{PORT}") for one in (*first, *old))
+            judging.edge("start", new=new[1])
+            pin([*old, *first])
+            judgement = judging.judge(judging.Watch(new, others, in_progress), seconds)
+            if judgement.verdict is Verdict.WORSE:
+                raise WorseError(f"the new one is clearly worse, the old ones serve: {judgement.reason}")
+            yield first
+        except BaseException:
+            uninterruptible()
+            pin(old)
+            stop(first)
+            raise
+
+
+def judged_for() -> int:
+    """Return the seconds of DEPLOY_JUDGE_SECONDS.
+
+    Raises:
+        DeployError: it is no number of seconds.
+
+    """
+    name = "DEPLOY_JUDGE_SECONDS"
+    try:
+        return judging.window(environment.read(name).get(name, ""))
+    except ValueError as error:
+        raise DeployError(str(error)) from None
 
 
 def follow() -> None:

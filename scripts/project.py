@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from scripts import locks
+from scripts.locks import normal as normal
+
 FRAMEWORKS = {
     "fastapi.FastAPI": "FastAPI",
     "starlette.applications.Starlette": "Starlette",
@@ -211,11 +214,11 @@ class Project:
     @cached_property
     def tool(self) -> str | None:
         """Who installs it, for people."""
-        if (self.directory / "uv.lock").is_file():
-            return "uv"
+        if lock := locks.lock_file(self.directory):
+            return f"{locks.LOCKS[lock]}, in the versions of {lock}"
         if "poetry" in self._pyproject.get("tool", {}):
             return "Poetry"
-        return {"Pipfile": "Pipenv", "Pipfile.lock": "Pipenv"}.get(self.requirements_file or "", self.requirements_file)
+        return "Pipenv" if self.requirements_file == "Pipfile" else self.requirements_file
 
     @cached_property
     def _pyproject(self) -> dict[str, dict[str, object]]:
@@ -225,12 +228,16 @@ class Project:
             return {}
 
     @cached_property
+    def _dependencies(self) -> list[str]:
+        listed = self._pyproject.get("project", {}).get("dependencies")
+        return [str(one) for one in listed] if isinstance(listed, list) else []
+
+    @cached_property
     def packages(self) -> set[str]:
         """The names of the packages it asks for, as indexes compare them (PEP 503)."""
         named: list[str] = []
         named += [line for line in text(self.directory / "requirements.txt").splitlines() if line[:1] not in ("#", "-")]
-        project = self._pyproject.get("project", {})
-        named += [str(one) for one in project.get("dependencies", []) or []]  # type: ignore[attr-defined]
+        named += self._dependencies
         poetry = self._pyproject.get("tool", {}).get("poetry", {})
         named += [
             name for name in (poetry.get("dependencies", {}) if isinstance(poetry, dict) else {}) if name != "python"
@@ -242,6 +249,15 @@ class Project:
             named += tomllib.loads(text(self.directory / "Pipfile")).get("packages", {})
         names = (re.match(r"\s*([A-Za-z0-9][\w.-]*)", one) for one in named)
         return {normal(name[1]) for name in names if name}
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """The versions that are pinned, by their packages' names: by the lock file, else by a requirement's ``==``."""
+        pins = re.findall(
+            r"^\s*[\"']?([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?\s*==\s*([\w.!]+)(?![\w.*+!])",
+            text(self.directory / "requirements.txt") + "\n" + "\n".join(self._dependencies), re.MULTILINE,
+        )  # fmt: skip
+        return {normal(name): version for name, version in pins} | locks.locked(self.directory)
 
     @cached_property
     def needs(self) -> list[str]:
@@ -270,11 +286,6 @@ def text(path: Path) -> str:
         return path.read_text(errors="replace") if path.stat().st_size <= MOST_BYTES else ""
     except OSError:
         return ""
-
-
-def normal(name: str) -> str:
-    """Return a package's name as indexes compare it (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def look_at(path: Path) -> Module | None:

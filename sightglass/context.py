@@ -17,7 +17,7 @@ class RequestContext:
 
     """
 
-    __slots__ = ("hold", "parent", "request_id", "route", "sampled", "span_id", "trace_id")
+    __slots__ = ("hold", "mount", "parent", "request_id", "route", "sampled", "span_id", "trace_id")
 
     def __init__(self, request_id: str, trace_id: str | None = None, parent: str | None = None) -> None:
         self.request_id = request_id
@@ -25,6 +25,7 @@ class RequestContext:
         self.parent = parent
         self.span_id: str | None = None
         self.sampled = False
+        self.mount = ""  # what the template begins with
         self.route: str | None = None
         self.hold: Any = None  # tracing's
 

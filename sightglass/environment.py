@@ -54,16 +54,16 @@ def variable(default: Any, read: Callable[[str], Any], expected: str, **metadata
     return dataclasses.field(default=default, metadata={"read": read, "expected": expected, **metadata})
 
 
-def text(default: str | None, expected: str, pattern: str = r".+") -> Any:
-    """Declare a text that matches a regular expression as a whole."""
+def text(default: str | None, expected: str, pattern: str = r".+", *, secret: bool = False) -> Any:
+    """Declare a text that matches a regular expression as a whole; a secret one is never quoted."""
 
     def read(value: str) -> str:
         return _require(value, re.fullmatch(pattern, value, re.DOTALL) is not None)
 
-    return variable(default, read, expected)
+    return variable(default, read, expected, secret=secret)
 
 
-def choice(default: str, *allowed: str, expected: str | None = None, fold: Callable[[str], str] = str) -> Any:
+def choice(default: str | None, *allowed: str, expected: str | None = None, fold: Callable[[str], str] = str) -> Any:
     """Declare one of some words; `fold` spells what was given as they are spelled."""
 
     def read(value: str) -> str:
@@ -190,4 +190,5 @@ def _text_of(name: str, given: Mapping[str, str]) -> str:
 
 def _line(name: str, value: str, field: "dataclasses.Field[Any]") -> str:
     # A line stays a line whatever the value holds.
-    return f"{name.upper()}={re.sub(r'[^ -~]', '?', value)[:200]}: not allowed; expected {field.metadata['expected']}"
+    shown = "…" if field.metadata.get("secret") else re.sub(r"[^ -~]", "?", value)[:200]
+    return f"{name.upper()}={shown}: not allowed; expected {field.metadata['expected']}"

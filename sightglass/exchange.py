@@ -96,8 +96,8 @@ class Exchange(Record):
         """Return the message that starts a response with our ids as its only ones, for the edge its route.
 
         Args:
-            message: the app's; it may keep it, and its headers, and send them again.
-            headers: those of the message.
+            message: the app's; it may keep it and send it again.
+            headers: those of the message, in a list of our own.
             names: theirs.
 
         """
@@ -106,9 +106,9 @@ class Exchange(Record):
         self.route = route = self._route_of(self.scope)
         if not _OURS.isdisjoint(names):
             headers = [header for header in headers if header[0] not in _OURS]
-        headers = [*headers, (b"x-request-id", context.request_id.encode("ascii"))]
+        headers.append((b"x-request-id", context.request_id.encode()))
         if context.trace_id is not None:
-            headers.append((b"x-trace-id", context.trace_id.encode("ascii")))
+            headers.append((b"x-trace-id", context.trace_id.encode()))
         if EDGE in self.scope and route.isprintable():
             headers.append((ROUTE_HEADER, route.encode()))
         return {**message, "headers": headers}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from sightglass.frameworks import BOTTLE_WILDCARD, bottle_template, regex_template, template
-from sightglass.routes import WEBSOCKET
+from sightglass.routes import REST, WEBSOCKET, layers
 
 Routes = Iterator[tuple[Iterable[str] | None, str, str]]
 """Of each route its methods (None: all of HTTP), its path's regular expression and its template."""
@@ -37,6 +37,18 @@ def _werkzeug_converter(parameter: str) -> str:
     return sign + kinds.get(converter.partition("(")[0], _SEGMENT)
 
 
+def _dispatcher(middleware: Any) -> Routes:
+    for prefix, app in sorted(middleware.mounts.items(), key=lambda mount: -len(mount[0])):
+        for methods, regex, label in _inner(app):
+            yield methods, re.escape(prefix) + regex, prefix + label
+        yield None, re.escape(prefix) + "(?:/.*)?", prefix + REST
+    yield from _inner(middleware.app)
+
+
+def _inner(app: Any) -> Routes:
+    yield from next(filter(None, map(read_routes, layers(app))), ())
+
+
 def _bottle(app: Any) -> Routes:
     for route in sorted(app.routes, key=lambda route: BOTTLE_WILDCARD.search(route.rule) is not None):
         methods = {"ANY": None, "GET": ["GET", "HEAD"]}.get(route.method, [route.method])
@@ -63,7 +75,7 @@ def _falcon(app: Any) -> Routes:
 
 def _litestar(app: Any) -> Routes:
     kinds = {"int": r"-?\d+", "Path": _REST}
-    for route in sorted(app.routes, key=lambda route: sum(not isinstance(part, str) for part in route.path_components)):
+    for route in sorted(app.routes, key=_litestar_place):
         parts = (
             re.escape(part) if isinstance(part, str) else kinds.get(part.type.__name__, _SEGMENT)
             for part in route.path_components
@@ -74,8 +86,18 @@ def _litestar(app: Any) -> Routes:
                 yield [WEBSOCKET], regex, route.path_format
             case "HTTPRoute":
                 yield route.methods, regex, route.path_format
-            case _ if not route.route_handler.is_mount:  # of a mount Litestar leaves no name in the scope
+            case _ if route.route_handler.is_mount:
+                for methods in ([WEBSOCKET], None):
+                    yield methods, regex + ".*", route.path_format.rstrip("/") + REST
+            case _:
                 yield None, regex, route.path_format
+
+
+def _litestar_place(route: Any) -> tuple[int, bool, int]:
+    """Return what it is sorted by: paths without parameters, then mounts, the longest first, then all else."""
+    parameters = sum(not isinstance(part, str) for part in route.path_components)
+    is_mount = getattr(getattr(route, "route_handler", None), "is_mount", False)
+    return parameters, is_mount, -len(route.path) if is_mount else 0
 
 
 def _django(_: object) -> Routes:
@@ -106,6 +128,7 @@ _READERS: dict[str, Callable[[Any], Routes]] = {
     "flask.app.Flask": _werkzeug,
     "litestar.app.Litestar": _litestar,
     "quart.app.Quart": _werkzeug,
+    "werkzeug.middleware.dispatcher.DispatcherMiddleware": _dispatcher,
 }
 """By the name of an application's class."""
 

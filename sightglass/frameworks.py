@@ -70,10 +70,20 @@ def regex_template(regex: str) -> str:
     return written(tree)
 
 
+def litestar_mount(scope: Any) -> str | None:
+    """Return the path of the mount of Litestar's that serves a request; it leaves the handler then and no template."""
+    handler = scope.get("route_handler")
+    if not getattr(handler, "is_mount", False):
+        return None
+    routes = getattr(scope.get("litestar_app"), "routes", ())
+    path = next((route.path_format for route in routes if getattr(route, "route_handler", None) is handler), None)
+    return None if path is None else path.rstrip("/")
+
+
 def _note(route: str | None) -> None:
     request = current_request.get()
     if request is not None and route is not None:
-        request.route = template(route)
+        request.route = request.mount + template(route)
 
 
 def _flask(flask: Any) -> None:
@@ -136,6 +146,27 @@ def _datasette(datasette: Any) -> None:
     _wrap(datasette, "resolve_routes", lambda found: found[0] and regex_template(found[0].re.pattern))
 
 
+def _dispatcher(dispatcher: Any) -> None:
+    """Have Werkzeug's way to put WSGI applications side by side tell the path at which one of them is."""
+    kind = dispatcher.DispatcherMiddleware
+    serve: Callable[..., Any] = kind.__call__
+    if getattr(serve, "sightglass", False):
+        return
+
+    @wraps(serve)
+    def serving(self: Any, environ: dict[str, Any], start_response: Any) -> Any:
+        request, at = current_request.get(), environ.get("PATH_INFO", "")
+        while at and at not in self.mounts:
+            at = at.rpartition("/")[0]
+        if at and request is not None:
+            request.mount += at
+            request.route = request.mount + "/{path}"  # unless the application there tells
+        return serve(self, environ, start_response)
+
+    serving.sightglass = True  # type: ignore[attr-defined]
+    kind.__call__ = serving
+
+
 _HOOKS: dict[str, Callable[[ModuleType], None]] = {
     "bottle": _bottle,
     "datasette.app": _datasette,
@@ -143,4 +174,5 @@ _HOOKS: dict[str, Callable[[ModuleType], None]] = {
     "falcon.app": _falcon,
     "flask": _flask,
     "quart": _quart,
+    "werkzeug.middleware.dispatcher": _dispatcher,
 }

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.routing import PARAM_REGEX, BaseRoute, Host, Mount, compile_path
 
 from sightglass.context import current_request
+from sightglass.frameworks import litestar_mount
 
 try:
     from fastapi.routing import iter_route_contexts as iter_route_contexts
@@ -61,6 +62,8 @@ class RouteTemplates:
             return single
         request = current_request.get()
         noted = request.route if request is not None else None
+        if (mount := litestar_mount(scope)) is not None:
+            return mount + (noted or REST)
         if endpoint is None:
             return noted or scope.get("path_template") or UNMATCHED  # the latter is Litestar's
         route = self._find(scope, endpoint)

@@ -37,9 +37,12 @@ class Settings(Variables):
     app_version: str = text(BUILT[:7] or "0.0.0+unknown", "any text; the image sets it")
     app_revision: str = text(BUILT or "unknown", "any text; the image sets it")
     environment: str = choice("production", "development", "staging", "production")
-    log_level: str = choice("INFO", *LOG_LEVELS, fold=str.upper)
+    log_level: str | None = choice(None, *LOG_LEVELS, fold=str.upper)
     log_format: Literal["json", "text"] = choice("json", "json", "text")
     metrics_port: int = whole(9464, 1, 65535, "a port number from 1 to 65535")
+    metrics_token: str | None = text(
+        None, "16 to 512 printable ASCII characters without spaces", r"[!-~]{16,512}", secret=True
+    )
     event_loop_blocked_seconds: float = decimal(0.25, lambda seconds: 0.01 <= seconds <= 60, "seconds from 0.01 to 60")
     tracing_enabled: bool = truth(default=False)
     tracing_slow_seconds: float = decimal(0.5, lambda seconds: 0 < seconds <= 3600, "seconds, above 0 and at most 3600")
@@ -68,8 +71,9 @@ class Settings(Variables):
 
     @property
     def log_threshold(self) -> int:
-        """``LOG_LEVEL`` as the standard library's number."""
-        return int(getattr(logging, self.log_level))
+        """``LOG_LEVEL`` as the standard library's number; unset, that of DEBUG while developing, else of INFO."""
+        level = self.log_level or ("DEBUG" if self.environment == "development" else "INFO")
+        return int(getattr(logging, level))
 
     def conflicts(self) -> Iterator[str]:
         """Name the fields whose values do not go with those of others."""

@@ -30,13 +30,14 @@ GROUPS = {
     "the stack": r"(monitoring/|e2e/test_(edge|hardening|image|limits|monitoring|operators|predict)|attacks/)",
     "observability": r"e2e/test_observability",
     "make up": r"e2e/test_(up|readme)",
-    "gunicorn": r"server/",  # they look at what all servers of this machine leave in /dev/shm
+    "gunicorn": r"server/test_(?!limits|supervisor|job_processes)",  # they look at what all leave in /dev/shm
     "deploys": r"edge/test_deploy",
     "the certificate": r"acme/",
     "the edge": r"edge/",
     "any app": r"e2e/",
     "unmodified apps": r"apps/",
     "the dashboards": r"dashboards/",
+    "the linters": r"unit/test_lint",  # of the unit tests, what takes longest without a cache
 }
 
 

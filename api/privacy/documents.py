@@ -2,12 +2,12 @@
 
 import asyncio
 import re
-from typing import IO, Annotated, Any, NamedTuple
+from typing import IO, Annotated, Any, NamedTuple, cast
 
 from fastapi import Depends, Query, Request
 
 from api.privacy.coding import CODINGS
-from api.privacy.dependencies import ClientOf, InferenceOf
+from api.privacy.dependencies import ClientOf, InferenceOf, SettingsOf
 from api.privacy.formats.charset import CHARSETS, find_charset, is_known
 from api.privacy.formats.media import (
     CSV,
@@ -93,11 +93,18 @@ def output_charset(media_type: str, charset: str | None) -> str:
     return "utf-8" if media_type in {XML, TEXT_XML} else CHARSETS[charset or "utf-8"].lower()
 
 
+_UNSET = cast(float, None)  # a default that the description does not show as one
+
+
 async def _search(
+    settings: SettingsOf,
     inference: InferenceOf,
     client: ClientOf,
     language: Annotated[str, Query(max_length=16, description="A language the model has (ISO 639-1).")] = "en",
-    min_confidence: Annotated[float, Query(ge=0, le=1, description="Leave findings below it alone.")] = 0.35,
+    min_confidence: Annotated[
+        float,
+        Query(ge=0, le=1, description="Leave findings below it alone; unset, `MIN_CONFIDENCE` says (0.35)."),
+    ] = _UNSET,
     delimiter: Annotated[
         str | None,
         Query(
@@ -112,7 +119,7 @@ async def _search(
     languages = (await inference.model(client)).languages
     if language not in languages:
         raise invalid("/language", f"Input should be one of: {', '.join(languages)}")
-    return Search(language, min_confidence, delimiter)
+    return Search(language, settings.min_confidence if min_confidence is _UNSET else min_confidence, delimiter)
 
 
 SearchOf = Annotated[Search, Depends(_search)]

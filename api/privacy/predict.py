@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -32,6 +32,10 @@ def _well_formed(text: str) -> str:
     return text
 
 
+def _by_setting(schema: dict[str, Any]) -> None:
+    del schema["default"]  # an installation's settings decide, which the schema does not know
+
+
 class PredictRequest(BaseModel):
     """A text and how to look at it."""
 
@@ -43,8 +47,23 @@ class PredictRequest(BaseModel):
         description="What to search; at most `MAX_TEXT_LENGTH` characters (default 100000)."
     )
     language: str = Field("en", max_length=16, description="A language the model has, as an ISO 639-1 code.")
-    min_confidence: float = Field(0.35, ge=0, le=1, allow_inf_nan=False, description="Leave out findings below it.")
-    anonymize: bool = Field(True, description="Also give the text with every finding replaced by its type.")
+    min_confidence: float = Field(
+        0.35,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        json_schema_extra=_by_setting,
+        description="Leave out findings below it; unset, `MIN_CONFIDENCE` says (0.35).",
+    )
+    anonymize: bool = Field(
+        True,
+        json_schema_extra=_by_setting,
+        description="Also give the text with every finding replaced by its type; unset, `ANONYMIZE` says (true).",
+    )
+
+    def or_setting(self, name: str, settings: Settings) -> Any:
+        """Return what was asked for, else what a setting of the same name says."""
+        return getattr(self if name in self.model_fields_set else settings, name)
 
 
 class Entity(BaseModel):
@@ -111,7 +130,7 @@ async def predict(
         raise invalid("/text", f"Text should have at most {settings.max_text_length} characters")
     if body.language not in model.languages:
         raise invalid("/language", f"Input should be one of: {', '.join(model.languages)}")
-    find = partial(model.find, language=body.language, min_confidence=body.min_confidence)
+    find = partial(model.find, language=body.language, min_confidence=body.or_setting("min_confidence", settings))
     with inference.work(inference.texts, client) as work:
         steps = scan(body.text, find)
         pieces: list[Piece] = []
@@ -131,7 +150,7 @@ async def predict(
     for entity_type, count in found.items():
         PII_DETECTED.labels(entity_type).inc(count)
     logger.info("text searched", extra={"findings": dict(found)})
-    redacted = "".join(redact(*piece) for piece in pieces) if body.anonymize else None
+    redacted = "".join(redact(*piece) for piece in pieces) if body.or_setting("anonymize", settings) else None
     return PredictResponse(
         entities=entities, redacted=redacted, model=ModelInfo(name=model.name, version=model.version)
     )

@@ -63,13 +63,20 @@ acme() { # lego's command and its options
 
 issued() { [ -s "$certificate.crt" ] && [ -s "$certificate.key" ] && [ "$(cat "$own/names" 2>/dev/null)" = "$names" ]; }
 
+issue() { acme run && printf %s "$names" >"$own/names"; }
+
 attempt() {
-    if issued; then
-        acme renew --dynamic --no-random-sleep
-    else
-        acme run
-        printf %s "$names" >"$own/names"
-    fi
+    failure=0
+    if issued; then acme renew --dynamic --no-random-sleep; else issue; fi || failure=$?
+    [ $failure != 0 ] || return 0
+    # A CA that has forgotten the account, as test servers do, is told of the same key once more.
+    account=$(find "$own/accounts" -name account.json 2>/dev/null || true)
+    grep -q accountDoesNotExist "$own/log" && [ -n "$account" ] || return $failure
+    mv "$account" "$account.forgotten"
+    failure=0
+    issue || failure=$?
+    [ -e "$account" ] || mv "$account.forgotten" "$account"
+    return $failure
 }
 
 hand_over() { # to NGINX, which takes the two when they belong together (docker/nginx/start.sh)

@@ -1,7 +1,9 @@
 // The edge's metrics: `count` adds a finished request to the counters in shared memory, `render` writes them as
 // Prometheus text (exposition format 0.0.4). A counter's key is its kind and label values, a line each.
 
+import attempts from 'attempts.js';
 import container from 'container.js';
+import judging from 'judging.js';
 import routes from 'routes.js';
 
 import fs from 'fs';
@@ -29,7 +31,8 @@ function count(r) {
     try {
         counters.incr(key('requests', route, v.edge_method, status), 1, 0);
         const failed = failure(v);
-        if (!isRefusal(v, status, failed) && !isStream(v, status) && !isSlow(v, route) && v.limit_req_status !== 'DELAYED') {
+        const timed = !isStream(v, status) && !isSlow(v, route);
+        if (timed && !isRefusal(v, status, failed) && v.limit_req_status !== 'DELAYED') {
             const seconds = Number(v.request_time);
             counters.incr(key('bucket', route, bucketOf(seconds)), 1, 0);
             counters.incr(key('seconds', route), seconds, 0);
@@ -45,6 +48,7 @@ function count(r) {
         if (isOver(v.limit_req_status) || isOver(v.limit_conn_status)) {
             counters.incr('limited', 1, 0);
         }
+        judging.count(v, timed, failed === 'answer_cut');
     } catch (_) { // the zone is full
         counters.incr('dropped', 1, 0);
     }
@@ -53,14 +57,14 @@ function count(r) {
 
 // NGINX has no variable for why the API gave no whole answer. Its numbers of the last attempt tell; '' where it did.
 function failure(v) {
-    const status = v.upstream_status && last(v.upstream_status);
+    const status = v.upstream_status && attempts.last(v.upstream_status);
     if (!status) { // the edge's own answer, or the cache's
         return '';
     }
-    if (status !== '502' && status !== '504' || last(v.upstream_header_time) !== '-') {
+    if (status !== '502' && status !== '504' || attempts.last(v.upstream_header_time) !== '-') {
         return isCut(v, status) ? 'answer_cut' : ''; // there is a head of the API's
     }
-    const addresses = attempts(v.upstream_addr);
+    const addresses = attempts.split(v.upstream_addr);
     // An attempt for which no address was left has the upstream's name, without a port: the one before it failed.
     let i = addresses.length - 1;
     while (i > 0 && !addresses[i].includes(':')) {
@@ -69,27 +73,18 @@ function failure(v) {
     if (!addresses[i].includes(':')) {
         return 'no_address';
     }
-    const timedOut = attempts(v.upstream_status)[i] === '504';
-    if (attempts(v.upstream_connect_time)[i] === '-') {
+    const timedOut = attempts.split(v.upstream_status)[i] === '504';
+    if (attempts.split(v.upstream_connect_time)[i] === '-') {
         return timedOut ? 'connect_timeout' : 'refused';
     }
     if (timedOut) {
         return 'read_timeout';
     }
-    const received = Number(attempts(v.upstream_bytes_received)[i]);
+    const received = Number(attempts.split(v.upstream_bytes_received)[i]);
     if (received === 0) {
         return 'reset';
     }
     return received >= headLimit(v) ? 'head_too_large' : 'head_invalid';
-}
-
-// NGINX joins what it says of several attempts by ", ", and by " : " after an internal redirect.
-function attempts(joined) {
-    return joined.split(/(?:,| :) /);
-}
-
-function last(joined) {
-    return joined.slice(joined.lastIndexOf(' ') + 1);
 }
 
 // The memory for a head is full. The cache keeps its own head in it: some 400 bytes and the key (location/proxy-cached.conf).
@@ -102,7 +97,7 @@ function headLimit(v) {
 function isCut(v, status) {
     const length = v.upstream_http_content_length;
     return length !== undefined && v.request_completion === 'OK' && v.edge_method !== 'HEAD' && status !== '304'
-        && Number(last(v.upstream_response_length)) < Number(length);
+        && Number(attempts.last(v.upstream_response_length)) < Number(length);
 }
 
 // The edge's own 429 and 5xx tell how fast it refuses. An answer of the application's, cut or not, is one.
@@ -183,6 +178,8 @@ function render(r) {
             [[{}, routes.size()]]),
         family('edge_log_lines_dropped_total', 'counter', 'Lines of the access log that were dropped because nobody read them.',
             [[{}, droppedLines()]]),
+        family('sightglass_deploy_judged_timestamp_seconds', 'gauge', 'When a deploy was judged last, by the verdict.',
+            (counters.judged ?? []).map(([[verdict], at]) => [{ verdict }, at])),
         ...container.measured().map(([name, type, help, value]) => family(name, type, help, [[{}, value]])),
         certificate(),
     ].join(''));

@@ -1,14 +1,17 @@
 """Installs what the server needs and the application's image lacks into /opt/sightglass/site, by that image's Python.
 
-What it has stays as it is and is what ours is chosen to go with: each of its packages is a constraint. Run while the
-image is built, with pip in /opt/pip: the application's environment need not have any.
+What it has stays as it is and is what ours is chosen to go with: each of its packages is a constraint, and none is
+installed a second time. Run while the image is built, with pip in /opt/pip, as the application's environment need not
+have any.
 """
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
@@ -23,7 +26,8 @@ sys.path.append(str(PIP))
 
 def refuse(name: str, has: str, expected: str) -> None:
     """End with the line that says what of theirs cannot do, and what to change."""
-    sys.exit(f"{name}=={has}: not allowed; expected {expected}, in the application's requirements")
+    where = "image" if name == "python" else "requirements"
+    sys.exit(f"{name}=={has}: not allowed; expected {expected}, in the application's {where}")
 
 
 def main(extras: str) -> None:
@@ -44,34 +48,51 @@ def main(extras: str) -> None:
         too_old(requirement, theirs)
     constraints = HERE / "constraints.txt"
     constraints.write_text("".join(f"{name}=={version_of(one)}\n" for name, one in theirs.items()))
-    pip(f"--constraint={constraints}", *needed)
+    # Asked without a target, pip leaves out what is there, whether or not there is a wheel of that.
+    report = json.loads(pip("--dry-run", "--report=-", f"--constraint={constraints}", *needed))
+    lacking = [f"{one['metadata']['name']}=={one['metadata']['version']}" for one in report["install"]]
     if "fastapi" in theirs:
-        pip("--no-deps", *requirements(["docs"], base=False))  # of which only files are used
+        lacking += requirements(["docs"], base=False)  # of which only files are used
+    if lacking:
+        pip(f"--target={SITE}", "--no-deps", *lacking)
     constraints.unlink()
     shutil.rmtree(SITE / "bin", ignore_errors=True)
-    for one in distributions(path=[str(SITE)]):
-        if normal(one.metadata["Name"]) in theirs:
-            remove(one)
 
 
-def pip(*arguments: str) -> None:
-    """Install wheels into `SITE`.
+def pip(*arguments: str) -> str:
+    """Install wheels, or say which ones are to be.
+
+    Returns:
+        What pip prints.
 
     Raises:
-        SystemExit: pip cannot; with its first reason in the line.
+        SystemExit: pip cannot; with its reason in the line.
 
     """
     options = ("--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-compile", "--root-user-action=ignore")
-    command = (sys.executable, "-B", "-m", "pip", "install", *options, "--only-binary=:all:", f"--target={SITE}")
+    command = (sys.executable, "-B", "-m", "pip", "install", *options, "--only-binary=:all:")
     # Before any pip of theirs.
-    environment = os.environ | {"PYTHONPATH": str(PIP)}
+    path = os.pathsep.join(filter(None, (str(PIP), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"PYTHONPATH": path}
     installed = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=False)
     if installed.returncode != 0:
-        errors = [line.removeprefix("ERROR: ") for line in installed.stderr.splitlines() if line.startswith("ERROR: ")]
         sys.stderr.write(installed.stderr)
-        refuse(
-            "sightglass", "this", f"packages it can be installed beside ({errors[0] if errors else 'no reason given'})"
-        )
+        refuse(*reason(installed.stderr))
+    return installed.stdout
+
+
+def reason(said: str) -> tuple[str, str, str]:
+    """Return what cannot do, by what pip says, and what is expected: `refuse`'s arguments."""
+    if missing := re.search(r"^ERROR: No matching distribution found for (\S+)", said, re.MULTILINE):
+        return "python", interpreter(), f"one that there is a wheel of {missing[1]} for"
+    first = re.search(r"^ERROR: (.*)", said, re.MULTILINE)
+    return "sightglass", "this", f"packages it can be installed beside ({first[1] if first else 'no reason given'})"
+
+
+def interpreter() -> str:
+    """Name this Python by what its wheels are chosen by: version, processor, C library (``3.14-x86_64-linux-musl``)."""
+    kind = sysconfig.get_config_var("MULTIARCH") or sysconfig.get_platform()
+    return f"{sys.version_info[0]}.{sys.version_info[1]}-{kind}"
 
 
 def requirements(extras: list[str], *, base: bool = True) -> Iterator[str]:
@@ -103,17 +124,6 @@ def version_of(one: Distribution) -> str:
 def normal(name: str) -> str:
     """Return a package's name as indexes compare it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def remove(one: Distribution) -> None:
-    """Remove a package that the application has itself."""
-    for file in one.files or ():
-        path = Path(str(one.locate_file(file)))
-        path.unlink(missing_ok=True)
-        for parent in path.parents:
-            if parent == SITE or not parent.is_dir() or any(parent.iterdir()):
-                break
-            parent.rmdir()
 
 
 if __name__ == "__main__":

@@ -70,14 +70,14 @@ def build(objectives: Objectives) -> Dashboard:
         (
             lines(
                 "Quantiles",
-                f"From a request's first byte to its answer's last; the line is the objective's {seconds:g} s.",
+                "Over all chosen routes, from a request's first byte to its answer's last.",
                 "s",
                 *quantiles("edge_http_request_duration_seconds", EDGE),
-                limits=((None, "transparent"), (seconds, BAD)),
             ),
             lines(
                 "p95 by route",
-                "95 % of the route's requests were answered faster.",
+                f"95 % of the route's requests were answered faster; the line is the objective's {seconds:g} s,"
+                " for routes that it counts.",
                 "s",
                 Query(
                     "histogram_quantile(0.95, sum by (le, route)"

@@ -24,6 +24,8 @@ from monitoring.slo import Objectives
 
 JOBS = 'job="jobs",instance=~"$process"'
 NOBODY = "None there"
+NONE_WHERE_EXPECTED = '0 * sum(stack:replicas:expected{job="jobs"} > 0)'
+"""0 where there must be some, else nothing."""
 ENDS = {
     "accepted": CALM,
     "succeeded": GOOD,
@@ -63,7 +65,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Job processes that answer.",
                 "short",
                 # Gone from DNS they have no series: that is bad where there must be some.
-                'sum(up{job="jobs"}) or 0 * sum(stack:replicas:expected{job="jobs"} > 0)',
+                f'sum(up{{job="jobs"}}) or {NONE_WHERE_EXPECTED}',
                 steps=((None, BAD), (1, GOOD)),
                 empty=NOBODY,
                 w=6,
@@ -72,8 +74,9 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Given up in this time range",
                 "Jobs given up after all their attempts.",
                 "locale",
-                f"sum({grown(DEAD, '$__range')}) or vector(0)",
+                f"sum({grown(DEAD, '$__range')}) or {NONE_WHERE_EXPECTED}",
                 steps=((None, GOOD), (1, BAD)),
+                empty=NOBODY,
                 decimals=0,
                 w=6,
             ),

@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.alerts import DISK_FREE, DISK_FREE_RATIO, NOTIFIED, TARGETS_DOWN
+from monitoring.alerts import BACKUP_ATTEMPTS, DISK_FREE, DISK_FREE_RATIO, NOTIFIED, TARGETS_DOWN
 from monitoring.panels import BAD, CALM, GOOD, WARN, Query, Row, board, choice, lines, number, rows, states
 from monitoring.slo import Objectives
 from monitoring.telemetry import CPU, MEMORY
@@ -11,6 +11,8 @@ from monitoring.telemetry import JOBS as TELEMETRY
 JOB = 'job=~"$scraped"'
 OWN = f"alertmanager|blackbox|grafana|node|prometheus|{TELEMETRY}"
 """The jobs of what watches."""
+NODE = 'job="node"'
+NO_BACKUPS = "None"
 NO_RECEIVERS = '0 * sum(up{job="alertmanager"})'
 """Alertmanager has no series of notifications until a receiver is configured."""
 
@@ -153,7 +155,8 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Lost",
-                "Per second: requests the edge could not count, log lines and spans that nobody took.",
+                "Per second: requests the edge could not count, log lines and spans that nobody took, spans of requests"
+                " under way that there was no room for.",
                 "short",
                 Query('sum(rate(edge_metrics_dropped_total{job="nginx"}[$__rate_interval]))', "requests not counted"),
                 Query(
@@ -161,8 +164,50 @@ def build(_objectives: Objectives) -> Dashboard:
                     ' + sum(rate(edge_log_lines_dropped_total{job="nginx"}[$__rate_interval]))',
                     "log lines",
                 ),
-                Query("sum(rate(tracing_spans_failed_total[$__rate_interval]))", "spans"),
+                Query("sum(rate(tracing_spans_failed_total[$__rate_interval]))", "spans not taken"),
+                Query("sum(rate(tracing_spans_not_held_total[$__rate_interval]))", "spans not held"),
                 w=12,
+            ),
+        ),
+    )
+    backups = Row(
+        "Backups",
+        (
+            number(
+                "Last backup",
+                "Time since the last one was complete.",
+                "s",
+                f"time() - backup_last_success_timestamp_seconds{{{NODE}}}",
+                steps=((None, GOOD),),
+                empty=NO_BACKUPS,
+                w=6,
+            ),
+            number(
+                "Size of the last backup",
+                "What it restores to.",
+                "bytes",
+                f"backup_size_bytes{{{NODE}}}",
+                steps=((None, CALM),),
+                empty=NO_BACKUPS,
+                w=6,
+            ),
+            number(
+                "Backups failed in a row",
+                "Tried again after an hour.",
+                "locale",
+                f"backup_failed_attempts{{{NODE}}}",
+                steps=((None, GOOD), (1, WARN), (BACKUP_ATTEMPTS, BAD)),
+                empty=NO_BACKUPS,
+                w=6,
+            ),
+            number(
+                "Last check of a backup",
+                "Time since a part of it was read, and the newest restored for trial.",
+                "s",
+                f"time() - backup_last_check_timestamp_seconds{{{NODE}}}",
+                steps=((None, GOOD),),
+                empty=NO_BACKUPS,
+                w=6,
             ),
         ),
     )
@@ -212,6 +257,6 @@ def build(_objectives: Objectives) -> Dashboard:
         "monitoring",
         "Monitoring",
         "Whether what watches can be trusted: targets, rules, notifications, storage.",
-        (now, targets, rules, cost),
+        (now, targets, rules, backups, cost),
         (choice("scraped", "Job", "label_values(up, job)"),),
     )

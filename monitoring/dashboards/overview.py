@@ -39,7 +39,8 @@ JOB = 'job="nginx"'
 SLO_COLOURS = {"/^availability/": CALM, "/^latency/": "purple"}
 ALERTMANAGER = "${alertmanager}/#/alerts?filter=%7Balertname%3D%22${__value.raw}%22%7D"
 PANEL = "/d/sightglass-${__value.raw}&${__url_time_range}"
-PAGES = sorted(burn.factor for burn in BURNS if burn.severity == "page")
+PAGING = [burn for burn in BURNS if burn.severity == "page"]
+PAGES = sorted(burn.factor for burn in PAGING)
 BY_CLASS = (
     'sum by (class) (label_replace(rate(edge_http_requests_total{{{selector}}}[$__rate_interval]), "class", "$1",'
     ' "status", "(.).*"))'
@@ -224,12 +225,21 @@ def build(objectives: Objectives, shown: dict[str, str], runbook: dict[str, str]
                     "alertname": "Alert",
                     "severity": "Severity",
                     "slo": "Objective",
+                    "window": "Window",
                     "job": "Job",
                     "instance": "Instance",
                     "shown": "Shown on",
                     "runbook": "What to do",
                 },
-                widths={"Alert": 190, "Severity": 90, "Objective": 110, "Job": 90, "Shown on": 110, "What to do": 100},
+                widths={
+                    "Alert": 190,
+                    "Severity": 90,
+                    "Objective": 110,
+                    "Window": 80,
+                    "Job": 90,
+                    "Shown on": 110,
+                    "What to do": 100,
+                },
                 links={
                     "Alert": {"Silences: Alertmanager": ALERTMANAGER},
                     "Shown on": {"The panel that shows it": PANEL},
@@ -299,11 +309,12 @@ def build(objectives: Objectives, shown: dict[str, str], runbook: dict[str, str]
             ),
             lines(
                 "Error ratio",
-                "Share of bad requests of both objectives over 5 minutes; the line is the availability budget.",
+                "Share of bad requests of both objectives over 5 minutes; dashed is how much each may have.",
                 "percentunit",
                 Query("slo:sli_error:ratio_rate5m", "{{slo}}"),
-                limits=((None, "transparent"), (availability.budget, WARN)),
+                Query("slo:error_budget:ratio and on (slo) slo:sli_error:ratio_rate5m", "{{slo}} budget"),
                 colours=SLO_COLOURS,
+                dashed="/budget$/",
                 empty="No traffic",
             ),
             lines(
@@ -325,13 +336,10 @@ def build(objectives: Objectives, shown: dict[str, str], runbook: dict[str, str]
                 "How many times faster than allowed the budget is spent, over the windows of the alerts that page: 1 "
                 f"spends it exactly in {days} days, {' and '.join(f'{factor:g}' for factor in PAGES)} page.",
                 "short",
-                *(
-                    Query(burn.format(window=one.long), f"{{{{slo}}}} {one.long}")
-                    for one in BURNS
-                    if one.severity == "page"
-                ),
+                *(Query(burn.format(window=one.long), f"{{{{slo}}}} {one.long}") for one in PAGING),
                 limits=((None, "transparent"), (1, GOOD), (PAGES[0], WARN), (PAGES[-1], BAD)),
                 colours=SLO_COLOURS,
+                dashed=f"/{PAGING[-1].long}$/",
                 decimals=1,
                 empty="No traffic yet",
                 w=12,

@@ -19,6 +19,8 @@ from monitoring.telemetry import (
 )
 
 OFF = "Not there"
+NONE_WHERE_THERE = '0 * sum(up{job="collector"})'
+"""0 where lines are brought at all: what was never lost has no series."""
 SPANS = 'otelcol_receiver_accepted_spans_total{job="collector"}'
 QUEUED = 'otelcol_exporter_queue_size{job="collector"}'
 LOGS_SIZE = 'sum(vl_data_size_bytes{job="victoria-logs"})'
@@ -60,10 +62,12 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Lost in this time range",
                 "Lines and spans dropped or refused.",
                 "locale",
-                f"sum(increase({LOST}[$__range])) + (sum(increase({DROPPED}[$__range])) or vector(0))"
-                f" + (sum(increase({REFUSED}[$__range])) or vector(0))",
+                " + ".join(
+                    f"(sum(increase({counter})) or {NONE_WHERE_THERE})"
+                    for counter in (f"{LOST}[$__range:]", f"{DROPPED}[$__range]", f"{REFUSED}[$__range]")
+                ),
                 steps=((None, GOOD), (1, BAD)),
-                empty="0",
+                empty=OFF,
                 decimals=0,
                 w=4,
             ),
@@ -122,7 +126,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Lost",
                 "Lines and spans per second: by an exporter, by the store, and refused for want of memory.",
                 "short",
-                Query(f"sum by (job, exporter) (rate({LOST}[$__rate_interval]))", "{{job}} {{exporter}}"),
+                Query(f"rate({LOST}[$__rate_interval:10s])", "{{job}} {{exporter}}"),
                 Query(f"sum by (job, reason) (rate({DROPPED}[$__rate_interval]))", "{{job}} {{reason}}"),
                 Query(f"sum by (job, receiver) (rate({REFUSED}[$__rate_interval]))", "{{job}} {{receiver}}"),
                 empty="Nothing",

@@ -110,6 +110,7 @@ def _innermost(frames: Any) -> Iterator[str]:
 
 
 def _bar(offset: float, duration: float | None, length: float) -> str:
+    """Draw where a duration lies within a length, all in one unit."""
     at = min(_BAR - 1, max(0, int(offset / length * _BAR)))
     if not duration:
         return f"{' ' * at}·{' ' * (_BAR - at - 1)}"

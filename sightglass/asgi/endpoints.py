@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sightglass.asgi.docs_assets import ROUTE, DocsAssets
 from sightglass.asgi.health import Health
+from sightglass.asgi.metrics_door import MetricsDoor
 from sightglass.asgi.shadowed import Shadowed, find_shadowed
 from sightglass.metrics.exposition import expose
 from sightglass.metrics.families import Family
@@ -30,13 +31,21 @@ class Endpoints:
         process: the process whose metrics, and whose server's, are told.
         health: answers ``/health`` and ``/ready``.
         docs: the files of API documentation; None for none.
+        metrics_door: decides who gets the metrics; None for anybody.
 
     """
 
-    def __init__(self, process: ProcessMetrics, health: Health, docs: DocsAssets | None = None) -> None:
+    def __init__(
+        self,
+        process: ProcessMetrics,
+        health: Health,
+        docs: DocsAssets | None = None,
+        metrics_door: MetricsDoor | None = None,
+    ) -> None:
         self._process = process
         self._health = health
         self._docs = docs
+        self._metrics_door = metrics_door
         self._shadowed: dict[str, Shadowed] = {}
         self._apps: dict[str, ASGIApp] = {
             LIVENESS: self._liveness,
@@ -86,6 +95,9 @@ class Endpoints:
         return None if reason is None else f"application: {reason}"
 
     async def _metrics(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        if self._metrics_door is not None and not self._metrics_door.lets(scope):
+            await answer(send, 404, [], b"")  # as the edge: nothing here
+            return
         accept = b", ".join(value for name, value in scope["headers"] if name == b"accept")
         encoding = b", ".join(value for name, value in scope["headers"] if name == b"accept-encoding")
         # Gathering waits for the other processes, this one's own thread included.

@@ -10,6 +10,7 @@ from sightglass.asgi.docs_assets import docs_assets
 from sightglass.asgi.health import Health
 from sightglass.asgi.health import health as default_health
 from sightglass.asgi.loop_watch import LoopWatch
+from sightglass.asgi.metrics_door import MetricsDoor
 from sightglass.asgi.middleware import Middleware
 from sightglass.frameworks import note_routes
 from sightglass.logs.access import AccessLog
@@ -64,6 +65,7 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
         error_log=ErrorLog(settings),
         tracing=_traced(app, settings, route_of) if settings.tracing_enabled else None,
         docs=docs,
+        metrics_door=MetricsDoor(settings.metrics_token),
         loop_watch=LoopWatch(settings.event_loop_blocked_seconds),
     )
 

@@ -13,6 +13,7 @@ from sightglass.asgi.endpoints import METRICS, Endpoints, answer
 from sightglass.asgi.health import Health
 from sightglass.asgi.lifespan import Lifespan
 from sightglass.asgi.loop_watch import LoopWatch
+from sightglass.asgi.metrics_door import MetricsDoor
 from sightglass.context import RequestContext, current_request
 from sightglass.exchange import Connection, Exchange, Request
 from sightglass.identity import identify
@@ -42,6 +43,7 @@ class Middleware:
         error_log: gets each exception; None leaves them to the server.
         tracing: the app with tracing around it; None for no tracing.
         docs: the files of API documentation; None for none.
+        metrics_door: decides who gets ``/metrics``; None for anybody.
         loop_watch: tells what blocks the event loop; None for nobody.
 
     """
@@ -57,6 +59,7 @@ class Middleware:
         error_log: ErrorLog | None = None,
         tracing: "TracedApp | None" = None,
         docs: DocsAssets | None = None,
+        metrics_door: MetricsDoor | None = None,
         loop_watch: LoopWatch | None = None,
     ) -> None:
         self.app = app
@@ -68,7 +71,7 @@ class Middleware:
         self._error_log = error_log
         self._tracing = tracing
         self._route_of = route_of
-        self._endpoints = Endpoints(process, health, docs)
+        self._endpoints = Endpoints(process, health, docs, metrics_door)
         self._lifespan = Lifespan(
             self._inner, start=self._start, started=self._started, stopping=self._stopping, stopped=self._stopped
         )

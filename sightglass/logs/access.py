@@ -70,13 +70,10 @@ def _json_line(values: _Values) -> bytes:
     first, then = _common(method, route, status, outcome)
     trace = f'","trace_id":"{trace_id}' if trace_id is not None else ""
     span = f'","span_id":"{span_id}' if span_id is not None else ""
-    client = f'","client":"{client_hash(address)}' if address is not None else ""
-    number = current_worker()
-    worker = f'","worker":"{number}' if number is not None else ""
     return (
         f'{{"timestamp":"{timestamp(ended)}",{first},"path":{quoted(clean(path, PATH_LIMIT))},{then},'
         f'"duration":{duration:.6f},"request_size":{received},"response_size":{sent},'
-        f'"request_id":"{request_id}{trace}{span}{client}{worker}"}}\n'
+        f'"request_id":"{request_id}{trace}{span}{_parties(address, current_worker())}"}}\n'
     ).encode()
 
 
@@ -93,6 +90,13 @@ def _common(method: str, route: str, status: int | None, outcome: Outcome) -> tu
     }
     after = {"outcome": outcome} if status is None else {"status": status, "outcome": outcome}
     return _members(fields), _members(after)
+
+
+@lru_cache(maxsize=4096)
+def _parties(address: str | None, worker: str | None) -> str:
+    """Return the JSON of who asked and who answered."""
+    client = f'","client":"{client_hash(address)}' if address is not None else ""
+    return client + (f'","worker":"{worker}' if worker is not None else "")
 
 
 def _members(fields: Fields) -> str:

@@ -58,17 +58,16 @@ class _Clock:
     def __init__(self) -> None:
         self._last = (-1, "")
 
-    def __call__(self, seconds: float) -> str:
-        milliseconds = int(seconds * 1000)
-        second = milliseconds // 1000
+    def text(self, seconds: float) -> str:
+        second, millisecond = divmod(int(seconds * 1000), 1000)
         last, prefix = self._last
         if second != last:
             prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._last = (second, prefix)
-        return prefix + _MILLISECONDS[milliseconds % 1000]
+        return prefix + _MILLISECONDS[millisecond]
 
 
-timestamp = _Clock()
+timestamp = _Clock().text
 
 
 def clean(text: str, limit: int) -> str:

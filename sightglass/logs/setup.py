@@ -112,7 +112,7 @@ def gunicorn_log_config(settings: Settings) -> dict[str, Any]:
                 "writer": writer.stdout,
             }
         },
-        "root": {"handlers": ["stdout"], "level": settings.log_level},
+        "root": {"handlers": ["stdout"], "level": logging.getLevelName(settings.log_threshold)},
         "loggers": {
             # The request's line is ours (access.py).
             "gunicorn.access": silent,

@@ -19,6 +19,11 @@ def gather(directory: SlotDirectory, deadline: float = DEADLINE_SECONDS) -> list
     A worker that does not answer in time, or answers nonsense, is 0 there and is represented by what is known of its
     totals. A slot without a worker has no `sightglass_worker_up`, and its totals stay, or the sum over workers would
     fall when a worker leaves. Nothing is added up across workers: one that is missing would look like a counter reset.
+
+    Args:
+        directory: of the slots.
+        deadline: seconds that the workers have to answer.
+
     """
     slots = directory.used()
     answers = _ask(directory, slots, deadline)

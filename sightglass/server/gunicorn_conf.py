@@ -3,6 +3,7 @@
 Anything here can be overridden in gunicorn's own way, by ``GUNICORN_CMD_ARGS``.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ control_socket_disable = True
 logconfig_dict = gunicorn_log_config(_settings)
 protect_stack(_settings)
 accesslog = None
-loglevel = _settings.log_level.lower()
+loglevel = logging.getLevelName(_settings.log_threshold).lower()
 
 
 def when_ready(server: Any) -> None:  # noqa: ARG001 - gunicorn's signature

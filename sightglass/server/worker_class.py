@@ -29,7 +29,7 @@ _ACCEPTED_SECONDS = 0.2
 
 
 def seconds_to_finish(graceful_timeout: int, delay: int) -> int:
-    """Return how long requests in flight have, in seconds, before they are cancelled: at least half of what is left."""
+    """Return the seconds that requests in flight have before they are cancelled: at least half of what is left."""
     left = graceful_timeout - delay
     return max(left - _LAST_SECONDS, left // 2, 1)
 

@@ -4,12 +4,6 @@ UNMATCHED = "(unmatched)"
 Case = tuple[str, str, int]
 
 WRITTEN: dict[str, list[Case]] = {
-    "catalogue.main:app": [  # FastAPI, with a mounted part
-        ("/books/7", "/books/{number}", 200),
-        ("/shelves/top", "/shelves/{shelf}", 200),
-        ("/books/seven", "/books/{number}", 422),
-        ("/nowhere", UNMATCHED, 404),
-    ],
     "notes:create_app": [  # Flask
         ("/notes/7", "/notes/{number}", 200),
         ("/notes/files/a/b.txt", "/notes/files/{name}", 200),
@@ -22,10 +16,21 @@ WRITTEN: dict[str, list[Case]] = {
         ("/broken", "/broken", 500),
         ("/nowhere", UNMATCHED, 404),
     ],
+    "catalogue.main:app": [  # FastAPI, with a mounted part; the last, as tests go on with it
+        ("/books/7", "/books/{number}", 200),
+        ("/shelves/top", "/shelves/{shelf}", 200),
+        ("/books/seven", "/books/{number}", 422),
+        ("/nowhere", UNMATCHED, 404),
+    ],
 }
 """Applications of a few lines."""
 
 RELEASED: dict[str, list[Case]] = {
+    "fakellm.server:app": [  # FastAPI; it streams: test_streams.py
+        ("/_fakellm/conversations", "/_fakellm/conversations", 200),
+        ("/v1/messages", "/v1/messages", 405),
+        ("/nowhere", UNMATCHED, 404),
+    ],
     "httpbin:app": [  # Flask
         ("/get", "/get", 200),
         ("/status/418", "/status/{codes}", 418),

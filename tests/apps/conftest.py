@@ -13,7 +13,10 @@ OWN = {"PORT": "9000", "LOG_LEVEL": "chatty", "ENVIRONMENT": "local", "APP_NAME"
 
 
 # What those from the registry are told.
-THEIRS = {"ARA_BASE_DIR": "/code/ara", "ARA_SECRET_KEY": "for tests alone", "RADICALE_CONFIG": "/code/radicale.conf"}
+THEIRS = {
+    "ARA_BASE_DIR": "/code/ara", "ARA_SECRET_KEY": "for tests alone", "FAKELLM_CONFIG": "/code/answers.yaml",
+    "RADICALE_CONFIG": "/code/radicale.conf",
+}  # fmt: skip
 
 
 class Unmodified(Stack):
@@ -32,7 +35,7 @@ class Unmodified(Stack):
 def unmodified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unmodified]:
     """Applications in an image of their own, whose Dockerfile stays as it is."""
     stack = Unmodified(
-        tmp_path_factory.mktemp("apps"), profiles=[], API_CONTEXT="./tests/apps", APP="catalogue.main:app",
+        tmp_path_factory.mktemp("apps"), profiles=[], API_CONTEXT="./tests/apps", APP="fakellm.server:app",
         JOBS_REPLICAS="0", RATE_LIMIT="1000", RATE_BURST="1000",
     )  # fmt: skip
     stack.as_copied = stack.tracked()

@@ -4,16 +4,18 @@ import itertools
 import json
 import re
 import subprocess
+from collections import Counter
 
 import pytest
 from websockets.sync.client import connect
 
-from tests.apps.asking import API, agree, counted, samples
+from tests.apps.asking import API, EDGE, agree, counted, grown, latencies, samples, told
 from tests.apps.cases import RELEASED, WRITTEN
 from tests.apps.conftest import OWN, Unmodified
 from tests.stack import Stack, docker
 
-CASES = WRITTEN | RELEASED
+CASES = RELEASED | WRITTEN
+TALK = "/books/{number}/talk"
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -71,12 +73,26 @@ def test_its_documentation_loads_nothing_from_elsewhere(catalogue: Stack) -> Non
         assert client.get(f"/{script}").status_code == 200
 
 
-def test_a_websocket_passes(catalogue: Stack) -> None:
-    assert ("/books/{number}/talk", "101") not in counted(catalogue, API)  # a connection is no request
-    url = catalogue.https_url.replace("https", "wss")
-    with connect(f"{url}/books/7/talk", ssl=catalogue.tls) as socket:
-        socket.send("hello")
-        assert socket.recv() == "hello"
+def test_websockets_are_counted_alike_and_are_no_latency(catalogue: Stack) -> None:
+    """Those that end as they should, and those whose client is gone."""
+    before, measured = {side: counted(catalogue, side) for side in (API, EDGE)}, latencies(catalogue, TALK)
+    url = f"{catalogue.https_url.replace('https', 'wss')}/books/7/talk"
+    ids = set()
+    for ends in [True, False] * 5:
+        with connect(url, ssl=catalogue.tls) as socket:
+            assert socket.response is not None
+            assert "x-sightglass-route" not in socket.response.headers
+            ids.add(socket.response.headers["x-request-id"])
+            if ends:
+                socket.send("hello")
+                assert socket.recv() == "hello"
+            else:
+                socket.socket.close()
+    assert len(ids) == 10
+    for side in (API, EDGE):
+        grown(catalogue, side, before[side], Counter({(TALK, "101"): 10}))
+        told(catalogue, side, dict.fromkeys(ids, (TALK, 101)))
+    assert latencies(catalogue, TALK) == measured
 
 
 def installed(image: str) -> str:
@@ -185,6 +201,26 @@ def test_what_does_not_go_together_is_one_line_at_build_time(catalogue: Stack, f
     assert status == 1
     (line,) = said
     assert line.startswith(WRONG[fault])
+
+
+def test_a_package_of_its_own_that_no_index_has_stays(catalogue: Stack) -> None:
+    """As one that was compiled for an image of Alpine's is, where there is no wheel."""
+    renamed = "mv click-*.dist-info click-8.99.dist-info && sed -i 's/^Version: .*/Version: 8.99/' click-*/METADATA"
+    context = catalogue.directory / "own"
+    context.mkdir()
+    (context / "Dockerfile").write_text(
+        f"FROM {catalogue.settings['API_IMAGE']}\nRUN cd .venv/lib/python3*/site-packages && {renamed}\n"
+    )
+    image = f"{catalogue.project}-own"
+    status, said, served = built(catalogue, API_CONTEXT="./own", API_IMAGE=image)
+    try:
+        assert (status, said) == (0, [])
+        after = served.removeprefix("SERVED_IMAGE=")
+        site = docker("run", "--rm", "--network=none", "--entrypoint=ls", after, "/opt/sightglass/site").split()
+        assert "gunicorn" in site
+        assert "click" not in site
+    finally:
+        subprocess.run(["docker", "image", "rm", served[13:], image], capture_output=True, check=False)
 
 
 def test_a_start_that_fails_says_why_and_the_next_one_works(catalogue: Stack) -> None:

@@ -23,7 +23,7 @@ ENDS = {state: FIRST + at * DAY for at, state in enumerate(STATES)}
 MINUTES = 30
 
 EVERY_STATE = ("overview", "edge")
-TWO_STATES = ("api", "workers", "model", "jobs", "monitoring")
+TWO_STATES = ("api", "workers", "model", "jobs", "monitoring", "telemetry", "runbook")
 
 
 def dashboards(state: str) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ def test_an_axis_fits_what_it_shows(drawn: Drawn) -> None:
     soft = {"percentunit": 0.01, "s": 0.01, "bytes": 1024}
     units = {
         (path.stem, panel["title"]): panel["fieldConfig"]["defaults"]["unit"]
-        for path in (ROOT / "grafana").glob("*/*.json")
+        for path in (ROOT / "grafana").rglob("*.json")
         for row in json.loads(path.read_text())["panels"]
         for panel in (row, *row.get("panels", ()))
         if panel["type"] == "timeseries"
@@ -103,7 +103,7 @@ def test_a_fresh_install_has_no_alarming_colour(drawn: Drawn, title: str, says: 
     assert colour(drawn("idle"), "overview", title) == NEUTRAL
 
 
-@pytest.mark.parametrize("title", ["Waiting", "Oldest", "Processes"])
+@pytest.mark.parametrize("title", ["Waiting", "Oldest", "Processes", "Given up in this time range"])
 def test_no_process_for_jobs_is_nothing_bad_where_none_is_wanted(drawn: Drawn, title: str) -> None:
     assert drawn("no-jobs").panel("jobs", title)["text"] == [title, "None there"]
     assert colour(drawn("no-jobs"), "jobs", title) == NEUTRAL
@@ -118,6 +118,7 @@ def test_no_process_for_jobs_is_nothing_bad_where_none_is_wanted(drawn: Drawn, t
         ("overview", "5xx", "100.00%"),
         ("overview", "Firing alerts", "5"),
         ("monitoring", "Targets down", "2"),
+        ("telemetry", "Takes lines", "No: disk full"),
     ],
 )
 def test_an_outage_is_red(drawn: Drawn, dashboard: str, title: str, says: str) -> None:
@@ -164,7 +165,9 @@ def test_health_is_green(drawn: Drawn, state: str, title: str) -> None:
 def test_alerts_are_named_in_full_and_lead_on(drawn: Drawn) -> None:
     panels = drawn("down").reports["overview"]["panels"]
     (table,) = (one for one in panels if (one["title"], one["type"]) == ("Firing alerts", "table"))
-    assert table["text"][1:8] == ["Alert", "Severity", "Objective", "Job", "Instance", "Shown on", "What to do"]
+    columns = ["Alert", "Severity", "Objective", "Window", "Job", "Instance", "Shown on", "What to do"]
+    assert table["text"][1:9] == columns
+    assert len({tuple(cell["text"] for cell in row.values()) for row in table["rows"]}) == 5  # no two look the same
     expected = {"APIDown", "EdgeProbeFailing", "https://nginx:8443/ready", "availability", "edge", "runbook"}
     assert expected <= set(table["text"])
     assert "None" not in table["text"]
@@ -263,6 +266,49 @@ def test_the_budget_is_one_number_wherever_it_is_shown(drawn: Drawn) -> None:
     for slo in ("availability", "latency"):
         (last,) = (one["last"] for one in line if one["name"] == slo)
         assert drawn("down").panel("overview", f"{slo.title()} budget")["series"][0]["last"] == pytest.approx(last)
+
+
+def test_what_is_not_allowed_to_be_crossed_is_beside_its_own_line(drawn: Drawn) -> None:
+    """Each objective has a budget of its own: the other's line is crossed on an ordinary day."""
+    series = {one["name"]: one for one in drawn("load").panel("overview", "Error ratio")["series"]}
+    for slo in ("availability", "latency"):
+        assert series[slo]["last"] < series[f"{slo} budget"]["last"]
+        assert (series[slo]["dashed"], series[f"{slo} budget"]["dashed"]) == (False, True)
+        assert hue(series[slo]["color"]) == hue(series[f"{slo} budget"]["color"])
+
+
+def test_windows_of_one_colour_are_told_apart(drawn: Drawn) -> None:
+    series = drawn("down").panel("overview", "Burn rate")["series"]
+    assert {one["name"]: one["dashed"] for one in series} == {
+        "availability 1h": False, "availability 6h": True, "latency 1h": False, "latency 6h": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("board", ["edge", "api"])
+def test_the_line_of_an_objective_is_not_drawn_over_what_it_does_not_count(board: str) -> None:
+    panels = json.loads((ROOT / f"grafana/dashboards/{board}.json").read_text())["panels"]
+    (quantiles,) = (panel for panel in panels if panel["title"] == "Quantiles")
+    assert "thresholdsStyle" not in quantiles["fieldConfig"]["defaults"].get("custom", {})
+
+
+@pytest.mark.parametrize(("state", "queue", "taken"), [("load", "green", "green"), ("down", "orange", "red")])
+def test_lines_that_wait_are_seen(drawn: Drawn, state: str, queue: str, taken: str) -> None:
+    assert colour(drawn(state), "telemetry", "Queue used") == queue
+    assert colour(drawn(state), "telemetry", "Takes lines") == taken
+    assert drawn(state).panel("telemetry", "Lost in this time range")["text"][1:] == ["0"]
+    assert colour(drawn(state), "telemetry", "Lost in this time range") == "green"
+
+
+def test_what_to_do_is_there_for_each_alert(drawn: Drawn) -> None:
+    sections = re.findall(r"^## (\w+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+    shown_sections = {panel["title"]: panel["text"] for panel in drawn("load").reports["runbook"]["panels"]}
+    assert len(sections) > 20
+    assert [name for name in sections if len(shown_sections[name]) < 2] == []
+
+
+def test_spans_that_are_lost_either_way_are_shown(drawn: Drawn) -> None:
+    names = {one["name"] for one in drawn("load").panel("monitoring", "Lost")["series"]}
+    assert {"spans not taken", "spans not held"} <= names
 
 
 def test_a_budget_that_is_overspent_is_red_and_says_by_how_much(drawn: Drawn) -> None:

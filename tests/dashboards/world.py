@@ -127,6 +127,7 @@ def under_load(end: int) -> World:
     _jobs(world, rate=0.4)
     _slo(world, load(), requests=13, bad={"availability": 0.0004, "latency": 0.004})
     _host(world)
+    _telemetry(world)
     return world
 
 
@@ -162,6 +163,7 @@ def replicas_down(end: int) -> World:
     _jobs(world, rate=0.4)
     _slo(world, load(), requests=13, bad={"availability": 0.002, "latency": 0.004}, broken=1.0)
     _host(world)
+    _telemetry(world, full=BROKEN)
     alerts: dict[str, Labels] = {
         "APIDown": {"severity": "page", "job": "api"},
         "EdgeProbeFailing": {"severity": "page", "job": "probe", "instance": "https://nginx:8443/ready"},
@@ -210,8 +212,10 @@ def _edge(world: World, traffic: tuple[Traffic, ...], limited: float | Value = 0
             "edge_cache_requests_total", 0.05 if cache == "hit" and len(traffic) > 1 else 0, cache=cache, **nginx
         )
     world.counter("rate_limit_exceeded_total", limited, **nginx)
+    failed = sum(bool(one.statuses.get("502")) for one in traffic) * 3.0
     for reason in ("no_address", "refused", "reset", "read_timeout"):
-        world.counter("edge_upstream_failures_total", 0, reason=reason, **nginx)
+        here = after(failed) if reason == "no_address" else 0
+        world.counter("edge_upstream_failures_total", here, reason=reason, **nginx)
     for state, n in {"active": 7, "reading": 0, "writing": 2, "waiting": 5}.items():
         world.gauge("edge_connections", n, state=state, **nginx)
     world.gauge("edge_reloads_total", 1, **nginx)
@@ -304,6 +308,7 @@ def _container(world: World, stop: float = LENGTH, **at: Any) -> None:
     if at["job"] == "nginx":
         return
     world.counter("tracing_spans_failed_total", 0, stop=stop, **at)
+    world.counter("tracing_spans_not_held_total", 0, stop=stop, **at)
     world.counter("sightglass_log_lines_dropped_total", 0, stop=stop, **at)
 
 
@@ -411,3 +416,39 @@ def _host(world: World) -> None:
     world.gauge("alertmanager_config_last_reload_successful", 1, **alertmanager)
     world.counter("alertmanager_notifications_total", 0.01, **receiver)
     world.counter("alertmanager_notifications_failed_total", 0, **receiver)
+
+
+def _telemetry(world: World, full: float = LENGTH + 1) -> None:
+    """Add what keeps logs and traces; the disk of VictoriaLogs is full from ``full`` on."""
+
+    def until_full(rate: float) -> Value:
+        return lambda at: rate if at < full else 0.0
+
+    def waiting(at: float) -> float:
+        return 2e5 + 3e5 * max(0.0, at - full)
+
+    collector: Labels = {"job": "collector", "instance": "collector.monitoring:8888"}
+    logs: Labels = {"job": "victoria-logs", "instance": "victoria-logs:9428"}
+    jaeger: Labels = {"job": "jaeger", "instance": "jaeger.operations:8888"}
+    for at in (collector, logs, jaeger):
+        world.gauge("up", 1, **at)
+        world.gauge("scrape_duration_seconds", 0.01, **at)
+        world.gauge("scrape_samples_post_metric_relabeling", 120, **at)
+        prefix = "" if at is logs else "otelcol_"
+        world.counter(f"{prefix}process_cpu_seconds_total", 0.02, **at)
+        world.gauge("process_resident_memory_bytes" if at is logs else "otelcol_process_memory_rss_bytes", 60e6, **at)
+    world.counter("otelcol_receiver_accepted_log_records_total", 40, receiver="file_log", **collector)
+    world.counter("otelcol_receiver_accepted_spans_total", 2, receiver="otlp", transport="http", **collector)
+    world.counter("otelcol_receiver_refused_log_records_total", 0, receiver="file_log", **collector)
+    world.counter("otelcol_exporter_sent_spans_total", 2, exporter="otlp_http/traces", **collector)
+    for failed in ("enqueue", "send"):
+        world.counter(f"otelcol_exporter_{failed}_failed_spans_total", 0, exporter="otlp_http/traces", **collector)
+    for exporter, size, capacity in (("logs", waiting, 1e9), ("traces", 2e5, 2e8)):
+        queue: Labels = {"exporter": f"otlp_http/{exporter}", **collector}
+        world.gauge("otelcol_exporter_queue_size", size, **queue)
+        world.gauge("otelcol_exporter_queue_capacity", capacity, **queue)
+    world.counter("vl_rows_ingested_total", until_full(40), type="opentelemetry_protobuf", **logs)
+    world.gauge("vl_storage_rows", 126_000, type="storage/big", **logs)
+    world.gauge("vl_storage_is_read_only", lambda at: float(at >= full), path="/victoria-logs-data", **logs)
+    world.gauge("vl_data_size_bytes", 12e6, type="storage", **logs)
+    world.gauge("jaeger_storage_badger_value_log_bytes_available", 60e9, **jaeger)

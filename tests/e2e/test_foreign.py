@@ -42,7 +42,18 @@ services:
             database.sendall(f"SET migrated {os.environ['GREETING']}-{password}\\r\\n".encode())
             assert database.recv(100) == b"+OK\\r\\n"
 """
-PINNED = "fastapi==0.115.6"  # older than what the stack's own image has
+PINNED = "fastapi==0.115.6"  # in its uv.lock; older than what the stack's own image has
+PYPROJECT = """[project]
+name = "shop"
+dependencies = [{asked}]
+"""
+LOCK = """version = 1
+
+[[package]]
+name = "fastapi"
+version = "0.115.6"
+source = { registry = "an index" }
+"""
 PRIVATE = """
 from pathlib import Path
 
@@ -94,8 +105,10 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
     repository(remote / "sightglass")
     shop = remote / "shop"
     shutil.copytree(ROOT / "examples" / "shop", shop, ignore=shutil.ignore_patterns("Dockerfile", "__pycache__"))
-    with (shop / "requirements.txt").open("a") as requirements:
-        requirements.write(PINNED + "\n")
+    asked = [*(shop / "requirements.txt").read_text().split(), "fastapi"]
+    (shop / "requirements.txt").unlink()
+    (shop / "pyproject.toml").write_text(PYPROJECT.format(asked=", ".join(f'"{one}"' for one in asked)))
+    (shop / "uv.lock").write_text(LOCK)
     with (shop / "shop" / "main.py").open("a") as main:
         main.write(PRIVATE)
     shutil.copytree(EXAMPLES, shop / "ops")

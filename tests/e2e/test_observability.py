@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from monitoring.live import Window, interpolate, panels
 from tests.stack import ROOT, Stack, docker, eventually, say
 
 SCRAPE_INTERVAL = 10  # seconds, as docker/prometheus.yml has it
@@ -283,9 +284,15 @@ def test_answer_log_line_span_and_exemplar_are_of_one_request(served: Served, sp
     assert [span["name"] for span in exported()].count("POST /api/v1/predict") == 1
     assert not [span for span in exported() if "/ready" in span["name"]]
 
+    board = json.loads((ROOT / "grafana/dashboards/api.json").read_text())
+    (quantiles,) = (panel for panel in panels(board) if panel["title"] == "Quantiles")
+    assert all(target["exemplar"] for target in quantiles["targets"])
+
     def exemplars() -> list[tuple[str, str]]:
-        query = 'http_request_duration_seconds_bucket{job="api",route="/api/v1/predict",method="POST"}'
+        # As Grafana does with the queries of a panel that asks for exemplars.
         now = time.time()
+        chosen = {"instance": ".*", "route": "/api/v1/predict"}
+        query = interpolate(quantiles["targets"][0]["expr"], Window(now - 300, now + 10), chosen)
         answer = httpx.get(
             f"{stack.prometheus_url}/api/v1/query_exemplars",
             params={"query": query, "start": now - 300, "end": now + 10},

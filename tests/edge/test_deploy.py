@@ -1,5 +1,6 @@
 """Deploys, scaling, reloads and certificate changes under load, seen by nobody; bad ones refused and rolled back."""
 
+import base64
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.edge.load import Load
-from tests.stack import Stack, eventually, running_stack, say
+from tests.stack import Stack, docker, eventually, running_stack, say
 
 AT_LEAST = 10_000  # requests in all
 KINDS = ("keep-alive", "predict", "upload", "long upload", "new connection", "HTTP/2")
@@ -133,6 +134,66 @@ def test_nothing_fails_while_everything_is_replaced(small_stack: Stack) -> None:
     assert load.failures == []
     assert load.sent["HTTP/2, sent again"] < 20  # a reload each, not a habit
     assert all(load.sent[kind] for kind in KINDS)
+
+
+# The shipped service, all of whose own answers fail.
+WORSE = """
+import sys
+from fastapi.responses import PlainTextResponse
+sys.path.append("/opt/service")
+from api.main import app
+@app.middleware("http")
+async def fail(request, call_next):
+    return PlainTextResponse("the new release fails", 500)
+"""
+FAILED = re.compile(r".*'500, retry after None: the new release fails'")
+
+
+def test_a_release_is_judged_and_a_worse_one_taken_back(small_stack: Stack) -> None:
+    stack = small_stack
+    settings = stack.env_file.read_text()
+    worse = f"{stack.project}-worse"
+    (container, *_) = stack.inspect("api")
+    encoded = base64.b64encode(WORSE.encode()).decode()
+    written = f"USER root\nRUN echo {encoded} | base64 -d >/opt/sightglass/worse.py\nUSER 10001:10001\n"
+    dockerfile = f"FROM {container['Config']['Image']}\n{written}"
+    subprocess.run(["docker", "build", "--quiet", "--tag", worse, "-"], input=dockerfile, text=True, check=True)
+    assert deploy(stack, "--scale-only", "--replicas", "2").returncode == 0
+    with Load(stack.https_url) as load:
+        eventually(lambda: load.total() > 100, lambda: str(load.sent))
+
+        enter(load, "as good")
+        before = replicas(stack)
+        stack.env_file.write_text(f"{settings}DEPLOY_JUDGE_SECONDS=15\n")
+        deployed = deploy(stack)
+        assert deployed.returncode == 0, deployed.stderr
+        assert "verdict: as_good" in deployed.stdout
+        assert not replicas(stack) & before
+        assert load.failures == []
+
+        enter(load, "worse")
+        before = replicas(stack)
+        tried = f"{settings}DEPLOY_JUDGE_SECONDS=60\nSERVED_IMAGE={worse}\nAPP=worse:app\n"
+        stack.env_file.write_text(tried)
+        refused = deploy(stack)
+        assert refused.returncode == 3, refused.stderr + refused.stdout
+        assert re.search(r"clearly worse, the old ones serve: 5xx .*: \d+ of \d+", refused.stderr)
+        assert replicas(stack) == before
+        assert len(before) == 2
+        assert stack.env_file.read_text() == tried
+        stack.env_file.write_text(settings)
+
+        enter(load, "after")
+        failed = len(load.failures)
+        sent = load.total()
+        eventually(lambda: load.total() > sent + 200, lambda: str(load.sent))
+    assert len(load.failures) == failed
+    assert {failure for failure in load.failures if not FAILED.match(failure)} == set()
+    metrics = stack.compose("exec", "-T", "nginx", "curl", "-fsS", "http://127.0.0.1:9113/metrics").stdout
+    judged = re.findall(r'^sightglass_deploy_judged_timestamp_seconds\{verdict="(\w+)"\} ', metrics, re.MULTILINE)
+    assert sorted(judged) == ["as_good", "worse"]
+    assert deploy(stack, "--scale-only", "--replicas", "1").returncode == 0
+    docker("image", "rm", worse)
 
 
 def test_what_the_ordinary_commands_do_to_clients(small_stack: Stack) -> None:

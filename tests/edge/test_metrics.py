@@ -204,7 +204,7 @@ def test_everything_is_there_before_the_first_request(start_edge: Callable[..., 
         "edge_http_requests", "edge_http_request_duration_seconds", "edge_cache_requests", "rate_limit_exceeded",
         "edge_upstream_failures", "edge_connections", "edge_reloads", "edge_metrics_dropped",
         "edge_log_lines_dropped", "sightglass_edge_routes", "process_start_time_seconds",
-        "sightglass_edge_connections_limit",
+        "sightglass_edge_connections_limit", "sightglass_deploy_judged_timestamp_seconds",
     } | {f"sightglass_container_{name}" for name in CONTAINER}  # fmt: skip
     assert all(family.documentation for family in families.values())
     assert [sample.value for sample in families["sightglass_edge_connections_limit"].samples] == [2 * 4096]

@@ -17,6 +17,7 @@ STAND_INS = {
     "nginx": ("nginx -v", "", "nginx curl envsubst openssl sh"),
     "valkey": ("valkey-server --version", "valkey", "valkey-server valkey-cli sh"),
     "lego": ("/lego --version", "", "/lego sh grep cmp date timeout"),
+    "restic": ("restic version", "", "restic sh ssh stat od flock find"),
     "prometheus": ("prometheus --version", "nobody", "prometheus promtool sh wget"),
     "alertmanager": ("alertmanager --version", "nobody", "alertmanager amtool sh wget"),
     "node-exporter": ("node_exporter --version", "nobody", "node_exporter sh wget"),
@@ -25,7 +26,17 @@ STAND_INS = {
 # Debian is behind: pin and stand-in are of one line, but not of one patch release.
 BEHIND = {"prometheus": "3.5.3"}
 # The digests of these tags are not known yet; Renovate adds them (.github/renovate.json).
-WITHOUT_DIGEST = {"nginx", "operators", "telemetry-door", "lego", "collector", "victoria-logs", "jaeger"}
+WITHOUT_DIGEST = {
+    "nginx",
+    "operators",
+    "telemetry-door",
+    "lego",
+    "restic",
+    "restore",
+    "collector",
+    "victoria-logs",
+    "jaeger",
+}
 """The first three are of one image."""
 
 

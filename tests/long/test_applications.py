@@ -1,15 +1,20 @@
 """Each application behind the stack: named alike at both sides, whatever is asked of it, and while it is dead."""
 
 import secrets
+import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from tests.apps.asking import API, EDGE, agree, counted
 from tests.apps.cases import OTHERS, RELEASED, WRITTEN
 from tests.apps.conftest import unmodified as unmodified
+from tests.edge.test_pages import BROWSERS
 from tests.stack import Stack, eventually
 
 CASES = WRITTEN | RELEASED | OTHERS
@@ -82,3 +87,38 @@ def test_what_the_edge_answers_for_the_dead_has_their_routes(dead: tuple[Stack, 
         return found
 
     eventually(lambda: seen() == expected, lambda: f"{seen()}, not {expected}")
+
+
+def test_a_websocket_of_quarts_passes_by_its_name(unmodified: Stack) -> None:
+    unmodified.set(APP="of_quart:app")
+    before = counted(unmodified, EDGE)
+    with connect(f"{unmodified.https_url.replace('https', 'wss')}/rooms/7/talk", ssl=unmodified.tls) as socket:
+        socket.send("hello")
+        assert socket.recv() == "hello"
+    eventually(lambda: (counted(unmodified, EDGE) - before) == {("/rooms/{room}/talk", "101"): 1})
+
+
+def test_a_browser_shows_pages_of_real_applications_within_the_default_limits(
+    unmodified: Stack, tmp_path: Path
+) -> None:
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert browser is not None, "no Chromium: scripts/draw.sh installs it"
+    limits = {name: unmodified.settings[name] for name in ("RATE_LIMIT", "RATE_BURST")}
+    try:
+        for app, path in {"tables:app": "/library/books", "httpbin:app": "/"}.items():
+            unmodified.set(APP=app, RATE_LIMIT="10", RATE_BURST="20")
+            before = counted(unmodified, EDGE)
+            shown = subprocess.run(
+                [
+                    browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                    "--ignore-certificate-errors", f"--user-data-dir={tmp_path / app}", "--dump-dom",
+                    "--virtual-time-budget=20000", f"{unmodified.https_url}{path}",
+                ],
+                capture_output=True, text=True, check=True,
+            ).stdout  # fmt: skip
+            assert "No. 7" in shown or "httpbin" in shown
+            asked = counted(unmodified, EDGE) - before
+            assert sum(asked.values()) > 3, asked
+            assert not [status for _, status in asked if status in ("429", "502", "503", "504")], asked
+    finally:
+        unmodified.set(**limits)

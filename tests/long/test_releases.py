@@ -24,13 +24,15 @@ def registry(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     archive = tmp_path_factory.mktemp("saved") / "image.tar"
     with running_registry() as running:
         for tag, lines in (("1.2", "ENV COLOUR=green"), ("1.3", 'CMD ["sleep", "3600"]')):
-            built = subprocess.run(
-                ["docker", "build", "--quiet", "-"], input=f"FROM {stack.project}\n{lines}\n", capture_output=True,
-                text=True, check=True,
-            ).stdout.strip()  # fmt: skip
-            docker("save", "--output", str(archive), built)
+            docker("save", "--output", str(archive), build(f"FROM {stack.project}\n{lines}\n"))
             running.add_saved("team/app", tag, archive)
         yield running
+
+
+def build(dockerfile: str, *arguments: str) -> str:
+    """Build an image without a context; returns its id."""
+    command = ["docker", "build", "--quiet", *arguments, "-"]
+    return subprocess.run(command, input=dockerfile, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def served(stack: Stack) -> set[str]:
@@ -85,6 +87,22 @@ def test_a_broken_one_is_refused_and_the_old_one_serves(stack: Stack, registry: 
     assert served(stack) == before
     assert stack.env_file.read_text() == settings
     assert stack.compose("ps", "--all", "--quiet", "api").stdout.split() == list(before)
+
+
+def test_an_image_of_this_machine_s_own_is_deployed_as_it_is(stack: Stack) -> None:
+    first = stack.env_file.read_text()
+    name = f"{stack.project}-local:1"
+    build(f"FROM {stack.project}\nENV COLOUR=amber\nLABEL org.opencontainers.image.title=app\n", "--tag", name)
+    try:
+        deployed = stack.run("make", "deploy", f"IMAGE={name}")
+        assert deployed.returncode == 0, deployed.stderr
+        assert "COLOUR=amber" in variables(stack)
+        assert f"\nAPI_IMAGE={name}\nAPI_CONTEXT=\n" in stack.env_file.read_text()
+        assert stack.run("make", "rollback").returncode == 0
+        assert "COLOUR=amber" not in variables(stack)
+        assert stack.env_file.read_text().startswith(first)
+    finally:
+        docker("image", "rm", "--force", name)
 
 
 def test_hooks_run_in_the_new_image_with_the_application_s_variables(stack: Stack) -> None:

@@ -129,7 +129,7 @@ def test_every_dashboard_shares_what_dashboards_share() -> None:
     for board in DASHBOARDS.values():
         assert board["templating"]["list"][0]["name"] == "datasource"
         # Alerts tint the Overview alone: elsewhere their colour would lie over what is looked for.
-        expected = ["Deploys", "Alerts"] if board["uid"] == "sightglass-overview" else ["Deploys"]
+        expected = ["Deploys", "Verdicts", *(["Alerts"] if board["uid"] == "sightglass-overview" else [])]
         assert [annotation["name"] for annotation in board["annotations"]["list"]] == expected
         (link,) = board["links"]  # to each other, with time and what is chosen
         assert (link["tags"], link["includeVars"], link["keepTime"]) == (["sightglass"], True, True)

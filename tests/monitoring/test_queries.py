@@ -18,9 +18,14 @@ from tests.support.drawing import PICTURES, draw
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "grafana").glob("*/*.json"))}
 EMPTY_WHEN_HEALTHY = {
     ("overview", "Firing alerts", "A"),  # and seen full in test_waking.py
+    *(  # with the profile backup, and seen full in tests/long/test_backup.py
+        ("monitoring", title, "A")
+        for title in ("Last backup", "Size of the last backup", "Backups failed in a row", "Last check of a backup")
+    ),
     ("monitoring", "Lost", "C"),  # spans, with TRACING_ENABLED
+    ("monitoring", "Lost", "D"),
 }
-EMPTY_WHEN_HEALTHY_ANNOTATIONS = {"Alerts"}
+EMPTY_WHEN_HEALTHY_ANNOTATIONS = {"Alerts", "Verdicts"}  # no deploy was judged
 
 # Series of an API instance with two workers after the traffic below, of the edge, a job process: what a scrape costs.
 SERIES = {"api": 1000, "nginx": 300, "jobs": 150}
@@ -108,7 +113,7 @@ def test_every_query_of_the_docs_has_an_answer(prometheus: Prometheus, stack: St
 def test_no_rule_fails(prometheus: Prometheus) -> None:
     groups = prometheus.rule_groups()
     assert {group["name"] for group in groups} == {
-        *("slo", "slo-budget", "api", "jobs", "edge", "host", "monitoring", "telemetry", "expected"),
+        *("slo", "slo-budget", "api", "jobs", "edge", "host", "backup", "monitoring", "telemetry", "expected"),
     }
     assert [rule["lastError"] for group in groups for rule in group["rules"] if rule["health"] == "err"] == []
 

@@ -20,5 +20,5 @@ def find(text: str) -> list[Finding]:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     settings = Settings(runs_dir=Path(sys.argv[1]))
-    process.SWEEP_INTERVAL = 0.2
+    process.SWEEP_INTERVAL_SECONDS = 0.2
     process.work(settings, Event(), lambda _: StubModel(find))

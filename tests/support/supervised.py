@@ -34,9 +34,9 @@ def run(heart: Heart) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    supervisor.BEAT = 0.05
-    supervisor.PAUSE = 0.05
-    process.SWEEP_INTERVAL = 0.1
+    supervisor.BEAT_SECONDS = 0.05
+    supervisor.PAUSE_SECONDS = 0.05
+    process.SWEEP_INTERVAL_SECONDS = 0.1
     port = exporter.start(0, host="127.0.0.1")
     print(f"metrics {port}", flush=True)
     try:

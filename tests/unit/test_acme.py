@@ -39,7 +39,8 @@ PROGRAMS = {
         no | no:*) exit 1 ;;
         hangs) exit 124 ;;  # as timeout makes of it
         "not due") ;;
-        *) mkdir -p "$path/certificates"
+        *) mkdir -p "$path/certificates" "$path/accounts/ca"
+           [ -e "$path/accounts/ca/account.json" ] || echo "made for $answer" >"$path/accounts/ca/account.json"
            for kind in crt key; do echo "$kind of $answer" >"$path/certificates/$first.$kind"; done ;;
         esac
     """,
@@ -114,6 +115,38 @@ def test_a_certificate_is_got_once_and_asked_about_twice_a_day(world: World) -> 
         "certificate_issued": 1, "failed_attempts": 0, "last_attempt_timestamp_seconds": BEGIN + 36 * HOUR,
         "next_attempt_timestamp_seconds": BEGIN + 48 * HOUR,
     }  # fmt: skip
+
+
+def account(world: World) -> str:
+    (found,) = world.directory.glob("store/acme/*/accounts/ca/account.json")
+    return found.read_text().strip()
+
+
+def test_a_ca_that_has_forgotten_the_account_is_told_of_it_again(world: World) -> None:
+    world.answers("first", "no: accountDoesNotExist", "second", "not due")
+    world.run(until=DAY)
+    assert world.times() == [0, 12 * HOUR, 12 * HOUR]
+    assert [told.split()[-1] for _, told in world.asked()] == ["run", "--no-random-sleep", "run"]
+    assert world.served() == ("crt of second", "key of second")
+    assert account(world) == "made for second"
+    assert world.metrics()["failed_attempts"] == 0
+
+
+def test_one_that_does_not_take_it_is_left_with_the_old(world: World) -> None:
+    world.answers("first", "no: accountDoesNotExist", "no: later", "no: later")
+    world.run(until=12 * HOUR + 16 * MINUTE)
+    assert world.times() == [0, 12 * HOUR, 12 * HOUR, 12 * HOUR + 15 * MINUTE]
+    assert account(world) == "made for first"
+    assert world.served() == ("crt of first", "key of first")
+    assert world.metrics()["failed_attempts"] == 2
+
+
+@pytest.mark.parametrize("answer", ["no: rateLimited", "no: unauthorized", "no"])
+def test_for_another_reason_no_account_is_made_anew(world: World, answer: str) -> None:
+    world.answers("first", answer)
+    world.run(until=12 * HOUR + MINUTE)
+    assert world.times() == [0, 12 * HOUR]
+    assert account(world) == "made for first"
 
 
 def test_lego_is_told_all_of_it(world: World) -> None:

@@ -96,3 +96,10 @@ REFUSED = "starlette==0.20.4: not allowed; expected >=0.27, in the application's
 )
 def test_a_build_that_fails_says_why(log: str, shown: str) -> None:
     assert failing_step(log) == shown
+
+
+def test_what_a_rollback_has_left_is_no_name_to_build_under(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, str] = {}
+    monkeypatch.setattr(build, "quietly", lambda *command, **variables: told.update(variables))
+    build.build_service(Version("7.1", "bbb"))
+    assert told == {"SERVED_IMAGE": "", "VERSION": "7.1", "REVISION": "bbb"}

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from scripts import deploy, releases
+from scripts import deploy, judging, releases
 from scripts.deploy import DeployError
+from scripts.judging import Judgement, Watch
+from scripts.verdict import Verdict
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 BEFORE = ["DEPLOY_BEFORE", "pin old", "up", "healthy"]
+JUDGED = ["DEPLOY_BEFORE", "pin old", "up", "healthy", "ps", "start", "pin old", "judge", "up", "healthy"]
 AFTER = ["pin new", "let go", "stop", "rm", "forget", "unpin"]
 
 
@@ -24,6 +27,8 @@ class Machine:
         self.stopped: list[str] = []
         self.pinned: list[str] | None = None
         self.kept: list[str] = []
+        self.shared: list[str] = []
+        self.verdict = Verdict.AS_GOOD
         self.on: Callable[[str], None] = lambda step: None
 
     def hook(self, name: str) -> None:
@@ -33,14 +38,16 @@ class Machine:
         self.on(arguments[0])
         if arguments[0] == "up" and "--scale" in arguments:
             assert self.stopped == []  # Compose would start them again
-            self.running.append("new")
+            count = int(arguments[arguments.index("--scale") + 1].partition("=")[2])
+            names = (name for name in ("new", "newer", "newest") if name not in self.running)
+            self.running += [next(names) for _ in range(count - len(self.running))]
         return ""
 
     def checked(self, *command: str) -> str:
         self.on(command[1])
         if command[1] == "stop":
-            self.running.remove(command[2])
-            self.stopped.append(command[2])
+            self.running = [name for name in self.running if name not in command]
+            self.stopped += command[2:]
         if command[1] == "rm":
             self.running = [name for name in self.running if name not in command]
             self.stopped = [name for name in self.stopped if name not in command]
@@ -49,6 +56,18 @@ class Machine:
     def pin(self, containers: Sequence[str]) -> None:
         self.on(f"pin {containers[0]}" if containers else "unpin")
         self.pinned = list(containers) or None
+
+    def edge(self, what: str, **arguments: str) -> str:
+        self.on(what)
+        return ""
+
+    def judge(self, watch: Watch, seconds: int) -> Judgement:
+        self.on("judge")
+        self.shared = self.pinned or []
+        return Judgement(self.verdict, "5xx: 9 of 10")
+
+    def inspect(self, containers: Sequence[str]) -> list[dict[str, str]]:
+        return [{"Id": name} for name in containers] or [{"Id": "nginx"}]
 
     def sleep(self, seconds: float) -> None:
         self.on({deploy.LET_GO_SECONDS: "let go", deploy.FORGET_SECONDS: "forget"}.get(int(seconds), "poll"))
@@ -71,6 +90,12 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine
     monkeypatch.setattr(deploy, "replicas", lambda *, stopped=False: made.running + (made.stopped if stopped else []))
     monkeypatch.setattr(deploy, "wait_until_healthy", lambda _: made.on("healthy"))
     monkeypatch.setattr(deploy, "in_progress", lambda _: 0)
+    monkeypatch.setattr(deploy, "judged_for", lambda: 60)
+    monkeypatch.setattr(deploy, "inspect", made.inspect)
+    monkeypatch.setattr(deploy, "address", lambda container, _: container["Id"])
+    monkeypatch.setattr(judging, "edge", made.edge)
+    monkeypatch.setattr(judging, "Watch", lambda new, others, under_way: (new, others))
+    monkeypatch.setattr(judging, "judge", made.judge)
     monkeypatch.setattr("time.sleep", made.sleep)
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     yield made
@@ -157,3 +182,79 @@ def test_one_deploys_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     deploy.lock()
     with pytest.raises(DeployError, match="under way"):
         deploy.lock()
+
+
+@pytest.fixture
+def two(machine: Machine) -> Machine:
+    """Two replicas run."""
+    machine.running = ["old", "older"]
+    return machine
+
+
+def test_the_first_of_several_is_judged_beside_the_old(two: Machine) -> None:
+    steps: list[str] = []
+    two.on = steps.append
+    assert deploy.main() == 0
+    assert steps == [*JUDGED, *AFTER, "up", "up", "DEPLOY_AFTER"]
+    assert two.shared == ["old", "older", "new"]
+    assert (two.running, two.stopped, two.pinned) == (["new", "newer"], [], None)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.AS_GOOD, Verdict.TOO_FEW])
+def test_what_is_not_clearly_worse_is_deployed(two: Machine, verdict: Verdict) -> None:
+    two.verdict = verdict
+    assert deploy.main() == 0
+    assert two.kept == ["newer"]
+
+
+def test_one_that_is_worse_is_let_go_of_and_then_removed(two: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    steps: list[str] = []
+    two.verdict, two.on = Verdict.WORSE, steps.append
+    assert deploy.main() == 3
+    assert steps[steps.index("judge") :] == ["judge", "pin old", "let go", "stop", "rm", "forget", "unpin"]
+    assert (two.running, two.stopped, two.pinned, two.kept) == (["old", "older"], [], None, [])
+    assert "clearly worse, the old ones serve: 5xx: 9 of 10" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_while_it_is_judged_takes_it_back(two: Machine, number: signal.Signals) -> None:
+    two.on = at("judge", lambda: os.kill(os.getpid(), number))
+    assert deploy.main() == 130
+    assert (two.running, two.stopped, two.pinned) == (["old", "older"], [], None)
+
+
+@pytest.mark.parametrize("step", ["start", "judge", "pin new"])
+def test_a_step_of_several_that_fails_leaves_the_old(two: Machine, step: str) -> None:
+    two.on = at(step, fail)
+    assert deploy.main() == 1
+    assert (two.running, two.stopped, two.pinned) == (["old", "older"], [], None)
+
+
+def test_a_second_one_that_fails_takes_the_first_along(two: Machine) -> None:
+    steps: list[str] = []
+
+    def act(step: str) -> None:
+        steps.append(step)
+        if steps.count("healthy") == 2 and step == "healthy":
+            fail()
+
+    two.on = act
+    assert deploy.main() == 1
+    assert (two.running, two.stopped, two.pinned) == (["old", "older"], [], None)
+
+
+@pytest.mark.parametrize("arguments", [["--replicas", "1"], ["--rollback"]])
+def test_what_is_not_judged(two: Machine, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["deploy.py", "--no-build", *arguments])
+    monkeypatch.setattr(deploy, "roll_back", lambda running, wanted, to: deploy.replace(running, wanted))
+    monkeypatch.setattr(deploy, "expect", lambda _: None)
+    two.verdict = Verdict.WORSE
+    assert deploy.main() == 0
+    assert two.shared == []
+
+
+def test_with_0_seconds_nothing_is(two: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploy, "judged_for", lambda: 0)
+    two.verdict = Verdict.WORSE
+    assert deploy.main() == 0
+    assert two.shared == []

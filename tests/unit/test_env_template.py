@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from api.settings import Settings
+from scripts import judging
 from sightglass.environment import PREFIX
 from sightglass.server.settings import ServerSettings
 from tests.support.compose import included
@@ -40,13 +41,14 @@ EDGE = dict(re.findall(r"^([A-Z_]+)=\$\{\1:-(.*)\}$", START, re.MULTILINE))
 
 FOR_COMPOSE_ITSELF = {"COMPOSE_FILE"}
 OF_COMPOSE_ITSELF = {"COMPOSE_PROJECT_NAME"}
-FOR_DEPLOYS = {"DEPLOY_BEFORE", "DEPLOY_AFTER"}
+FOR_DEPLOYS = {"DEPLOY_BEFORE", "DEPLOY_AFTER", "DEPLOY_JUDGE_SECONDS"}
 BUILD_ARGUMENTS = {"PYTHON_IMAGE", "API_PYTHON"}  # the others are set by make up, or the shell's own
 SET_BY_THE_IMAGE = {
     "APP_FALLBACK_DIR",
     "APP_VERSION",
     "APP_REVISION",
     "PORT",
+    "METRICS_TOKEN",  # for an image alone: nobody gets to /metrics through the edge
     "SCRATCH_DIR",
     "METRICS_PORT",
     "FORWARDED_ALLOW_IPS",
@@ -57,6 +59,7 @@ SET_BY_THE_IMAGE = {
 SHOWN_EMPTY = {
     "ALERT_SECRETS_DIR",
     "API_CONTEXT",
+    "BACKUP_SSH_DIR",
     "API_KEYS_FILE",
     "APP_DIR",
     "APP_ENV_FILE",
@@ -75,8 +78,10 @@ def test_the_template_names_what_the_compose_file_reads() -> None:
 
 
 def test_the_template_shows_the_real_defaults() -> None:
+    others = {"DEPLOY_JUDGE_SECONDS": str(judging.DEFAULT_SECONDS)}
     for name in set(TEMPLATE) - FOR_COMPOSE_ITSELF - SHOWN_EMPTY | {"API_IMAGE"}:
-        defaults = INTERPOLATED.get(name, set()) | {d for d in (SETTINGS.get(name), EDGE.get(name)) if d is not None}
+        told = (SETTINGS.get(name), EDGE.get(name), others.get(name))
+        defaults = INTERPOLATED.get(name, set()) | {d for d in told if d is not None}
         assert {TEMPLATE[name]} - {""} == defaults - {""}, name
 
 

@@ -13,6 +13,7 @@ import falcon.asgi
 import flask
 import pytest
 from litestar import Litestar, Router, WebSocket, asgi, get, post, websocket_listener
+from litestar.enums import ScopeType
 from litestar.params import Parameter
 from litestar.types import Receive, Scope, Send
 from quart import Quart
@@ -22,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from sightglass.asgi.shadowed import find_shadowed
 from sightglass.frameworks import bottle_template, note_routes, regex_template
@@ -108,9 +110,36 @@ def of_litestar() -> Litestar:
 
     @asgi("/old", is_mount=True)
     async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.WEBSOCKET:
+            await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
+            return
         await PlainTextResponse("old")(scope, receive, send)  # type: ignore[arg-type]
 
-    return Litestar([Router("/shop", route_handlers=[order, special, file]), live, mounted])
+    @get("/old/news")
+    async def news() -> str:
+        return "new"
+
+    async def room(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("room")
+
+    starlette = Starlette(routes=[Route("/rooms/{room}/", room)])
+    inner = asgi("/inner", is_mount=True)(starlette)
+    return Litestar([Router("/shop", route_handlers=[order, special, file]), live, mounted, news, inner])
+
+
+def dispatched() -> Any:
+    def of(rule: str) -> flask.Flask:
+        app = flask.Flask(rule)
+        app.add_url_rule(rule, rule, lambda **_: "found")
+        return app
+
+    def plain(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b"plain"]
+
+    inside = DispatcherMiddleware(of("/top"), {"/deep": of("/tables/<table>")})
+    mounts: dict[str, Any] = {"/admin": of("/users/<int:user>"), "/admin/old": inside, "/raw": plain}
+    return ServedWSGI(DispatcherMiddleware(of("/prices/<item>"), mounts))
 
 
 def of_quart() -> Quart:
@@ -158,6 +187,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "falcon": lambda: ServedWSGI(of_falcon(falcon.App(), Item())),
     "falcon, async": of_falcon_asgi,
     "bottle": of_bottle,
+    "dispatched": dispatched,
     "litestar": of_litestar,
     "quart": of_quart,
     "django": of_django,
@@ -196,8 +226,29 @@ CASES: dict[str, list[Case]] = {
         ("DELETE", "/shop/orders/7", UNMATCHED),  # 405
         ("GET", "/shop/files/a/b.txt", "/shop/files/{path}"),
         (WEBSOCKET, "/live/a", "/live/{room}"),
-        ("GET", "/old/a/b", UNMATCHED),
+        ("GET", "/old/a/b", "/old/{path}"),
+        ("GET", "/old", "/old/{path}"),
+        ("GET", "/old/news", "/old/news"),  # beside the mount, not in it
+        ("POST", "/old/a", "/old/{path}"),
+        (WEBSOCKET, "/old/a", "/old/{path}"),
+        ("GET", "/inner/rooms/7", "/inner/{path}"),  # of an application that leaves a route of its own in the scope
+        ("GET", "/inner/nowhere", "/inner/{path}"),
         ("GET", "/nowhere", UNMATCHED),
+    ],
+    "dispatched": [
+        ("GET", "/prices/4", "/prices/{item}"),
+        ("GET", "/nowhere", UNMATCHED),
+        ("GET", "/admin/users/7", "/admin/users/{user}"),
+        ("GET", "/admin/users/seven", "/admin/{path}"),
+        ("GET", "/admin/prices/4", "/admin/{path}"),
+        ("GET", "/administrators", UNMATCHED),
+        ("GET", "/admin/old/top", "/admin/old/top"),
+        ("GET", "/admin/old/users/7", "/admin/old/{path}"),
+        ("GET", "/admin/old/deep/tables/x", "/admin/old/deep/tables/{table}"),
+        ("GET", "/admin/old/deep/x/y", "/admin/old/deep/{path}"),
+        ("GET", "/raw", "/raw/{path}"),
+        ("GET", "/raw/a/b", "/raw/{path}"),
+        ("GET", "/users/7", UNMATCHED),
     ],
     "quart": [
         ("GET", "/rooms/7", "/rooms/{room}"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import multiprocessing
 import re
 
 import pytest
@@ -123,3 +124,16 @@ async def test_a_problem_carries_both() -> None:
         await Observed(failing).app(scope, client.receive, client.send)
     problem = json.loads(client.body)
     assert (problem["request_id"], problem["trace_id"]) == ("mine-1", TRACE)
+
+
+def test_forked_processes_give_ids_of_their_own() -> None:
+    """As gunicorn's workers do: at once, from where the arbiter was."""
+    identify([])
+    forked = multiprocessing.get_context("fork")
+    asked = [forked.Pipe(duplex=False) for _ in range(3)]
+    for _, end in asked:
+        child = forked.Process(target=lambda end=end: end.send([identify([]).trace_id for _ in range(300)]))
+        child.start()
+        child.join(30)
+    given = [one for end, _ in asked for one in end.recv()] + [identify([]).trace_id for _ in range(300)]
+    assert len(set(given)) == 4 * 300

@@ -76,8 +76,11 @@ def test_no_container_is_given_the_place_as_a_whole(repository: Path) -> None:
         for volume in service.get("volumes", [])
         if volume["type"] == "bind" and (repository / "ops").resolve().is_relative_to(Path(volume["source"]).resolve())
     }
-    # This APP_DIR is the whole repository; node-exporter counts the machine's bytes.
-    assert given == {("node-exporter", "/host"), ("api", "/srv/app"), ("jobs", "/srv/app"), ("setup", "/given/APP_DIR")}
+    # This APP_DIR is the whole repository; node-exporter counts the machine's bytes, and a backup is of everything.
+    assert given == {
+        ("node-exporter", "/host"), ("api", "/srv/app"), ("jobs", "/srv/app"), ("setup", "/given/APP_DIR"),
+        ("restic", "/host/SITE_DIR"),
+    }  # fmt: skip
 
 
 def test_no_service_reads_another_env_file_than_the_one_that_is_named(tmp_path: Path) -> None:

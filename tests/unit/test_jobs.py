@@ -1,13 +1,10 @@
 import errno
 import os
-import random
-import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -27,49 +24,25 @@ from api.privacy.jobs import intake
 from api.privacy.jobs import runner as running
 from api.privacy.jobs import store as storing
 from api.privacy.jobs.database import Database
-from api.privacy.jobs.process import SWEEP_INTERVAL, pause_after
+from api.privacy.jobs.process import SWEEP_INTERVAL_SECONDS, pause_after
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.record import Record, Status, now
 from api.privacy.jobs.routes import PATH
-from api.privacy.jobs.runner import Runner, sweep
+from api.privacy.jobs.runner import sweep
 from api.privacy.jobs.store import DOCUMENT_ROOM, DRAFT_AGE, JobStore
 from api.settings import Settings
 from sightglass.context import RequestContext, current_request
 from sightglass.problem import MEDIA_TYPE
+from tests.support.jobs import PLAIN, Jobs
 from tests.support.service import StubModel, eventually, metric, serving, words
 
 MARKER = "Marker4711"
-PLAIN = {"Content-Type": "text/plain"}
 ROOT = Path(__file__).resolve().parent.parent.parent
-
-
-class Jobs:
-    """A service and, when a test says so, a runner at its jobs."""
-
-    def __init__(self, client: TestClient, settings: Settings) -> None:
-        self.client = client
-        self.settings = settings
-        self.store = JobStore(settings.runs_dir, settings.job_retention_bytes)
-        self.stopping = threading.Event()
-
-    def create(self, text: str | bytes = "Zaphod", **headers: str) -> Any:
-        return self.client.post(PATH, content=text, headers={**PLAIN, **headers})
-
-    def runner(self, model: StubModel | None = None) -> Runner:
-        return Runner(self.settings, self.store, model or StubModel(words("Zaphod")), self.stopping)
-
-    def all(self) -> list[Record]:
-        """Give all jobs, the oldest first."""
-        return self.store.page(None, limit=1000)[::-1]
-
-    def work(self, model: StubModel | None = None) -> None:
-        for record in self.all():
-            self.runner(model).run(record.id)
 
 
 @pytest.fixture
 def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
-    monkeypatch.setattr(running, "PROGRESS_INTERVAL", 0.0)
+    monkeypatch.setattr(running, "PROGRESS_INTERVAL_SECONDS", 0.0)
     with serving(lambda _: StubModel(words("Zaphod")), runs_dir=tmp_path, job_attempts=2) as client:
         yield Jobs(client, Settings(runs_dir=tmp_path, job_attempts=2))
 
@@ -639,50 +612,6 @@ def test_a_job_process_clears_up_while_the_queue_is_gone(tmp_path: Path) -> None
             assert process.wait(30) == 0
 
 
-def test_job_processes_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs, tmp_path: Path) -> None:
-    """Every job ends succeeded, with the right result, though no process lives for long; with the default attempts."""
-    texts = [f"{n} " + "Zaphod lorem ipsum " * (200 * (n % 4) + 1) for n in range(16)]
-    wheres = [jobs.create(text).headers["location"] for text in texts]
-    log = tmp_path / "log"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-
-    def spawn() -> subprocess.Popen[bytes]:
-        command = [sys.executable, str(ROOT / "tests/support/stub_job_process.py"), str(jobs.settings.runs_dir)]
-        with log.open("ab") as said:
-            return subprocess.Popen(command, env=environment, stderr=said)
-
-    def unfinished() -> int:
-        return sum(record.status is not Status.SUCCEEDED for record in jobs.all())
-
-    chance = random.Random(4711)
-    processes = [spawn() for _ in range(2)]
-    kills = 0
-    try:
-        while unfinished() and kills < 12:
-            before = {record.id: record.started for record in jobs.all()}
-            eventually(
-                lambda: not unfinished() or any(r.started != before[r.id] for r in jobs.all()),  # noqa: B023
-                longest_pause=0.01,  # the moment a job begins
-            )
-            time.sleep(chance.uniform(0, 0.1))
-            victim = chance.randrange(2)
-            processes[victim].kill()
-            processes[victim].wait(30)
-            kills += 1
-            processes[victim] = spawn()
-        eventually(lambda: not unfinished(), deadline=60)
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-        assert {process.wait(30) for process in processes} <= {0, -signal.SIGTERM}
-    assert kills >= 3
-    assert any(record.interruptions for record in jobs.all())
-    for text, where in zip(texts, wheres, strict=True):
-        assert jobs.client.get(f"{where}/result").text == text.replace("Zaphod", "[WORD]")
-    assert len(jobs.all()) == len(texts)
-    assert log.read_text().count("job succeeded") <= len(texts)
-
-
 def test_sweeps_are_rarer_the_longer_they_take() -> None:
-    assert pause_after(0.01) == SWEEP_INTERVAL
+    assert pause_after(0.01) == SWEEP_INTERVAL_SECONDS
     assert pause_after(3) == 60

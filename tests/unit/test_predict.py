@@ -261,3 +261,26 @@ def test_the_description_names_every_error_as_a_problem(client: TestClient) -> N
     assert all(list(error["content"]) == [MEDIA_TYPE] for error in errors)
     assert {"Problem", "FieldProblem"} <= set(description["components"]["schemas"])
     assert "HTTPValidationError" not in description["components"]["schemas"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "redacted", "found"),
+    [
+        ({}, False, 0),
+        ({"anonymize": True}, True, 0),
+        ({"anonymize": False, "min_confidence": 0.1}, False, 1),
+        ({"min_confidence": 0.1}, False, 1),
+        ({"anonymize": True, "min_confidence": 0.35}, True, 1),  # the built-in default, asked for, is no setting's
+        ({"anonymize": True, "min_confidence": 0.2}, True, 1),
+    ],
+)
+def test_what_a_request_does_not_say_the_settings_do(asked: dict[str, object], redacted: bool, found: int) -> None:
+    with serving(lambda _: StubModel(words("Ada", 0.5)), anonymize=False, min_confidence=0.9) as client:
+        body = client.post(PATH, json={"text": "Ada"} | asked).json()
+        assert (body["redacted"] is not None, len(body["entities"])) == (redacted, found)
+
+
+def test_the_description_names_no_default_that_an_installation_may_not_have(client: TestClient) -> None:
+    fields = client.get("/openapi.json").json()["components"]["schemas"]["PredictRequest"]["properties"]
+    assert all("default" not in fields[name] for name in ("anonymize", "min_confidence"))
+    assert fields["language"]["default"] == "en"

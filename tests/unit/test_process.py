@@ -168,7 +168,7 @@ def test_what_is_refused_is_a_problem_and_not_echoed(
 
 
 def test_an_error_at_the_end_of_a_long_document_is_still_a_problem(stub: TestClient) -> None:
-    lines = b'"fine"\n' * 200_000 + b"{"
+    lines = (b'"' + b"fine " * 2000 + b'"\n') * 200 + b"{"
     answer = stub.post(PATH, content=lines, headers={"Content-Type": "application/x-ndjson"})
     assert (answer.status_code, answer.headers["content-type"]) == (422, MEDIA_TYPE)
 
@@ -341,3 +341,12 @@ def test_the_description_has_every_format_both_ways(client: TestClient) -> None:
     assert set(operation["requestBody"]["content"]) == set(operation["responses"]["200"]["content"]) == set(EXAMPLES)
     assert set(operation["responses"]) == {"200", "400", "401", "413", "415", "422", "429", "500", "503", "507"}
     assert json.dumps(operation).count("$ref") == 9
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"), [("", "Ada"), ("?min_confidence=0.2", "[WORD]"), ("?min_confidence=0.35", "[WORD]")]
+)
+def test_the_least_confidence_is_a_setting_where_a_request_does_not_say(query: str, expected: str) -> None:
+    with serving(lambda _: StubModel(words("Ada", 0.5)), min_confidence=0.9) as client:
+        answer = client.post(f"/api/v1/process{query}", content="Ada", headers={"content-type": "text/plain"})
+        assert answer.text == expected

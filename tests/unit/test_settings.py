@@ -1,5 +1,6 @@
 """A wrong value is one line that names the variable, the value and what is allowed."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightglass.environment import PREFIX, SettingsError
+from sightglass.environment import PREFIX, SettingsError, read_settings
 from sightglass.server.settings import ServerSettings as Settings
 from sightglass.server.settings import load_settings
 from sightglass.settings import built_revision
@@ -85,3 +86,20 @@ def test_the_commit_of_the_build_is_read_where_it_is_noted(tmp_path: Path, noted
 
 def test_outside_an_image_the_version_is_unknown() -> None:
     assert (Settings().app_version, Settings().app_revision) == ("0.0.0+unknown", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("environment", "level", "expected"),
+    [
+        ("development", "", "DEBUG"),
+        ("development", "WARNING", "WARNING"),
+        ("development", "info", "INFO"),
+        ("staging", "", "INFO"),
+        ("production", "", "INFO"),
+        ("production", "DEBUG", "DEBUG"),
+        ("", "", "INFO"),
+    ],
+)
+def test_development_is_told_everything(environment: str, level: str, expected: str) -> None:
+    given = {"SIGHTGLASS_ENVIRONMENT": environment, "SIGHTGLASS_LOG_LEVEL": level}
+    assert logging.getLevelName(read_settings(Settings, given).log_threshold) == expected

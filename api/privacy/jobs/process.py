@@ -25,13 +25,12 @@ from sightglass.logs.setup import configure_logging
 from sightglass.metrics import exporter
 from sightglass.metrics.process import this_process
 
-SWEEP_INTERVAL = 2.0
-EXPIRE_INTERVAL = 60.0
-"""Seconds."""
+SWEEP_INTERVAL_SECONDS = 2.0
+EXPIRE_INTERVAL_SECONDS = 60.0
 SWEEP_SHARE = 0.05
 """Of a process's time, at most: a sweep counts the jobs that wait."""
-LONGEST_STEP = 60.0
-"""Seconds after which a step of the model counts as hung: a window's search ends after one."""
+LONGEST_STEP_SECONDS = 60.0
+"""After which a step of the model counts as hung: a window's search ends after one."""
 
 logger = logging.getLogger("api.privacy.jobs.process")  # it runs as __main__
 
@@ -56,18 +55,18 @@ def work(
     store = JobStore(settings.runs_dir, settings.job_retention_bytes)
     runner = Runner(settings, store, model, stopping)
     if heart:
-        heart.moves = lambda: runner.turns.busy() < LONGEST_STEP
+        heart.moves = lambda: runner.turns.busy() < LONGEST_STEP_SECONDS
     queue = Queue(settings, lambda _: runner.run_all())
     consumer = queue.huey.create_consumer(workers=AT_ONCE, periodic=False, max_delay=1.0)
     consumer._set_signal_handlers = lambda: None  # ours are set already
     consumer.start()
     logger.info("job process started")
     expired = 0.0
-    pause = SWEEP_INTERVAL
+    pause = SWEEP_INTERVAL_SECONDS
     while not stopping.wait(pause):
         begun = time.monotonic()
         try:
-            if time.monotonic() - expired > EXPIRE_INTERVAL:  # first, as it needs no queue
+            if time.monotonic() - expired > EXPIRE_INTERVAL_SECONDS:  # first, as it needs no queue
                 expired = time.monotonic()
                 store.expire(now() - timedelta(hours=settings.job_retention_hours))
             sweep(store, queue)
@@ -77,9 +76,9 @@ def work(
     consumer.stop(graceful=True)
 
 
-def pause_after(sweep: float) -> float:
+def pause_after(sweep_seconds: float) -> float:
     """Give the seconds to wait after a sweep that took so many."""
-    return max(SWEEP_INTERVAL, sweep / SWEEP_SHARE)
+    return max(SWEEP_INTERVAL_SECONDS, sweep_seconds / SWEEP_SHARE)
 
 
 def main() -> None:

@@ -30,12 +30,12 @@ from api.problem import ProblemError
 from api.settings import Settings
 from sightglass.context import RequestContext, current_request
 
-PROGRESS_INTERVAL = 2.0
-"""Seconds between two notes of a job's progress."""
-BACK_OFF = 2.0
-"""Seconds before the second attempt; each further one waits twice as long."""
-DISK_PAUSE = 10.0
-"""Seconds before a job that the disk had no room for is looked at again."""
+PROGRESS_INTERVAL_SECONDS = 2.0
+"""Between two notes of a job's progress."""
+BACK_OFF_SECONDS = 2.0
+"""Before the second attempt; each further one waits twice as long."""
+DISK_PAUSE_SECONDS = 10.0
+"""Before a job that the disk had no room for is looked at again."""
 INTERRUPTIONS = 20
 """Attempts that may end with their process: being killed is no fault of a job, but one that kills has to end."""
 
@@ -166,7 +166,7 @@ class Runner:
             self._end(claim, Status.FAILED, error.detail)
         except OSError as error:  # no fault of the document's or the model's
             logger.error("the disk failed: %s", os.strerror(error.errno or 0), extra=_about(claim))
-            self._put_off(claim, DISK_PAUSE, attempts=failed)
+            self._put_off(claim, DISK_PAUSE_SECONDS, attempts=failed)
         except Exception as error:
             # Its message may hold the text.
             logger.error("attempt %d failed: %s", failed + 1, type(error).__name__, extra=_about(claim))
@@ -174,7 +174,7 @@ class Runner:
             if failed + 1 >= self._settings.job_attempts:
                 self._end(claim, Status.DEAD, "Every attempt failed")
             else:
-                self._put_off(claim, BACK_OFF * 2**failed)
+                self._put_off(claim, BACK_OFF_SECONDS * 2**failed)
 
     def _redact(self, claim: Claim) -> None:
         record = claim.record
@@ -221,7 +221,7 @@ class Runner:
                     raise _CancelledError
                 if left <= 0:
                     raise _TooMuchWorkError
-                if time.monotonic() - noted > PROGRESS_INTERVAL:
+                if time.monotonic() - noted > PROGRESS_INTERVAL_SECONDS:
                     noted = time.monotonic()
                     claim.save(done=source.tell())
             target.flush()

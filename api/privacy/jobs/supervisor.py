@@ -15,13 +15,13 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
-BEAT = 1.0
-"""Seconds between two signs of life."""
-PATIENCE = 60
+BEAT_SECONDS = 1.0
+"""Between two signs of life."""
+PATIENCE_BEATS = 60
 """Beats that may fail to come, one after the other. They are counted, not timed: while the machine, or the container,
 is suspended none is missed."""
-PAUSE = 1.0
-"""Seconds before one that ended by itself is replaced."""
+PAUSE_SECONDS = 1.0
+"""Before one that ended by itself is replaced."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +46,13 @@ class Heart:
                 except OSError:  # the supervisor is gone: nobody would replace this process, or end it
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
-            time.sleep(BEAT)
+            time.sleep(BEAT_SECONDS)
 
 
 class Supervisor:
     """Runs a function in a process of its own, again whenever that ends, until told to stop (SIGTERM, SIGINT)."""
 
-    def __init__(self, run: Callable[[Heart], None], patience: int = PATIENCE) -> None:
+    def __init__(self, run: Callable[[Heart], None], patience: int = PATIENCE_BEATS) -> None:
         self._run = run
         self._patience = patience
         self._child: int | None = None
@@ -67,7 +67,7 @@ class Supervisor:
             self._watch(beats)
             os.close(beats)
             if not self._stopping:
-                time.sleep(PAUSE)
+                time.sleep(PAUSE_SECONDS)
 
     def _stop(self, *_: int | FrameType | None) -> None:
         self._stopping = True
@@ -114,7 +114,7 @@ class Supervisor:
             ended, status = os.waitpid(self._child, os.WNOHANG)
             if ended:
                 break
-            if not select.select([beats], [], [], BEAT)[0]:
+            if not select.select([beats], [], [], BEAT_SECONDS)[0]:
                 missed += 1
                 if missed == self._patience:
                     logger.error("the job process gives no sign of life: it is replaced")
@@ -122,7 +122,7 @@ class Supervisor:
             elif os.read(beats, 4096):
                 missed = 0
             else:  # nobody is left to beat: it is just ending
-                time.sleep(BEAT / 10)
+                time.sleep(BEAT_SECONDS / 10)
         self._child = None
         if not self._stopping:
             logger.error("the job process ended: %s", _how(status))

@@ -29,7 +29,7 @@ export interface Mark {
 
 /** What a graph says of itself beyond the DOM. */
 export interface Drawn {
-  series: Array<{ name: string; color: string; last: number | null; max: number | null }>;
+  series: Array<{ name: string; color: string; last: number | null; max: number | null; dashed?: boolean }>;
   axis?: { min: number; max: number };
   /** Of a table, a row each: what stands in each column, its colour, and where it leads. */
   rows?: Array<Record<string, { text: string; color: string; links: string[] }>>;
@@ -60,6 +60,7 @@ function Graph({ options, data, width, height, timeRange, marks, drawn, theme }:
         color: getFieldSeriesColor(field, theme).color,
         last: numbers.at(-1) ?? null,
         max: numbers.length ? Math.max(...numbers) : null,
+        dashed: field.config.custom?.lineStyle?.fill === 'dash',
       });
       field.values = field.values.map((value) => (Number.isFinite(value) ? value : null));
     }

@@ -1,0 +1,122 @@
+"""How often a deploy is judged wrongly (scripts/verdict.py), over simulated deploys of which the truth is known.
+
+`python -m bench.verdicts` prints the table of docs/deployment.md. The seed is fixed: one rule gives one table.
+
+Each deploy has three old replicas and a new one, looked at twelve times. Between two deploys differ how many requests
+come (log-normal, around 20 a second in all), how long they take (80 % around 20 ms to 200 ms, the others ten times as
+long), how fast each replica happens to be, and what fails anyway: up to 2 % of the requests at every replica, and in a
+quarter of the deploys something that all of them need is away for one look, and half of the requests fail.
+"""
+
+import math
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scripts import judging
+from scripts.verdict import PER_DOUBLE, QUICK_SECONDS, SLOWEST, Answers, Verdict, failures, slowness
+
+DEPLOYS = 1000
+SEED = 20261127
+LOOKS = 12
+OLD = 3
+VERDICTS = tuple(Verdict)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is different about the new replica.
+
+    Attributes:
+        failing: share of its requests that fails because of it.
+        slower: factor of all its durations.
+        stuck: share of its requests that takes thirty times as long.
+        cold: share of those in its first look that takes twenty times as long.
+        traffic: factor of the number of requests.
+
+    """
+
+    failing: float = 0.0
+    slower: float = 1.0
+    stuck: float = 0.0
+    cold: float = 0.0
+    traffic: float = 1.0
+
+
+TRUTHS: Mapping[str, tuple[Truth, bool]] = {
+    "the same": (Truth(), False),
+    "the same, a fifth of its first answers slow": (Truth(cold=0.2), False),
+    "the same, 2 requests a second": (Truth(traffic=0.1), False),
+    "10 % slower": (Truth(slower=1.1), False),
+    "every request fails": (Truth(failing=1.0), True),
+    "10 % fail": (Truth(failing=0.1), True),
+    "5 % fail": (Truth(failing=0.05), True),
+    "three times as slow": (Truth(slower=3.0), True),
+    "twice as slow": (Truth(slower=2.0), True),
+    "10 % take thirty times as long": (Truth(stuck=0.1), True),
+    "every request fails, 2 requests a second": (Truth(failing=1.0, traffic=0.1), True),
+}
+"""What is simulated, and whether it should be called worse."""
+
+
+def simulate(truth: Truth, chance: random.Random) -> Verdict:
+    """Judge one deploy."""
+    per_look = max(1.0, 20 * 60 / LOOKS * truth.traffic * math.exp(chance.gauss(0, 0.7)))
+    typical = 0.02 * 10 ** chance.random()
+    anyway = 0.02 * chance.random() ** 3
+    speeds = [math.exp(chance.gauss(0, 0.1)) for _ in range(OLD + 1)]
+    away_at = chance.randrange(LOOKS) if chance.random() < 0.25 else None
+    numbers, failed, durations = [0, 0], [0, 0], [Counter[int](), Counter[int]()]
+    warm = ({}, {})  # type: tuple[dict[int, int], dict[int, int]]
+    for look in range(LOOKS):
+        for replica, speed in enumerate(speeds):
+            new = replica == OLD
+            fails = 0.5 if look == away_at else anyway
+            fails += (1 - fails) * truth.failing * new
+            for _ in range(int(per_look / (OLD + 1) * (0.8 + 0.4 * chance.random()) + chance.random())):
+                numbers[new] += 1
+                if chance.random() < fails:
+                    failed[new] += 1
+                    continue
+                factor = speed * (truth.slower * (30 if chance.random() < truth.stuck else 1) if new else 1)
+                factor *= 20 if new and look == 0 and chance.random() < truth.cold else 1
+                route = 1 if chance.random() < 0.8 else 10
+                durations[new][class_of(typical * route * factor * math.exp(chance.gauss(0, 0.5)))] += 1
+        others, one = (Answers(*of) for of in zip(numbers, failed, map(dict, durations), strict=True))
+        if look + 1 == LOOKS * judging.WARM_UP:
+            warm = dict(one.durations), dict(others.durations)
+        if failures(one, others).worse:
+            return Verdict.WORSE
+    late = slowness(one.since(warm[0]), others.since(warm[1]))
+    return judging.decide([failures(one, others), *late]).verdict
+
+
+def class_of(seconds: float) -> int:
+    """Return the class of a duration, as docker/nginx/judging.js does."""
+    return min(SLOWEST, math.ceil(PER_DOUBLE * math.log2(seconds / QUICK_SECONDS))) if seconds > QUICK_SECONDS else 0
+
+
+def counted(truth: Truth, deploys: int = DEPLOYS) -> Counter[Verdict]:
+    """Return how often each verdict is given."""
+    chance = random.Random(SEED)
+    return Counter(simulate(truth, chance) for _ in range(deploys))
+
+
+def table(results: Sequence[tuple[str, bool, Counter[Verdict]]]) -> str:
+    """Return the table for the docs."""
+    lines = ["| the new replica | worse | as good | too few requests | wrong |", "|---|--:|--:|--:|--:|"]
+    for name, bad, verdicts in results:
+        wrong = verdicts[Verdict.AS_GOOD if bad else Verdict.WORSE]
+        told = (verdicts[Verdict.WORSE], verdicts[Verdict.AS_GOOD], verdicts[Verdict.TOO_FEW])
+        lines.append(f"| {name} | {' | '.join(map(str, told))} | {wrong} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table."""
+    print(table([(name, bad, counted(truth)) for name, (truth, bad) in TRUTHS.items()]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Backs everything up that is data, now, or lists what there is (docs/backup.md). Standard library only."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
+
+from scripts import environment
+from scripts.commands import ROOT, CommandError, checked, run, say
+
+COMPOSE = ("docker", "compose", "--profile", "backup")
+RESTIC = (*COMPOSE, "run", "--rm", "--no-deps", "--quiet-pull", "-T", "restic")
+
+
+def main() -> int:
+    """Do what the command line asks for.
+
+    Returns:
+        0; 1 with the reason on stderr.
+
+    """
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("what", choices=("now", "check", "list", "password"), nargs="?", default="now")
+    what = arguments.parse_args().what
+    if what == "password":
+        if kept():
+            print(f"Backups: {checked(*RESTIC, 'password').strip()} (keep it elsewhere too)")
+        return 0
+    if run(sys.executable, "scripts/images.py", "restic").returncode != 0:
+        print("backup: restic's image is missing; run: make images", file=sys.stderr)
+        return 1
+    if what != "now":
+        return subprocess.run([*RESTIC, what], cwd=ROOT, check=False).returncode
+    new = not kept()
+    with copies(), jaeger_stopped():
+        status = subprocess.run([*RESTIC, "once"], cwd=ROOT, check=False).returncode
+    if new and status == 0:
+        say("Without its password, which is new, nobody can read the backup. Keep it elsewhere: make credentials")
+    return status
+
+
+def kept() -> bool:
+    """Say whether there is the volume with the backup's password."""
+    project = environment.read("COMPOSE_PROJECT_NAME").get("COMPOSE_PROJECT_NAME") or "sightglass"
+    return run("docker", "volume", "inspect", f"{project}_backup").returncode == 0
+
+
+@contextmanager
+def copies() -> Iterator[None]:
+    """Have who makes the copies run meanwhile."""
+    running = checked(*COMPOSE, "ps", "--quiet", "backup-copies")
+    if not running:
+        checked(*COMPOSE, "up", "--detach", "--wait", "--no-deps", "backup-copies")
+    try:
+        yield
+    finally:
+        if not running:
+            run(*COMPOSE, "rm", "--stop", "--force", "backup-copies")
+
+
+@contextmanager
+def jaeger_stopped() -> Iterator[None]:
+    """Stop Jaeger meanwhile, whose files change in place; the collector keeps spans for it."""
+    telemetry = ("docker", "compose", "--profile", "telemetry")
+    running = checked(*telemetry, "ps", "--quiet", "jaeger")
+    if running:
+        checked(*telemetry, "stop", "jaeger")
+    try:
+        yield
+    finally:
+        if running:
+            checked(*telemetry, "start", "jaeger")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except CommandError as error:
+        sys.exit(f"backup: {error}")
