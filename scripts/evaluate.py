@@ -27,6 +27,7 @@ cd /opt/service 2>/dev/null ||
     { echo "make evaluate: this image has an application of yours in it; expected the shipped service" >&2; exit 1; }
 exec python -m api.privacy.quality.evaluation $1
 """
+TRACKING = "MLFLOW_TRACKING_URI"
 RECORD = "/etc/sightglass/mlflow/record.py"
 
 
@@ -117,13 +118,13 @@ def keep(evaluation: Mapping[str, Any]) -> None:
     told = json.dumps(evaluation)
     if _in_container("--keep", "", input=told).returncode != 0:
         raise EvaluateError("what was measured is not kept")
-    command = ("docker", "compose", "--profile", "mlflow")
-    if not run(*command, "ps", "--quiet", "--status", "running", "mlflow").stdout.strip():
+    command = ["docker", "compose", "--profile", "mlflow", "exec", "-T"]
+    if not run(*command[:-2], "ps", "--quiet", "--status", "running", "mlflow").stdout.strip():
         return
-    result = subprocess.run(
-        [*command, "exec", "-T", "mlflow", "python", RECORD], cwd=ROOT, input=told, text=True, capture_output=True,
-        check=False,
-    )  # fmt: skip
+    if elsewhere := environment.read(TRACKING).get(TRACKING):
+        command.append(f"--env={TRACKING}={elsewhere}")
+    command += ["mlflow", "python", RECORD]
+    result = subprocess.run(command, cwd=ROOT, input=told, text=True, capture_output=True, check=False)
     if result.returncode != 0:
         raise EvaluateError(
             f"MLflow does not take it: {(result.stderr.strip().splitlines() or ['no reason given'])[-1]}"
