@@ -182,7 +182,7 @@ API = (
         "ticket",
         "model",
         "The model is worse at {{ $labels.entity_type }} than the one before",
-        "On the same labelled texts its f1 is lower by {{ $value | printf \"%.3f\" }}.",
+        'On the same labelled texts its f1 is lower by {{ $value | printf "%.3f" }}.',
     ),
     Alert(
         "EventLoopLag",

@@ -129,7 +129,7 @@ def keep(evaluation: Mapping[str, Any]) -> None:
         raise EvaluateError(
             f"MLflow does not take it: {(result.stderr.strip().splitlines() or ['no reason given'])[-1]}"
         )
-    say(result.stdout.strip())
+    say(result.stdout.strip().splitlines()[-1])
 
 
 def table(evaluation: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ def main() -> None:
             {f"{name}/{kind}": value for kind, each in evaluation["figures"].items() for name, value in each.items()}
         )
         mlflow.log_dict(evaluation, "evaluation.json")
-    print(f"MLflow: experiment {EXPERIMENT}, run {run.info.run_name} ({run.info.run_id})")
+    sys.stdout.write(f"MLflow: experiment {EXPERIMENT}, run {run.info.run_name} ({run.info.run_id})\n")
 
 
 if __name__ == "__main__":

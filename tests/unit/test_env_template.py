@@ -67,6 +67,7 @@ SHOWN_EMPTY = {
     "GRAFANA_PLUGINS_DIR",
     "MODELS_DIR",
     "LOG_FORMAT",
+    "MLFLOW_DB_PASSWORD_FILE",
     "TLS_CERT",
     "TLS_KEY",
 } | {n for n in TEMPLATE if n.endswith("_IMAGE")}
