@@ -378,9 +378,7 @@ def judged(old: Sequence[str], seconds: int) -> Iterator[list[str]]:
         return
     with beside(old, 1) as first:
         try:
-            inspected = {item["Id"]: item for item in inspect([*first, *old])}
-            (nginx,) = inspect(compose("ps", "--quiet", "nginx").split())
-            new, *others = ((one, f"{address(inspected[one], nginx)}:{PORT}") for one in (*first, *old))
+            new, *others = zip([*first, *old], addresses([*first, *old]), strict=True)
             judging.edge("start", new=new[1])
             pin([*old, *first])
             judgement = judging.judge(judging.Watch(new, others, in_progress), seconds)
@@ -535,9 +533,14 @@ def pinned(containers: Sequence[str]) -> Iterator[None]:
 
 def pin(containers: Sequence[str]) -> None:
     """Have the edge use these replicas only; none for all that Docker's DNS lists."""
+    pinned_to = addresses(containers) if containers else []
+    compose("exec", "-T", "nginx", "sh", "/etc/sightglass/nginx/pin.sh", *pinned_to)
+
+
+def addresses(containers: Sequence[str]) -> list[str]:
+    """Return where the edge reaches replicas, ADDRESS:PORT, in their order."""
     (nginx,) = inspect(compose("ps", "--quiet", "nginx").split())
-    addresses = [f"{address(item, nginx)}:{PORT}" for item in inspect(containers)] if containers else []
-    compose("exec", "-T", "nginx", "sh", "/etc/sightglass/nginx/pin.sh", *addresses)
+    return [f"{address(item, nginx)}:{PORT}" for item in inspect(containers)]
 
 
 def address(container: dict[str, Any], other: dict[str, Any]) -> str:

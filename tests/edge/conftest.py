@@ -30,19 +30,32 @@ def api(network: Network) -> str:
     return network.start_api()
 
 
-@pytest.fixture(scope="session")
-def start_edge(network: Network, api: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Edge]:
-    """Start an edge with these variables; it goes with the session."""
+@pytest.fixture(scope="module")
+def start_edge(network: Network, api: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Edge]]:
+    """Start an edge with these variables; it goes with the module: each asks its replicas once a second."""
+    started: list[Edge] = []
 
     def start(*, unread: bool = False, **environment: str) -> Edge:
-        directory = Path(tmp_path_factory.mktemp("edge"))
-        directory.chmod(0o755)
-        return Edge(network, directory, environment, unread=unread).wait()
+        started.append(new_edge(network, tmp_path_factory, environment, unread=unread))
+        return started[-1].wait()
 
-    return start
+    yield start
+    for edge in started:
+        if edge.container in network.containers:
+            network.remove(edge.container)
 
 
 @pytest.fixture(scope="session")
-def edge(start_edge: Callable[..., Edge]) -> Edge:
+def edge(network: Network, api: str, tmp_path_factory: pytest.TempPathFactory) -> Edge:
     """An edge whose limits are out of the way."""
-    return start_edge(RATE_LIMIT="100000", RATE_BURST="100000", CONNECTION_LIMIT="10000", CACHED_PATHS="/cached")
+    unlimited = {"RATE_LIMIT": "100000", "RATE_BURST": "100000", "CONNECTION_LIMIT": "10000", "CACHED_PATHS": "/cached"}
+    return new_edge(network, tmp_path_factory, unlimited).wait()
+
+
+def new_edge(
+    network: Network, directories: pytest.TempPathFactory, environment: dict[str, str], *, unread: bool = False
+) -> Edge:
+    """Start an edge with files of its own."""
+    directory = Path(directories.mktemp("edge"))
+    directory.chmod(0o755)
+    return Edge(network, directory, environment, unread=unread)
