@@ -1,10 +1,14 @@
 #!/bin/sh
 # Becomes PostgreSQL: with a cluster, made at the first start, and in it a role and a database for each file in
 # /run/postgres, whose content is the password. Another content is another password from the next start on.
+# Dumps that a restore has put in /var/lib/postgresql/restore, by their databases' names, are taken in.
 set -eu
 : "${PGDATA:=/var/lib/postgresql/18/docker}"
 export PGDATA
 PATH=$PATH:/usr/lib/postgresql/18/bin
+home=/var/lib/postgresql
+exec 9>$home/lock
+flock 9  # for as long as the server runs: whether it does is what backups look at (docker/backup/copies.py)
 
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     # The administrator is who runs this, inside this container: there is no password that could be had elsewhere.
@@ -25,4 +29,18 @@ for file in /run/postgres/*; do
     alone "ALTER ROLE \"$name\" PASSWORD '$password'"
 done
 
+if [ -d $home/restore ]; then
+    pg_ctl --silent --wait --timeout=600 --options="-c listen_addresses=''" start
+    for dump in $home/restore/*; do
+        name=$(basename "$dump")
+        pg_restore --username=postgres --dbname="$name" --role="$name" --no-owner --clean --if-exists \
+            --single-transaction "$dump"
+        echo "postgres: restored the database $name"
+    done
+    pg_ctl --silent --wait --timeout=600 stop
+    rm -r $home/restore
+fi
+
+mkdir -p $home/dumps
+sh /etc/sightglass/postgres/dumps.sh 9>&- &
 exec postgres -c listen_addresses='*' -c log_destination=stderr -c password_encryption=scram-sha-256

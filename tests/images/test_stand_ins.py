@@ -18,7 +18,7 @@ STAND_INS = {
     "valkey": ("valkey-server --version", "valkey", "valkey-server valkey-cli sh"),
     "lego": ("/lego --version", "", "/lego sh grep cmp date timeout"),
     "restic": ("restic version", "", "restic sh ssh stat od flock find"),
-    "postgres": ("postgres --version", "postgres", "postgres initdb psql pg_isready sh sed"),
+    "postgres": ("postgres --version", "postgres", "postgres initdb pg_ctl pg_dump pg_restore pg_isready flock sh sed"),
     "prometheus": ("prometheus --version", "nobody", "prometheus promtool sh wget"),
     "alertmanager": ("alertmanager --version", "nobody", "alertmanager amtool sh wget"),
     "node-exporter": ("node_exporter --version", "nobody", "node_exporter sh wget"),
