@@ -31,7 +31,7 @@ done
 
 if [ -d $home/restore ]; then
     pg_ctl --silent --wait --timeout=600 --options="-c listen_addresses=''" start
-    for dump in $home/restore/*; do
+    for dump in "$home"/restore/*; do
         name=$(basename "$dump")
         pg_restore --username=postgres --dbname="$name" --role="$name" --no-owner --clean --if-exists \
             --single-transaction "$dump"
