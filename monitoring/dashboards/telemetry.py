@@ -97,16 +97,16 @@ def build(_objectives: Objectives) -> Dashboard:
         (
             lines(
                 "Log lines",
-                "Per second: read from Docker's files, and taken by VictoriaLogs.",
-                "short",
+                "Read from Docker's files, and taken by VictoriaLogs.",
+                "suffix: lines/s",
                 Query(f"sum(rate({RECEIVED}[$__rate_interval]))", "read"),
                 Query('sum(rate(vl_rows_ingested_total{job="victoria-logs"}[$__rate_interval]))', "taken"),
                 empty=OFF,
             ),
             lines(
                 "Spans",
-                "Per second: handed to the collector, and on to Jaeger.",
-                "short",
+                "Handed to the collector, and on to Jaeger.",
+                "suffix: spans/s",
                 Query(f"sum(rate({SPANS}[$__rate_interval]))", "handed in"),
                 Query(
                     'sum(rate(otelcol_exporter_sent_spans_total{job="collector"}[$__rate_interval]))',
@@ -124,8 +124,8 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Lost",
-                "Lines and spans per second: by an exporter, by the store, and refused for want of memory.",
-                "short",
+                "Lines and spans: by an exporter, by the store, and refused for want of memory.",
+                "suffix:/s",
                 Query(f"rate({LOST}[$__rate_interval:10s])", "{{job}} {{exporter}}"),
                 Query(f"sum by (job, reason) (rate({DROPPED}[$__rate_interval]))", "{{job}} {{reason}}"),
                 Query(f"sum by (job, receiver) (rate({REFUSED}[$__rate_interval]))", "{{job}} {{receiver}}"),
@@ -148,8 +148,8 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "CPU",
-                "CPU seconds per second; 1 is one core.",
-                "short",
+                "CPU seconds per second.",
+                "suffix: cores",
                 Query(f'rate({{{CPU},job=~"{JOBS}"}}[$__rate_interval])', "{{job}}"),
                 empty=OFF,
                 w=6,
