@@ -1,5 +1,6 @@
 """The commands of the README on a copy of the tree: up, up again, down, up by the ordinary tool; nothing is lost."""
 
+import json
 import os
 import shutil
 import signal
@@ -37,6 +38,39 @@ def test_up_again_changes_nothing(made: Stack) -> None:
     assert containers(made) == before
 
 
+def test_make_asks_the_stack(made: Stack) -> None:
+    before = containers(made)
+    health, ready = made.run("make", "--silent", "health-check").stdout.splitlines()
+    assert json.loads(health)["status"] == "healthy"
+    assert json.loads(ready) == {"ready": True}
+    assert "# TYPE http_requests_total counter\n" in made.run("make", "--silent", "metrics").stdout
+    for service, user in (("", "10001"), ("SERVICE=nginx", "101")):
+        assert made.run("bash", "-c", f"echo 'id -u' | make --silent shell {service}").stdout == f"{user}\n"
+    built = made.run("make", "build")
+    assert built.returncode == 0, built.stderr
+    assert containers(made) == before
+
+
+def test_make_restarts_one_service(made: Stack) -> None:
+    def started() -> dict[str, str]:
+        return {c["Name"]: c["State"]["StartedAt"] for c in made.inspect()}
+
+    before = started()
+    assert made.run("make", "restart", "SERVICE=blackbox-exporter").returncode == 0
+    (changed,) = (name for name, at in started().items() if at != before[name])
+    assert "blackbox-exporter" in changed
+
+
+def test_make_health_check_fails_where_the_edge_does_not_serve(made: Stack) -> None:
+    assert made.run("make", "maintenance", "on").returncode == 0
+    try:
+        result = made.run("make", "--silent", "health-check")
+    finally:
+        assert made.run("make", "maintenance", "off").returncode == 0
+    assert result.returncode != 0
+    assert "503" in result.stdout + result.stderr
+
+
 def test_the_ordinary_tool_sees_the_same_stack(made: Stack) -> None:
     before = containers(made)
     result = made.run("docker", "compose", "--profile", "monitoring", "up", "-d", "--wait")
@@ -65,8 +99,12 @@ def test_data_certificate_and_password_outlive_down_and_up(made: Stack) -> None:
     eventually(lambda: made.value(COUNTED) == counted, lambda: f"{COUNTED} is {made.value(COUNTED)}, not {counted}")
     password = made.run("make", "credentials").stdout
     made.compose("exec", "-T", "api", "sh", "-c", "echo kept > /app/runs/kept")
-    assert made.run("make", "down").returncode == 0
+    stopped = containers(made)
+    assert made.run("make", "stop").returncode == 0
     assert made.compose("ps", "--quiet").stdout == ""
+    assert set(stopped.values()) <= set(made.compose("ps", "--all", "--quiet", "--no-trunc").stdout.split())
+    assert made.run("make", "down").returncode == 0
+    assert made.compose("ps", "--all", "--quiet").stdout == ""
     assert made.run("docker", "compose", "--profile", "monitoring", "up", "-d", "--wait").returncode == 0
     # The client still trusts the first certificate.
     with made.client() as client:
