@@ -36,8 +36,9 @@ preload_app = False
 timeout = _settings.gunicorn_timeout
 
 # Below `timeout`: a worker that drains is not mistaken for one that hangs. Below the container's stop grace: after it,
-# Docker kills.
-graceful_timeout = min(timeout - max(1, timeout // 6), _settings.api_stop_grace - 10)
+# Docker, or a container platform, kills.
+_grace = _settings.api_stop_grace
+graceful_timeout = min(timeout - max(1, timeout // 6), _grace - (10 if _grace >= 30 else max(1, _grace // 10)))
 
 # Above NGINX's 60 s for idle upstream connections: the proxy closes first, and no request meets a closing socket.
 keepalive = 75
