@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -10,9 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import Stack, docker, eventually
+from tests.stack import ROOT, Stack, docker, eventually
 
 COUNTED = 'max_over_time(sum(edge_http_requests_total{route="/health",status="200"})[1h:5s])'
+
+
+def unit(key: str) -> list[str]:
+    """Return a command of the unit that brings the stack back after a reboot."""
+    text = (ROOT / "deploy" / "systemd" / "sightglass.service").read_text()
+    (command,) = re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)
+    return shlex.split(command)
 
 
 def containers(stack: Stack) -> dict[str, str]:
@@ -100,7 +109,7 @@ def test_data_certificate_and_password_outlive_down_and_up(made: Stack) -> None:
     password = made.run("make", "credentials").stdout
     made.compose("exec", "-T", "api", "sh", "-c", "echo kept > /app/runs/kept")
     stopped = containers(made)
-    assert made.run("make", "stop").returncode == 0
+    assert made.run(*unit("ExecStop")).returncode == 0
     assert made.compose("ps", "--quiet").stdout == ""
     assert set(stopped.values()) <= set(made.compose("ps", "--all", "--quiet", "--no-trunc").stdout.split())
     assert made.run("make", "down").returncode == 0
@@ -119,7 +128,12 @@ def test_the_api_runs_without_monitoring(made: Stack) -> None:
     made.compose("restart", "api")
     with made.client() as client:
         eventually(lambda: client.get("/ready").status_code == 200, lambda: "not ready without monitoring")
-    made.compose("up", "--detach", "--wait")
+    before = containers(made)
+    # As after a reboot: what the unit runs brings all of it back.
+    result = made.run(*unit("ExecStart"))
+    assert result.returncode == 0, result.stderr
+    assert len(before) == len(containers(made)) - 4
+    assert before.items() <= containers(made).items()
 
 
 # Every variable that names something of the host, the service that is given it, and where.

@@ -1,5 +1,6 @@
 """What CI and releases do is what `make` does; each action is pinned, and a command reaches another machine whole."""
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -8,6 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+
+from api.settings import Settings
+from sightglass.server.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -96,6 +100,29 @@ def test_a_target_is_there_and_in_the_help(target: str) -> None:
 def test_the_docs_name_targets_that_are_there(document: Path) -> None:
     named = re.findall(r"(?:^|`|\$ )make ([a-z][a-z-]*)", document.read_text(), re.MULTILINE)
     assert set(named) <= TARGETS
+
+
+DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text()
+BLOCKS = [block for _, block in re.findall(r"```(sh|console)\n(.*?)```", DEPLOYMENT, re.DOTALL)]
+
+
+def test_the_docs_copy_files_that_are_there() -> None:
+    named = {path for block in BLOCKS for path in re.findall(r"(?<=\s)deploy/\S+", block)}
+    assert len(named) == 5
+    for path in named:
+        assert list(ROOT.glob(path)), path
+    units = set(re.findall(r"\bsightglass-?\w*\.(?:service|timer)", DEPLOYMENT))
+    assert units <= {path.name for path in (ROOT / "deploy" / "systemd").iterdir()}
+
+
+def test_the_docs_set_variables_that_are_there() -> None:
+    template = (ROOT / ".env.template").read_text()
+    for name in {name for block in BLOCKS for name in re.findall(r"^([A-Z][A-Z_]+)=", block, re.MULTILINE)}:
+        assert name == "COMPOSE_PROJECT_NAME" or re.search(rf"^# {name}=", template, re.MULTILINE), name
+    fields = {field.name.upper() for kind in (ServerSettings, Settings) for field in dataclasses.fields(kind)}
+    for document in (ROOT / "docs").glob("*.md"):
+        for name in re.findall(r"\bSIGHTGLASS_([A-Z][A-Z_]*[A-Z])\b", document.read_text()):
+            assert name in fields or any(field.startswith(f"{name}_") for field in fields), (document.name, name)
 
 
 def test_clean_leaves_what_is_somebodys(tmp_path: Path) -> None:
