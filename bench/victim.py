@@ -10,6 +10,8 @@ import argparse
 import contextlib
 import itertools
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -159,10 +161,17 @@ def jobs(attackers: Attackers, seconds: float) -> None:
         at_once(2, seconds, lambda _: client.post("/api/v1/jobs", content=form, headers=kind))
 
 
+def computing(attackers: Attackers, seconds: float) -> None:  # noqa: ARG001
+    """Send nothing, and take of the CPUs what an attacker takes that sends."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run([sys.executable, "-c", "while True: pass"], timeout=seconds, check=False)
+
+
 def attacks() -> dict[str, Attack]:
     """Return each class."""
     packed = {name: BOMBS[name] for name in ("300 MB of text/plain", "300 MB of application/xml", NAMES)}
     return {
+        "no attack: its sender computes": computing,
         "HTTP/1.1 smuggled, cut or broken": each(HEADS.values(), frames=False),
         "HTTP/2 out of order": each(FRAMES.values(), frames=True),
         **{f"flood: {name.replace('_', ' ')}": each([make(20_000)], frames=True) for name, make in FLOODS.items()},
@@ -182,7 +191,8 @@ def attacks() -> dict[str, Attack]:
 def main() -> None:
     """Measure and print tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="length of each attack")
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of each turn")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each attack, and of quiet before each")
     parser.add_argument("--only", default="", help="those whose names have this in it; nothing is published")
     options = parser.parse_args()
     made = {name: attack for name, attack in attacks().items() if options.only in name}
@@ -194,12 +204,15 @@ def main() -> None:
         inside = ["nice", "-n", str(-NICE), "ip", "netns", "exec", cable.namespace]
         with Memory(stack) as memory:
             for name, attack in made.items():
-                with victim(inside, cable.host, port) as watch:
-                    time.sleep(options.seconds)
-                quiet = watch.answers
-                with victim(inside, cable.host, port) as watch:
-                    attack(attackers, options.seconds)
-                rows.append(row(name, quiet, watch.answers))
+                quiet, attacked = [], []
+                for _ in range(options.rounds):
+                    with victim(inside, cable.host, port) as watch:
+                        time.sleep(options.seconds)
+                    quiet.append(watch.answers)
+                    with victim(inside, cable.host, port) as watch:
+                        attack(attackers, options.seconds)
+                    attacked.append(watch.answers)
+                rows.append(row(name, quiet, attacked))
                 print(" | ".join(rows[-1]), flush=True)
             held = memory.held
     if options.only:
@@ -207,7 +220,7 @@ def main() -> None:
     publish(
         "What attacks cost another client",
         "Milliseconds; the other client asks /health, predict, process and /ready by turns. Goal: its median is at "
-        f"most twice its quiet one. {options.seconds:.0f} s each, quiet and attacked by turns.\n\n"
+        f"most twice its quiet one. {options.rounds} x {options.seconds:.0f} s each, quiet and attacked by turns.\n\n"
         + table(HEAD, rows)
         + "\n\nMemory meanwhile: what cannot be given back, the most that was seen, ten times a second.\n\n"
         + table(
@@ -220,10 +233,10 @@ def main() -> None:
     )
 
 
-def row(name: str, quiet: Answers, attacked: Answers) -> list[str]:
+def row(name: str, quiet: list[Answers], attacked: list[Answers]) -> list[str]:
     """Return an attack's line of the table."""
-    before, during = (sorted(answers.seconds) for answers in (quiet, attacked))
-    failed = attacked.statuses.total() - attacked.statuses[200]
+    before, during = (sorted(second for one in answers for second in one.seconds) for answers in (quiet, attacked))
+    failed = sum(one.statuses.total() - one.statuses[200] for one in attacked)
     p95 = [f"{values[len(values) * 95 // 100] * 1000:.1f}" for values in (before, during)]
     p50 = [median(values) * 1000 for values in (before, during)]
     shown = [f"{value:.1f}" for value in p50]

@@ -472,7 +472,7 @@ def start_period(container: dict[str, Any]) -> float:
 
 
 def stop(containers: Sequence[str]) -> None:
-    """Wait until the edge has let go of replicas and they have answered, remove them and wait until it knows."""
+    """Wait until the edge has let go of replicas and they have answered, and remove them."""
     step(f"draining {len(containers)}")
     time.sleep(LET_GO_SECONDS)
     end = time.monotonic() + LONGEST_REQUEST_SECONDS
@@ -482,7 +482,6 @@ def stop(containers: Sequence[str]) -> None:
         time.sleep(1)
     checked("docker", "stop", *containers)  # their own stop_grace_period
     remove(containers)
-    time.sleep(FORGET_SECONDS)
 
 
 def in_progress(container: str) -> int:
@@ -539,9 +538,10 @@ def replicas(*, stopped: bool = False) -> list[str]:
 
 
 def remove(containers: Sequence[str]) -> None:
-    """Remove containers, running or not."""
+    """Remove containers, running or not, and wait until the edge knows."""
     if containers:
         checked("docker", "rm", "--force", "--volumes", *containers)  # the anonymous ones
+        time.sleep(FORGET_SECONDS)
 
 
 def inspect(containers: Sequence[str]) -> list[dict[str, Any]]:

@@ -74,4 +74,4 @@ class Decompressor:
 
 
 def _too_large(detail: str) -> ProblemError:
-    return ProblemError(413, detail, headers={"Connection": "close"})
+    return ProblemError(413, detail)

@@ -54,8 +54,9 @@ class RequestSizeLimit:
                 message = await receive()
                 left -= len(message.get("body", b""))
             if left < 0:
-                # The rest of the body is still on its way: the connection cannot be used again.
-                raise ProblemError(413, f"The body may have {limit} bytes", headers={"Connection": "close"})
+                # No `Connection: close`: with the rest unread, that resets the connection, and the answer may be lost.
+                # The server reads on and drops what comes.
+                raise ProblemError(413, f"The body may have {limit} bytes")
             return message
 
         async def gathered() -> Message:

@@ -207,8 +207,12 @@ listens() { # parameters, further ones of QUIC's, which only one server may give
 } >"$out/server.conf"
 
 if grep -q js_access /usr/lib/nginx/modules/ngx_http_js_module.so; then # since njs 1.0
-    echo 'js_access replicas.gate;'
-fi >"$out/gate.conf"
+    echo 'js_access replicas.gate;' >"$out/gate.conf"
+    echo 'js_access refusals.refuse;' >"$out/refuse.conf"
+else
+    : >"$out/gate.conf"
+    echo "return 429 \$problem_body;" >"$out/refuse.conf"
+fi
 
 export HSTS_SECONDS
 sh "$here/hsts.sh"

@@ -45,6 +45,15 @@ def test_what_needs_no_way_out_has_none(stack: Stack, service: str) -> None:
             assert docker("network", "inspect", "--format", "{{.Internal}}", network) == "true"
 
 
+@pytest.mark.parametrize("service", ["api", "jobs"])
+def test_uploads_are_on_disk_and_in_no_memory(stack: Stack, service: str) -> None:
+    mounts = stack.compose("exec", "-T", service, "cat", "/proc/mounts").stdout.splitlines()
+    kinds = {place: kind for _, place, kind, *_ in (line.split(" ") for line in mounts)}
+    assert {place: kinds[place] for place in ("/tmp", "/app/runs") if kinds[place] == "tmpfs"} == {}
+    mode = stack.compose("exec", "-T", service, "stat", "-c", "%a", "/tmp").stdout.strip()
+    assert mode == "1777"
+
+
 def test_no_secret_in_any_environment(stack: Stack) -> None:
     read = ["run", "--rm", "--no-deps", "-T", "setup", "cat", "/run/credentials/grafana_admin_password"]
     grafana = stack.compose(*read).stdout

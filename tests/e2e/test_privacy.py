@@ -60,7 +60,9 @@ def test_no_log_label_or_error_holds_what_a_client_sent(service: Stack) -> None:
     last = "the-last-one"
     with service.client() as client:
         client.post(ROUTES[0], content="x", headers={"X-Request-ID": last})
-    eventually(lambda: last in service.logs("nginx", tail=5) and last in service.logs("api", tail=5), lambda: "no log")
+    eventually(
+        lambda: last in service.logs("nginx", tail=1000) and last in service.logs("api", tail=1000), lambda: "no log"
+    )
     assert_none_in(used, service.compose("logs", "--no-color").stdout)
 
 

@@ -30,7 +30,13 @@ EVERYTHING_SET = {
 }
 
 # What a reader of the repository cannot open: all else that NGINX reads is in docker/.
-GENERATED = {"/tmp/nginx/http.conf", "/tmp/nginx/server.conf", "/tmp/nginx/upstream.conf", "/tmp/nginx/gate.conf"}
+GENERATED = {
+    "/tmp/nginx/http.conf",
+    "/tmp/nginx/server.conf",
+    "/tmp/nginx/upstream.conf",
+    "/tmp/nginx/gate.conf",
+    "/tmp/nginx/refuse.conf",
+}
 GENERATED |= {"/tmp/nginx/hsts.conf"}  # when the certificate changes
 
 

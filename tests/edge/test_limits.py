@@ -1,9 +1,10 @@
 """What one client may take, and who is exempt."""
 
+import ssl
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import httpx
 import pytest
@@ -26,6 +27,27 @@ def test_over_the_rate_is_429_with_retry_after(start_edge: Callable[..., Edge]) 
     for answer in refused:
         assert int(answer.headers["retry-after"]) >= 1
         assert answer.headers["content-type"] == "application/problem+json"
+        assert (answer.json()["status"], answer.json()["title"]) == (429, "Too Many Requests")
+
+
+def test_who_is_refused_over_and_over_has_not_the_edge_for_itself(start_edge: Callable[..., Edge]) -> None:
+    """All of these come at once, down one connection; what another asks meanwhile is not answered after the last."""
+    edge = start_edge(RATE_LIMIT="1", RATE_BURST="0", NGINX_WORKERS="1")
+    request, count = b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n", 250
+    with edge.connect() as greedy, edge.connect() as other:
+        greedy.sendall(request * count)
+        received = greedy.recv(1)
+        other.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")  # which nothing limits
+        assert read_to_end(other).startswith(b"HTTP/1.1 404")
+        greedy.setblocking(False)
+        with suppress(ssl.SSLWantReadError):
+            while chunk := greedy.recv(1 << 20):
+                received += chunk
+        assert received.count(b"HTTP/1.1 ") < count / 2
+        greedy.settimeout(20)
+        while received.count(b"HTTP/1.1 ") < count:
+            received += greedy.recv(1 << 20)
+    assert received.count(b"HTTP/1.1 429") > count / 2
 
 
 def test_forged_addresses_share_the_bucket_of_the_true_one(start_edge: Callable[..., Edge]) -> None:

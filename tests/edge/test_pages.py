@@ -22,8 +22,10 @@ def ask(edge: Edge, destination: str | None, method: str = "GET", count: int = P
 
     async def gathered() -> Counter[int]:
         async with httpx.AsyncClient(http2=True, verify=edge.context(), base_url=edge.url, timeout=60) as client:
-            requests = (client.request(method, f"/part/{number}.js", headers=headers) for number in range(count))
-            return Counter(answer.status_code for answer in await asyncio.gather(*requests))
+            requests = [client.build_request(method, f"/part/{number}.js", headers=headers) for number in range(count)]
+            for request in requests:  # or httpcore ends an empty body apart, and fails where the answer was faster
+                request.headers.pop("Content-Length", None)
+            return Counter(answer.status_code for answer in await asyncio.gather(*map(client.send, requests)))
 
     return asyncio.run(gathered())
 
@@ -85,7 +87,7 @@ def visit(edge: Edge, profile: Path) -> list[tuple[str, int]]:
 
 def test_a_browser_shows_a_page_of_forty_parts(start_edge: Callable[..., Edge], tmp_path: Path) -> None:
     edge = start_edge()
-    for attempt in range(5):
+    for attempt in range(20):
         asked = visit(edge, tmp_path / str(attempt))
         # Chromium gives up what is under way when the machine's networks change, as other tests' containers make them.
         if 499 not in dict(asked).values():

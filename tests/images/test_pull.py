@@ -9,7 +9,7 @@ from tests.images.registry import OTHER_ARCHITECTURE, Registry
 ALL = list(SERVICES)
 FIRST, *OTHERS = ALL
 # Some engines ask twice about a manifest, and all by themselves again for a layer; how often this program does is in
-# tests/unit/test_images.py.
+# tests/scripts/test_images.py.
 PASSING = [(503, "manifests", 2), (500, "manifests", 2), (401, "manifests", 2), (429, "manifests", 2),
            (503, "blobs", 1), ("drop", "blobs", 1)]  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Languages whose pipelines take long to make."""
 
+from tests.model.test_languages import EVERYWHERE
 from tests.support.model import found
-from tests.unit.test_model_languages import EVERYWHERE
 
 
 def test_what_has_a_form_of_its_own_is_found_in_french() -> None:

@@ -1,7 +1,10 @@
 """Every line is counted: through a long outage of the store, kills of the collector and of the store, a full disk."""
 
+import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +22,9 @@ def telemetry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Telemetry]:
     """The collector and its store alone."""
     with running(tmp_path_factory.mktemp("telemetry"), *SERVICES) as stack:
         yield stack
+
+
+pytestmark = pytest.mark.timeout(3600)
 
 
 def test_two_minutes_of_outage_and_eight_kills(telemetry: Telemetry) -> None:
@@ -54,6 +60,71 @@ def test_a_store_that_takes_nothing_more_for_want_of_disk(telemetry: Telemetry) 
         telemetry.compose("up", "--detach", "--no-deps", "victoria-logs")
         eventually(lambda: telemetry.counted(service)[1] == lines, lambda: str(telemetry.counted(service)), 300)
     kept, numbers = telemetry.counted(service)
+    assert numbers == lines
+    assert kept - numbers <= BATCH
+
+
+def test_an_hour_of_outage(telemetry: Telemetry) -> None:
+    """What 100 lines a second are in an hour, written in six minutes while the store is away."""
+    lines, rate = 360_000, 1000
+    with telemetry.emitting(lines, rate) as service:
+        eventually(lambda: telemetry.counted(service)[1] > 0)
+        telemetry.compose("stop", "victoria-logs")
+        time.sleep(lines / rate)
+        telemetry.kill_collector()
+        telemetry.compose("start", "victoria-logs")
+        eventually(lambda: telemetry.counted(service)[1] == lines, lambda: str(telemetry.counted(service)), 900)
+    kept, numbers = telemetry.counted(service)
+    say(f"{lines} lines: {lines - numbers} missing, {kept - numbers} twice")
+    assert numbers == lines
+    assert kept - numbers <= BATCH
+
+
+@contextmanager
+def small_disk(directory: Path, megabytes: int) -> Iterator[Path]:
+    """Mount a file system of a size, which nobody but the store has; it outlives the store's restarts."""
+    directory.mkdir()
+    mounted = ("-t", "tmpfs", "-o", f"size={megabytes}m,uid=10001,gid=10001,mode=0700", "tmpfs", str(directory))
+    subprocess.run(["mount", *mounted], check=True)
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
+def fill(directory: Path) -> Path:
+    """Write until there is no room for one more byte."""
+    filler = directory / "filler"
+    result = subprocess.run(
+        ["dd", "if=/dev/zero", f"of={filler}", "bs=1M"], capture_output=True, text=True, check=False
+    )
+    assert "No space left" in result.stderr
+    return filler
+
+
+def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
+    """It is full to the last byte while lines come, and has room again."""
+    lines, rate = 30_000, 500
+
+    with small_disk(tmp_path / "disk", 400) as disk:
+
+        def on_it(directory: Path) -> None:
+            compose = directory / "docker/telemetry/compose.yml"
+            bound = f"  logs: {{driver_opts: {{type: none, o: bind, device: {disk}}}}}\n"
+            compose.write_text(compose.read_text().replace("\n  logs: {}\n", f"\n{bound}"))
+
+        with running(tmp_path / "stack", *SERVICES, prepare=on_it) as stack, stack.emitting(lines, rate) as service:
+            eventually(lambda: stack.counted(service)[1] > 0)
+            filler = fill(disk)
+            before = stack.counted(service)[1]
+            assert before < lines
+            stack.kill_collector()
+            time.sleep(lines / rate)  # the last line is written while it is full
+            assert stack.counted(service)[1] < lines
+            filler.unlink()
+            eventually(lambda: stack.counted(service)[1] == lines, lambda: str(stack.counted(service)), 300)
+            kept, numbers = stack.counted(service)
+    say(f"{lines} lines, a full disk: {lines - numbers} missing, {kept - numbers} twice")
     assert numbers == lines
     assert kept - numbers <= BATCH
 

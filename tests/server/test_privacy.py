@@ -1,7 +1,10 @@
 """Nothing a client sends is in a log, a label, an error or a job's record, whatever goes wrong."""
 
+import http.client
 import itertools
+import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +12,10 @@ from typing import Any
 
 import httpx
 
-from tests.server.server import ROOT, Server, prefixed
+from tests.server.server import ROOT, SECONDS, Server, prefixed
 from tests.support.waiting import awaited
 
+MEBIBYTE = 1024 * 1024
 MARKER = "Marker4711"
 KEY = f"{MARKER}-is-the-key-of-somebody"
 BODIES = {
@@ -122,3 +126,27 @@ def test_markers_are_nowhere(tmp_path: Path) -> None:
     assert "job " in outputs["job process"]
     assert "job left as it was: OSError" in outputs["job process"]
     assert [name for name, text in outputs.items() if MARKER in text] == []
+
+
+def test_who_sends_too_much_is_told_so_though_all_of_it_is_on_its_way(tmp_path: Path) -> None:
+    """A server that closes with bytes unread resets the connection, and its answer is lost: 502 at the edge."""
+    size = 4 * MEBIBYTE
+    heads = {
+        "announced": f"Content-Length: {size}",
+        "in chunks": "Transfer-Encoding: chunked",
+    }
+    body = {"announced": b" " * size, "in chunks": b"%x\r\n%b\r\n0\r\n\r\n" % (size, b" " * size)}
+    with Server(tmp_path, APP="api.main:app", RUNS_DIR=str(tmp_path)) as server:
+        for how, head in itertools.islice(itertools.cycle(heads.items()), 20):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS) as connection:
+                request = (
+                    f"POST /api/v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{head}\r\n\r\n"
+                )
+                connection.sendall(request.encode() + body[how])
+                answer = http.client.HTTPResponse(connection)
+                answer.begin()
+                assert (answer.status, json.loads(answer.read())["status"]) == (413, 413)
+                connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+                after = http.client.HTTPResponse(connection)
+                after.begin()
+                assert after.status == 200

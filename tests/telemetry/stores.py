@@ -4,9 +4,10 @@ import json
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -39,7 +40,10 @@ class Telemetry(Stack):
         built = self.run("python3", "scripts/build.py")
         if built.returncode != 0:
             raise RuntimeError(built.stderr)
-        self.compose("up", "--detach", "--wait", *self.services)
+        try:
+            self.compose("up", "--detach", "--wait", *self.services)
+        except RuntimeError as error:
+            raise RuntimeError(f"{str(error)[-2000:]}\n{self.logs()}") from None
 
     @property
     def logs_url(self) -> str:
@@ -103,11 +107,15 @@ class Telemetry(Stack):
 
 
 @contextmanager
-def running(directory: Any, *services: str, **settings: str) -> Iterator[Telemetry]:
-    """Start a stack of these services for the time of a `with` block."""
+def running(
+    directory: Path, *services: str, prepare: Callable[[Path], object] | None = None, **settings: str
+) -> Iterator[Telemetry]:
+    """Start a stack of these services for the time of a `with` block; ``prepare`` changes its files before."""
     stack = Telemetry(directory, profiles=["telemetry", "monitoring"], TELEMETRY="true", **settings)
     stack.services = services
     try:
+        if prepare:
+            prepare(directory)
         stack.start_services()
         yield stack
     finally:

@@ -151,6 +151,19 @@ def test_a_step_that_fails_leaves_the_old(machine: Machine, step: str) -> None:
     assert machine.kept == []
 
 
+def test_the_edge_forgets_one_that_did_not_become_healthy_before_it_follows_the_dns_again(machine: Machine) -> None:
+    steps: list[str] = []
+
+    def act(step: str) -> None:
+        steps.append(step)
+        if step == "healthy":
+            fail()
+
+    machine.on = act
+    assert deploy.main() == 1
+    assert steps[steps.index("healthy") + 1 :] == ["rm", "forget", "unpin"]
+
+
 def test_what_is_to_run_after_it_changes_nothing_by_failing(machine: Machine) -> None:
     machine.on = at("DEPLOY_AFTER", fail)
     assert deploy.main() == 1

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,60 @@ def test_clients_that_are_gone_are_forgotten(turns: Turns, clock: Clock) -> None
     assert len(turns._reached) <= 2 * REMEMBERED + 1
 
 
+def test_who_comes_while_anothers_step_runs_does_not_wait_for_its_end(clock: Clock) -> None:
+    turns = Turns("test", clock, threads=2)
+    log = Log(turns, clock)
+    with paused(turns):
+        assert [log.put(client, 1).result(30) for client in "abab"] == [None] * 4
+    turns.stop()
+    assert log.said == "abab"
+
+
+def test_a_client_has_one_thread_at_a_time(clock: Clock) -> None:
+    turns = Turns("test", clock, threads=2)
+    log = Log(turns, clock)
+    go = threading.Event()
+    first = turns.submit("a", go.wait)
+    seconds = log.put("a", 1, 3)
+    log.put("b", 1, 3).result(30)
+    assert (log.said, first.done()) == ("bbb", False)
+    assert turns.busy() > 0
+    go.set()
+    seconds.result(30)
+    assert log.said == "bbbaaa"
+    turns.stop()
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3)), max_size=40), st.integers(1, 3))
+def test_each_step_runs_once_in_its_clients_order_and_never_two_of_one_client(
+    steps: list[tuple[str, int]], threads: int
+) -> None:
+    turns = Turns("test", threads=threads)
+    ran: list[tuple[str, int]] = []
+    running: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+
+    def step(client: str, number: int, pauses: int) -> None:
+        running[client] += 1
+        most[client] = max(most[client], running[client])
+        for _ in range(pauses):
+            threading.Event().wait(0)
+        ran.append((client, number))
+        running[client] -= 1
+
+    futures = [
+        turns.submit(client, partial(step, client, number, pauses)) for number, (client, pauses) in enumerate(steps)
+    ]
+    for future in futures:
+        future.result(30)
+    turns.stop()
+    assert sorted(number for _, number in ran) == list(range(len(steps)))
+    for client in "abc":
+        own = [number for name, number in ran if name == client]
+        assert own == sorted(own)
+    assert set(most.values()) <= {1}
+
+
 @pytest.mark.parametrize("path", [PREDICT, PROCESS])
 def test_a_client_that_fills_all_places_is_in_nobodys_way(tmp_path: Path, path: str) -> None:
     """Four windows that never end by themselves, then another client's request."""
@@ -247,7 +302,7 @@ async def test_a_cancelled_step_gives_its_turn_up(tmp_path: Path) -> None:
         await inference.model()
         ran: list[int] = []
         go = threading.Event()
-        with inference.work(inference.texts, ME) as work, inference.work(inference.texts, YOU) as other:
+        with inference.work(inference.texts, ME) as work, inference.work(inference.texts, ME) as other:
             first = asyncio.ensure_future(work.step(go.wait))
             second = asyncio.ensure_future(other.step(lambda: ran.append(1)))
             await asyncio.sleep(0)

@@ -205,7 +205,7 @@ BOMBS: dict[str, Body] = {
     "a dictionary is wanted": _packed("text/plain", lambda: b"\x78\xbb\x00\x00\x00\x01abc", "deflate"),
     **{f"coding {coding}": _packed("text/plain", lambda: _SMALL, coding) for coding in (
         "gzip, gzip", "gzip,deflate", "br", "zstd", "compress", "identity", "x-gzip", "chunked", "GZIP", "gzip;q=1",
-        "*", "\x0bgzip", "gzip " * 500,
+        "*", "\xa0gzip", ("gzip " * 500).strip(),
     )},
 }  # fmt: skip
 """Costly ones: what they unpack to, or what packs them."""

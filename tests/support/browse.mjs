@@ -1,0 +1,25 @@
+/**
+ * Opens a page in a headless Chromium, waits until all of some texts are on it, and prints its text.
+ *
+ * node tests/support/browse.mjs USER:PASSWORD URL PICTURE.png TEXT…
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+const puppeteer = createRequire(new URL('../../monitoring/draw/package.json', import.meta.url))('puppeteer-core');
+const [login, url, picture, ...texts] = process.argv.slice(2);
+const [username, password] = login.split(':');
+const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+const browser = await puppeteer.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+try {
+  const page = await browser.newPage();
+  await page.setViewport({ width: 1400, height: 900 });
+  await page.authenticate({ username, password });
+  await page.goto(url, { timeout: 120_000 });
+  const there = (texts) => texts.every((text) => document.body.innerText.includes(text));
+  await page.waitForFunction(there, { timeout: 60_000 }, texts).catch(() => (process.exitCode = 1));
+  await page.screenshot({ path: picture });
+  process.stdout.write(await page.evaluate(() => document.body.innerText));
+} finally {
+  await browser.close();
+}
