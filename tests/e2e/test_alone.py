@@ -125,6 +125,7 @@ def test_told_to_stop_it_answers_what_it_began_and_ends_in_order(platform: Alone
     assert platform.under_way() == 0
     one, other = platform.begin(), platform.begin()
     eventually(lambda: platform.under_way() == 2, lambda: f"{platform.under_way()} under way")
+    docker("exec", platform.name, "sh", "-c", "kill -TERM -1")  # Heroku tells every process, and some more than once
     docker("kill", "--signal", "TERM", platform.name)
     eventually(lambda: "Handling signal: term" in platform.logs(), platform.logs)
     one.send(TEXT[10:])
