@@ -19,6 +19,7 @@ from api.privacy.jobs.ids import Ids
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.store import JobStore
 from api.privacy.keys import ApiKeys
+from api.privacy.quality.metrics import tell_quality
 from api.privacy.size_limit import RequestSizeLimit
 from api.problem import install_problem_handlers
 from api.settings import Settings, load_settings
@@ -62,6 +63,7 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
     app.state.queue = Queue(settings)
     app.state.keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
     health.add_check("keys", app.state.keys.check if app.state.keys else lambda: None)
+    tell_quality(settings.runs_dir)
     install_problem_handlers(app)
     app.add_middleware(
         RequestSizeLimit,

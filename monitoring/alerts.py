@@ -17,6 +17,8 @@ EXPECTED_JOBS = ("alertmanager", "blackbox", "nginx", "node", "probe", "promethe
 # Thresholds that dashboards draw too.
 STARTS = 4
 """Of one process, within 15 minutes: three may be deploys."""
+QUALITY_TOLERANCE = 0.02
+"""By how much a model's f1 may be lower; api/privacy/quality/evaluation.py has the same."""
 EVENT_LOOP_LAG = 0.25
 """Seconds."""
 JOB_AGE = 600
@@ -171,6 +173,16 @@ API = (
         "The model of {{ $labels.job }} {{ $labels.instance }} fails on texts",
         "It failed on about {{ $value | humanize }} texts within 10 minutes.",
         keep="5m",
+    ),
+    Alert(
+        "ModelWorse",
+        'max by (entity_type) (model_quality_replaced{metric="f1"})'
+        f' - max by (entity_type) (model_quality{{metric="f1"}}) > {QUALITY_TOLERANCE}',
+        "0s",
+        "ticket",
+        "model",
+        "The model is worse at {{ $labels.entity_type }} than the one before",
+        'On the same labelled texts its f1 is lower by {{ $value | printf "%.3f" }}.',
     ),
     Alert(
         "EventLoopLag",
@@ -471,6 +483,7 @@ SHOWN_ON = {
     "WorkerHung": "Answering",
     "ModelNotReady": "Ready",
     "ModelErrors": "Texts",
+    "ModelWorse": "Quality by type",
     "EventLoopLag": "Event loop lag",
     "MemoryNearLimit": "Memory, of what it may use",
     "LogLinesDropped": "Lost",

@@ -26,7 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import environment, images, judging, pulling, releases
+from scripts import environment, evaluate, images, judging, pulling, releases
 from scripts.commands import ROOT, CommandError, checked, run, say, step
 from scripts.preflight import refusal
 from scripts.releases import Release, ReleaseError
@@ -79,6 +79,7 @@ def main() -> int:
     parser.add_argument("--scale-only", action="store_true", help="keep those that run, add or remove the difference")
     parser.add_argument("--no-build", action="store_true", help="use the image as it is")
     parser.add_argument("--image", metavar="IMAGE", default="", help="pull this image and serve it, by its digest")
+    parser.add_argument("--allow-worse", action="store_true", help="even if its model is worse")
     parser.add_argument(
         "--rollback", nargs="?", const="", metavar="TO", help="bring a release back (default: the last)"
     )
@@ -97,10 +98,10 @@ def main() -> int:
         elif options.rollback is not None:
             roll_back(running, wanted, options.rollback)
         else:
-            deploy(running, wanted, options.image, build_it=not options.no_build)
+            deploy(running, wanted, options.image, build_it=not options.no_build, allow_worse=options.allow_worse)
         if options.replicas is not None:  # else the number is whatever ran, lost ones not counted
             expect(wanted)
-    except (DeployError, ReleaseError) as error:
+    except (DeployError, ReleaseError, evaluate.EvaluateError) as error:
         print(f"deploy: {error}", file=sys.stderr)
         return CLEARLY_WORSE if isinstance(error, WorseError) else 1
     except CommandError as error:
@@ -142,12 +143,12 @@ def check(running: Sequence[str]) -> None:
         raise DeployError(f"NGINX refuses its configuration: {tested.stderr.strip()}")
 
 
-def deploy(running: Sequence[str], wanted: int, image: str, *, build_it: bool) -> None:
+def deploy(running: Sequence[str], wanted: int, image: str, *, build_it: bool, allow_worse: bool) -> None:
     """Put what is built, or a registry's image, in the place of what runs, and keep it as a release.
 
     Raises:
-        DeployError: the image cannot be had, DEPLOY_BEFORE failed, or a new replica did not become healthy or was
-            judged worse: what ran runs. Or DEPLOY_AFTER failed: the new ones serve.
+        DeployError: the image cannot be had, its model is worse, DEPLOY_BEFORE failed, or a new replica did not become
+            healthy or was judged worse: what ran runs. Or DEPLOY_AFTER failed: the new ones serve.
 
     """
     seconds = judged_for()
@@ -158,12 +159,35 @@ def deploy(running: Sequence[str], wanted: int, image: str, *, build_it: bool) -
         if build_it:
             step("building")
             build()
+        measured = compare_models(allow_worse=allow_worse)
         hook("DEPLOY_BEFORE")
         replace(running, wanted, seconds)
         accept(env)
     keep()
     follow()
     hook("DEPLOY_AFTER")
+    if measured:
+        evaluate.keep(measured)
+
+
+def compare_models(*, allow_worse: bool) -> dict[str, Any] | None:
+    """Measure the new image's model beside the one that serves, where EVALUATE_DATA names the texts for it.
+
+    Raises:
+        DeployError: it is worse, or could not be measured.
+
+    """
+    data = environment.read(evaluate.VARIABLE).get(evaluate.VARIABLE)
+    if not data:
+        return None
+    step("measuring the new model")
+    try:
+        measured, worse = evaluate.compare(evaluate.file_of(evaluate.VARIABLE, data))
+    except evaluate.EvaluateError as error:
+        raise DeployError(f"{error}; nothing was changed") from None
+    if worse and not allow_worse:
+        raise DeployError("the new model is worse than what serves; nothing was changed. All the same: ALLOW_WORSE=1")
+    return measured
 
 
 def roll_back(running: Sequence[str], wanted: int, to: str) -> None:

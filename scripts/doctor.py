@@ -127,11 +127,7 @@ class Machine:
         if not told or any(one.returncode for one in told):
             raise UnknownError("neither nft nor iptables says what is filtered")
         rules = "\n".join(one.stdout for one in told)
-        return bool(
-            re.search(
-                r"hook input[^}]*policy drop|hook input[^}]*\b(drop|reject)\b|^-P INPUT DROP|^-A INPUT ", rules, re.M
-            )
-        )
+        return FILTERED.search(rules) is not None
 
     def certificate(self, name: str | None) -> int:
         """Return when the certificate that the edge presents ends, in seconds since the epoch.
@@ -177,7 +173,8 @@ class Machine:
         """
         end = (datetime.fromtimestamp(self.now(), UTC) + timedelta(minutes=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
         told = run(
-            *COMPOSE, "exec", "-T", "alertmanager", "amtool", "--alertmanager.url=http://127.0.0.1:9093", "alert", "add",
+            *COMPOSE, "exec", "-T", "alertmanager",
+            "amtool", "--alertmanager.url=http://127.0.0.1:9093", "alert", "add",
             f"alertname={TEST_ALERT}", "severity=ticket", f"--end={end}",
             "--annotation=summary=make doctor asks whether alerts arrive; nothing is wrong",
         )  # fmt: skip
@@ -192,12 +189,20 @@ class Machine:
         """Return the variables of `.env` and of the application's."""
         return releases.variables(ROOT / ".env") | releases.variables(releases.app_env())
 
+    def scanned(self) -> float | None:
+        """Return when `make scan` last found nothing that can be mended; None where it never did."""
+        try:
+            return (ROOT / ".build" / "scanned").stat().st_mtime
+        except FileNotFoundError:
+            return None
+
     def releases(self) -> list[releases.Release]:
         """Return what was deployed."""
         return releases.load()
 
 
-LOOPBACK_6 = ("0" * 24 + "01000000", "0" * 16 + "0000FFFF" + "0100007F")
+LOOPBACK_6 = ("0" * 24 + "01000000", "0" * 16 + "FFFF0000" + "0100007F")
+FILTERED = re.compile(r"hook input[^}]*(policy drop|\b(drop|reject)\b)|^-P INPUT DROP|^-A INPUT ", re.MULTILINE)
 FILTERS = (("nft", "list", "ruleset"), ("iptables", "-S", "INPUT"))
 
 
@@ -314,9 +319,13 @@ def backup(machine: Machine) -> Finding:
     return Finding(GOOD, what) if hours <= allowed else Finding(BAD, what, "docs/runbook.md#backuptooold")
 
 
-def scan(_machine: Machine) -> Finding:
-    """Say that nothing is kept of it."""
-    raise UnknownError("no record of an image scan is kept here")
+def scan(machine: Machine) -> Finding:
+    """Look when what is served was last scanned, and passed."""
+    passed = machine.scanned()
+    if passed is None:
+        return Finding(LOOK, "none that was passed", "make scan")
+    days = int((machine.now() - passed) // DAY)
+    return Finding(GOOD, f"passed {days} days ago") if days <= 30 else Finding(LOOK, f"{days} days ago", "make scan")
 
 
 def load_test(machine: Machine) -> Finding:
@@ -356,7 +365,8 @@ def limits(machine: Machine) -> Finding:
         allowed = deploy.get("resources", {}).get("limits", {})
         memory += int(allowed.get("memory", 0)) * int(deploy.get("replicas", 1))
         most_cpus = max(most_cpus, float(allowed.get("cpus", 0)))
-    what = f"{memory / 1e9:.1f} GB in all of {machine.memory() / 1e9:.1f} GB, {most_cpus:g} of {machine.processors()} CPUs each"
+    there = f"{machine.memory() / 1e9:.1f} GB and {machine.processors()} CPUs"
+    what = f"{memory / 1e9:.1f} GB in all and {most_cpus:g} CPUs at most, of {there}"
     if most_cpus > machine.processors() or memory > machine.memory():
         return Finding(LOOK, what, "API_MEMORY, API_CPUS and the others of .env, or a larger machine")
     return Finding(GOOD, what)

@@ -182,10 +182,11 @@ def wanted(env_file: Path, python: str | None, names: list[str], *, telemetry: b
     profiles = {"monitoring"} | ({"telemetry"} if telemetry else set())
     default_names = ["python", *(n for n, s in others.items() if profiles & set(s.get("profiles", profiles)))]
     images = {"python": python or default[1]} | {name: str(service["image"]) for name, service in others.items()}
-    first: dict[str, str] = {}  # of the services that share an image
-    for name in names or default_names:
-        first.setdefault(images[name], name)
-    return {name: image for image, name in first.items()}
+    chosen = names or default_names
+    called: dict[str, str] = {}  # of the services that share an image, by that which has a stand-in, else the first
+    for name in sorted(chosen, key=lambda name: origin_of(name) is None):
+        called.setdefault(images[name], name)
+    return {name: images[name] for name in chosen if called[images[name]] == name}
 
 
 def present(image: str) -> bool:

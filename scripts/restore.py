@@ -17,12 +17,21 @@ from scripts.commands import ROOT, CommandError, checked, say, step
 
 RESTORED = ROOT / ".restored"
 OF_THE_REPOSITORY = (
-    "RESTIC_REPOSITORY", "BACKUP_DIR", "BACKUP_SSH_DIR", "RESTIC_IMAGE",
+    "RESTIC_REPOSITORY", "BACKUP_DIR", "BACKUP_SSH_DIR",
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION",
 )  # fmt: skip
 """What says where the backup is: as it is here, whatever the `.env` in it says."""
 PLACES = {"SITE_DIR": "site"} | dict.fromkeys(
-    ("MODELS_DIR", "ALERT_SECRETS_DIR", "API_KEYS_FILE", "APP_ENV_FILE", "TLS_CERT", "TLS_KEY"), ""
+    (
+        "MODELS_DIR",
+        "ALERT_SECRETS_DIR",
+        "API_KEYS_FILE",
+        "APP_ENV_FILE",
+        "MLFLOW_DB_PASSWORD_FILE",
+        "TLS_CERT",
+        "TLS_KEY",
+    ),
+    "",
 )
 """Settings that name files and directories of this machine, and their defaults."""
 

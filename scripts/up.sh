@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 started=$SECONDS
 step() { printf '==> %s  [%d s]\n' "$*" $((SECONDS - started)); }
-compose() { docker compose --profile monitoring --profile telemetry "$@"; }
+compose() { docker compose --profile monitoring --profile telemetry --profile mlflow "$@"; }
 
 # A clone made under a strict umask: the containers' users could not read their own configuration.
 unreadable=$(find docker grafana ! -perm -o+r -print -quit)
@@ -29,6 +29,11 @@ while read -r variable; do export "${variable?}"; done <"$this_run"
 
 step "the API's image"
 python3 scripts/build.py
+
+if [ "$(python3 scripts/environment.py MLFLOW)" = true ]; then
+    step "MLflow's image"
+    docker compose --profile mlflow build --quiet mlflow
+fi
 
 step "starting, until every service is healthy"
 python3 scripts/start.py
@@ -56,6 +61,9 @@ fi
 if running telemetry-door; then
     echo "    VictoriaLogs  http://$(published telemetry-door 9428)/          (user operator, as Prometheus)"
     echo "    Jaeger        http://$(published telemetry-door 16686)/         (the same)"
+fi
+if running mlflow-door; then
+    echo "    MLflow        http://$(published mlflow-door 5000)/          (the same)"
 fi
 cat <<EOF
 

@@ -5,6 +5,7 @@ It runs beside whatever else runs on the machine, and a test may change files of
 
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -15,7 +16,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -231,13 +232,16 @@ def docker(*arguments: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports nobody listens on, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
+    """Return ports nobody listens on, all different, and none that a connection out may take before they are used."""
+    with ExitStack() as held:
+        ports: list[int] = []
+        for port in random.sample(range(10_000, 32_768), 1_000):  # below Linux' ephemeral ports
+            with suppress(OSError):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+                ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise RuntimeError("no free ports")
 
 
 @contextmanager

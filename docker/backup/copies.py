@@ -17,7 +17,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 COPY = ".backup"
@@ -25,6 +25,8 @@ ATTEMPTS = 5
 """Times a volume is copied before what changes in it is too much."""
 SILENCES_SECONDS = 60.0
 """Seconds within which Alertmanager, when it runs, writes its silences down (docker-compose.prod.yml)."""
+DUMP_SECONDS = 1800.0
+"""Seconds within which PostgreSQL, when it runs, dumps its databases (docker/postgres/dumps.sh)."""
 SQLITE = b"SQLite format 3\0"
 BLOCK = re.compile(r"[0-9A-Z]{26}")
 """The name of one of Prometheus' blocks, a ULID."""
@@ -282,9 +284,65 @@ def valkey(volume: Path, target: Path) -> list[str]:
     return []
 
 
+def postgres(volume: Path, target: Path) -> list[str]:
+    """Have PostgreSQL dump its databases; where it does not run, copy its files, which change in place."""
+    with (volume / "lock").open() as lock:  # start.sh holds it
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return dumped(volume, target)
+        apart(volume, target)
+    return []
+
+
+def dumped(volume: Path, target: Path) -> list[str]:
+    """Ask for dumps, and move them to where the next start after a restore looks for them.
+
+    Raises:
+        ChangedError: a database cannot be dumped just now.
+        TimeoutError: nobody answers.
+
+    """
+    dumps, request = volume / "dumps", str(time.time_ns())
+    new = dumps / "request.new"
+    new.write_text(request)
+    new.chmod(0o644)
+    new.replace(dumps / "request")
+    begun = time.monotonic()
+    try:
+        while not (answer := read(dumps / "answer")).startswith(request):
+            if time.monotonic() > begun + DUMP_SECONDS:
+                raise TimeoutError("nobody dumps its databases; expected the service postgres to be healthy")
+            time.sleep(0.2)
+    finally:
+        with suppress(FileNotFoundError):
+            (dumps / "request").unlink()
+    said = answer.partition("\n")[2]
+    if said != "ok":
+        raise ChangedError(said)
+    (target / "restore").mkdir(parents=True)
+    for dump in dumps.glob("*.dump"):
+        dump.replace(target / "restore" / dump.stem)
+    like(volume, target)
+    like(dumps, target / "restore")
+    return []
+
+
+def apart(source: Path, target: Path) -> None:
+    """Copy a directory as files of its own."""
+    target.mkdir()
+    for entry in source.iterdir():
+        if entry.is_dir() and entry.name != COPY:
+            apart(entry, target / entry.name)
+        elif entry.is_file():
+            shutil.copyfile(entry, target / entry.name)
+            like(entry, target / entry.name)
+    like(source, target)
+
+
 COPIERS: dict[str, Callable[[Path, Path], list[str]]] = {
-    "alertmanager": alertmanager, "logs": logs, "prometheus": prometheus, "runs": runs, "traces": traces,
-    "valkey": valkey,
+    "alertmanager": alertmanager, "logs": logs, "postgres": postgres, "prometheus": prometheus, "runs": runs,
+    "traces": traces, "valkey": valkey,
 }  # fmt: skip
 """How volumes are copied whose files belong together."""
 

@@ -33,6 +33,9 @@ repository() {
     case $status in
     0 | 10) return $status ;;
     12) fail "the repository $RESTIC_REPOSITORY has another password than the one that is kept here" ;;
-    *) fail "the repository $RESTIC_REPOSITORY does not answer: $(tail -n 1 /tmp/said)" ;;
+    *)
+        reason=$(sed -n 's/^subprocess ssh: //p' /tmp/said | tail -n 1) # more than restic knows
+        fail "the repository $RESTIC_REPOSITORY does not answer: ${reason:-$(tail -n 1 /tmp/said)}"
+        ;;
     esac
 }

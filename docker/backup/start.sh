@@ -73,10 +73,11 @@ back_up() {
     restic unlock --quiet # what a crash has left
     ask copy
     set --
-    for path in /volumes/*/.backup /project/.env /project/app.env /project/acme.env /project/.releases /host/SITE_DIR; do
+    for path in /volumes/*/.backup /project/.env /project/app.env /project/acme.env /project/mlflow.env /project/.releases \
+        /host/SITE_DIR; do
         if [ -e "$path" ]; then set -- "$@" "$path"; fi
     done
-    for name in API_KEYS_FILE APP_ENV_FILE ALERT_SECRETS_DIR MODELS_DIR TLS_CERT TLS_KEY; do
+    for name in API_KEYS_FILE APP_ENV_FILE ALERT_SECRETS_DIR MLFLOW_DB_PASSWORD_FILE MODELS_DIR TLS_CERT TLS_KEY; do
         eval "value=\${$name:-}"
         # shellcheck disable=SC2154  # set by eval
         if [ -n "$value" ]; then set -- "$@" "/host/$name"; fi

@@ -2,9 +2,11 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+from monitoring.alerts import QUALITY_TOLERANCE
 from monitoring.panels import (
     BAD,
     GOOD,
+    NEUTRAL,
     SOON,
     WARN,
     Query,
@@ -111,11 +113,55 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
         ),
     )
+    quality = Row(
+        "Quality",
+        (
+            rows(
+                "Quality by type",
+                "On the labelled texts that `make evaluate` was given last. A finding is right with its type and both"
+                " ends; accuracy is the share of texts with nothing missed and nothing else found.",
+                *(
+                    Query(f'max by (entity_type) (model_quality{{metric="{name}"}})', name, unit="percentunit")
+                    for name in ("precision", "recall", "f1", "accuracy")
+                ),
+                Query(
+                    'max by (entity_type) (model_quality{metric="f1"})'
+                    ' - max by (entity_type) (model_quality_replaced{metric="f1"})',
+                    "f1, beside the model before",
+                    unit="percentunit",
+                    steps=((None, BAD), (-QUALITY_TOLERANCE, GOOD)),
+                ),
+                columns={"entity_type": "Type"},
+                w=16,
+                empty="Not measured yet: make evaluate",
+            ),
+            number(
+                "Measured",
+                "Since the last evaluation.",
+                "s",
+                "time() - max(model_evaluated_timestamp_seconds)",
+                steps=((None, NEUTRAL),),
+                empty="Never",
+                w=4,
+                h=9,
+            ),
+            number(
+                "Labelled texts",
+                "What the last evaluation was made on.",
+                "locale",
+                "max(model_data_rows)",
+                steps=((None, NEUTRAL),),
+                empty="None",
+                w=4,
+                h=9,
+            ),
+        ),
+    )
     return board(
         "model",
         "Model and privacy",
         "The model of the privacy service and what it finds.",
-        (model, load, privacy),
+        (model, load, privacy, quality),
         (
             choice("job", "Job", "label_values(model_ready, job)"),
             choice("instance", "Instance", 'label_values(model_ready{job=~"$job"}, instance)'),

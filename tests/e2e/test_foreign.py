@@ -26,7 +26,7 @@ x-played: &played
   command: !override [valkey-server, --save, "", --protected-mode, "no"]
   healthcheck: {test: [CMD, valkey-cli, ping]}
 services:
-  postgres: {<<: *played}
+  database: {<<: *played}
   redis: {<<: *played}
   postgres-exporter:
     image: "${NODE_EXPORTER_IMAGE:-prom/node-exporter:v1.11.1}"
@@ -38,7 +38,7 @@ services:
       - |
         import os, socket, pathlib
         password = pathlib.Path("/run/secrets/db_password").read_text().strip()
-        with socket.create_connection(("postgres", 6379)) as database:
+        with socket.create_connection(("database", 6379)) as database:
             database.sendall(f"SET migrated {os.environ['GREETING']}-{password}\\r\\n".encode())
             assert database.recv(100) == b"+OK\\r\\n"
 """
@@ -181,7 +181,7 @@ def test_its_own_routes_are_counted_at_the_edge_and_in_the_api(foreign: Foreign)
 
 
 def test_its_database_was_migrated_before_it_started(foreign: Foreign) -> None:
-    asked = foreign.run("docker", "compose", "exec", "-T", "postgres", "valkey-cli", "get", "migrated")
+    asked = foreign.run("docker", "compose", "exec", "-T", "database", "valkey-cli", "get", "migrated")
     assert asked.stdout == "hello-swordfish\n"
 
 

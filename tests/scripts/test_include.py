@@ -42,7 +42,7 @@ def test_it_is_the_same_stack_with_their_own_services_and_variables(repository: 
     assert theirs["name"] == repository.name.lower().replace("[", "").replace("]", "")
     services = theirs["services"]
     stack = configuration(ROOT, COMPOSE_FILE="docker-compose.prod.yml")["services"]
-    assert set(services) == set(stack) | {"migrate", "postgres", "redis", "postgres-exporter"}
+    assert set(services) == set(stack) | {"migrate", "database", "redis", "postgres-exporter"}
     api = services["api"]
     assert api["environment"]["SIGHTGLASS_APP"] == "shop.main:app"
     assert {d: c["condition"] for d, c in api["depends_on"].items()} == {

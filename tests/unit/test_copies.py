@@ -273,3 +273,79 @@ def test_an_alertmanager_that_does_not_run_is_not_waited_for(
     os.utime(write(path / "silences"), (time.time() - 3600,) * 2)
     monkeypatch.setattr(copies.time, "sleep", lambda _: pytest.fail("waited"))
     assert copies.copy_all(path.parent) == ["ok"]
+
+
+class Server:
+    """What backups see of a PostgreSQL: its lock, and who dumps beside it, whenever somebody waits."""
+
+    def __init__(self, volume: Path, *answers: str) -> None:
+        self.dumps, self.answers = volume / "dumps", list(answers)
+        write(volume / "18/docker/PG_VERSION", "18")
+        self.dumps.mkdir()
+        self.lock = write(volume / "lock", "").open()
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
+
+    def work(self, _: float) -> None:
+        request = self.dumps / "request"
+        if request.exists() and self.answers:
+            said = self.answers.pop(0)
+            if said == "ok":
+                write(self.dumps / "mlflow.dump", "all of it")
+            write(self.dumps / "answer", f"{request.read_text()}\n{said}\n")
+
+
+def names(directory: Path) -> set[str]:
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+
+
+def test_a_postgresql_that_runs_dumps_its_databases_for_each_backup_anew(
+    copies: ModuleType, volume: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = volume("postgres")
+    server = Server(path, "FATAL:  the database system is starting up", "ok", "ok")
+    monkeypatch.setattr(copies.time, "sleep", server.work)
+    for _ in range(2):
+        assert copies.copy_all(path.parent) == ["ok"]
+        copy = path / ".backup"
+        assert names(copy) == {"restore/mlflow"}
+        assert (copy / "restore/mlflow").read_text() == "all of it"
+        copies.drop(path.parent)
+        assert names(path) == {"18/docker/PG_VERSION", "lock", "dumps/answer"}
+
+
+def test_a_database_that_cannot_be_dumped_fails_the_backup_by_its_reason(
+    copies: ModuleType, volume: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = volume("postgres")
+    monkeypatch.setattr(copies.time, "sleep", Server(path, *["pg_dump: error: no room"] * 5).work)
+    (said,) = copies.copy_all(path.parent)
+    assert said.startswith("postgres: cannot be copied: ")
+    assert said.endswith("pg_dump: error: no room")
+    assert not (path / ".backup").exists()
+
+
+def test_a_postgresql_that_does_not_answer_is_no_backup(
+    copies: ModuleType, volume: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = volume("postgres")
+    server = Server(path)
+    monkeypatch.setattr(copies, "DUMP_SECONDS", 0.0)
+    (said,) = copies.copy_all(path.parent)
+    assert said == (
+        "postgres: cannot be copied: nobody dumps its databases; expected the service postgres to be healthy"
+    )
+    assert names(server.dumps) == set()
+
+
+def test_a_postgresql_that_does_not_run_is_copied_as_files_of_their_own(
+    copies: ModuleType, volume: Callable[[str], Path]
+) -> None:
+    path = volume("postgres")
+    Server(path).lock.close()
+    (path / "18/docker").chmod(0o700)
+    assert copies.copy_all(path.parent) == ["ok"]
+    write(path / "18/docker/PG_VERSION", "19")  # in place, as PostgreSQL does once it runs
+    copy = path / ".backup"
+    assert names(copy) == {"18/docker/PG_VERSION", "lock"}
+    assert (copy / "18/docker/PG_VERSION").read_text() == "18"
+    assert (copy / "18/docker").stat().st_mode & 0o7777 == 0o700

@@ -41,12 +41,13 @@ EDGE = dict(re.findall(r"^([A-Z_]+)=\$\{\1:-(.*)\}$", START, re.MULTILINE))
 
 FOR_COMPOSE_ITSELF = {"COMPOSE_FILE"}
 OF_COMPOSE_ITSELF = {"COMPOSE_PROJECT_NAME"}
-FOR_DEPLOYS = {"DEPLOY_BEFORE", "DEPLOY_AFTER", "DEPLOY_JUDGE_SECONDS"}
+FOR_DEPLOYS = {"DEPLOY_BEFORE", "DEPLOY_AFTER", "EVALUATE_DATA", "MLFLOW_TRACKING_URI", "DEPLOY_JUDGE_SECONDS"}
 BUILD_ARGUMENTS = {"PYTHON_IMAGE", "API_PYTHON"}  # the others are set by make up, or the shell's own
 SET_BY_THE_IMAGE = {
     "APP_FALLBACK_DIR",
     "APP_VERSION",
     "APP_REVISION",
+    "HOST",  # for a server without a container
     "PORT",
     "METRICS_TOKEN",  # for an image alone: nobody gets to /metrics through the edge
     "SCRATCH_DIR",
@@ -68,6 +69,7 @@ SHOWN_EMPTY = {
     "GRAFANA_PLUGINS_DIR",
     "MODELS_DIR",
     "LOG_FORMAT",
+    "MLFLOW_DB_PASSWORD_FILE",
     "TLS_CERT",
     "TLS_KEY",
 } | {n for n in TEMPLATE if n.endswith("_IMAGE")}

@@ -1,0 +1,1 @@
+"""How well the model finds what it should: measured on labelled texts, kept, and told."""
