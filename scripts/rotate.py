@@ -170,7 +170,7 @@ def ages() -> dict[str, float]:
     config: dict[str, Any] = json.loads(checked("docker", "compose", "--profile", "*", "config", "--format", "json"))
     there = set(checked("docker", "volume", "ls", "--format", "{{.Name}}").split())
     names = {name: volume["name"] for name, volume in config.get("volumes", {}).items() if volume["name"] in there}
-    found = {}
+    found: dict[str, float] = {}
     places = {name: secret.place for name, secret in SECRETS.items() if isinstance(secret.place, tuple)}
     mounted = sorted({volume for volume, _ in places.values() if volume in names})
     if mounted:

@@ -183,7 +183,8 @@ def is_of(ca: Ca, file: Path) -> bool:
         uri = str(json.loads(told.read_text())["registration"]["uri"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return uri.partition("//")[2].partition("/")[0] == ca.addresses["newAccount"].partition("//")[2].partition("/")[0]
+    there = str(ca.addresses["newAccount"])
+    return uri.partition("//")[2].partition("/")[0] == there.partition("//")[2].partition("/")[0]
 
 
 if __name__ == "__main__":

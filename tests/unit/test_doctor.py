@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scripts import doctor, releases
+from scripts import doctor, images, releases
 from scripts.commands import CommandError
 from scripts.doctor import BAD, GOOD, LOOK, UnknownError
 
@@ -25,9 +25,9 @@ class Fake(doctor.Machine):
     """A machine that is as it should be, but for what a test says."""
 
     def __init__(self, **facts: Any) -> None:
-        self.given = {"SERVER_NAME": "shop.example", "ALERT_EMAIL_TO": "ops@shop.example"}  # type: ignore[misc]
-        self.running = ["api", "nginx", "alertmanager"]  # type: ignore[misc]
-        self.services = {  # type: ignore[misc]
+        self.given = {"SERVER_NAME": "shop.example", "ALERT_EMAIL_TO": "ops@shop.example"}
+        self.running = ["api", "nginx", "alertmanager"]
+        self.services = {
             "api": {"image": "sightglass", "build": {}, "deploy": self.limits(2, GB, replicas=2)},
             "nginx": {"image": "nginx:1.30.6", "deploy": self.limits(1, GB)},
             "alertmanager": {"image": "prom/alertmanager@sha256:1", "deploy": self.limits(1, GB)},
@@ -189,7 +189,7 @@ def test_ports_of_other_addresses_than_loopback_are_open(monkeypatch: pytest.Mon
         "/proc/net/tcp6": head + "0: 00000000000000000000000001000000:1F90 0:0 0A\n"
         "1: 0000000000000000FFFF00000100007F:1F91 0:0 0A\n2: 00000000000000000000000000000000:01BB 0:0 0A\n",
     }
-    monkeypatch.setattr(doctor.images, "text_of", lambda path: tables[str(path)])
+    monkeypatch.setattr(images, "text_of", lambda path: tables[str(path)])
     assert doctor.Machine().listening() == {80, 0x1538, 443}
 
 

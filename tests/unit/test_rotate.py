@@ -412,7 +412,7 @@ def test_no_request_fails_while_keys_change(keys: Path) -> None:
 
 
 def credentials(url: str) -> object:
-    connection = queue.pool(url).make_connection()
+    connection: Any = queue.pool(url).make_connection()
     provider = connection.credential_provider
     return provider.get_credentials() if provider else connection.password
 
