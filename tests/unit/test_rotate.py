@@ -397,7 +397,7 @@ def test_no_request_fails_while_keys_change(keys: Path) -> None:
             before = known["anna"]
             known["anna"] = rotating.add_key(keys, "anna", "")
             seen = asked[0]
-            while asked[0] < seen + 4 and not failures:  # the client has changed over
+            while asked[0] < seen + 4 and thread.is_alive() and not failures:  # the client has changed over
                 pass
             assert rotating.withdraw_keys(keys, "anna") == ([before], known["anna"])
     finally:
