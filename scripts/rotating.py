@@ -317,10 +317,8 @@ def api_keys(owner: str, value: str, *, withdraw: bool) -> None:
             wait(lambda: status_for(replica, one) == "401", API_SECONDS, "the API still takes the old key")  # noqa: B023
     tried = "the API was not asked, as it does not run" if not replicas else "the API takes it"
     if withdraw:
-        step(
-            f"done: {len(old)} older of {owner} withdrawn"
-            + (", refused, the newest taken" if replicas else f"; {tried}")
-        )
+        tried = "the API refuses them, and takes the newest" if replicas else tried
+        step(f"done: {len(old)} of {owner} withdrawn; {tried}")
         return
     step(f"done: {tried}. The older ones are right until: make rotate SECRET=api-keys OWNER={owner} WITHDRAW=1")
     print(f"{owner}:{new}")

@@ -74,6 +74,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.failed:
         for value in getattr(item, "funcargs", {}).values():
-            if isinstance(value, Stack):
+            if isinstance(value, Stack) and value.directory.exists():  # it may have been the end of it that failed
                 report.sections.append((f"containers of {value.project}", value.logs()))
     return report
