@@ -1,4 +1,4 @@
-"""A backup of the stack that runs: restored beside it, it is what was there; over what runs it is refused."""
+"""A backup of the stack that runs: restored beside it, it is what was there."""
 
 import subprocess
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.stack import Stack, docker, eventually
-from tests.support.backups import password, silence
+from tests.support.backups import silence
 
 COUNTED = 'http_requests_total{job="api"}'
 WINDOW = 60
@@ -31,7 +31,8 @@ class Backup:
     def make(self) -> None:
         made = self.stack.run("make", "backup", BACKUP_DIR=str(self.directory))
         assert made.returncode == 0, made.stdout + made.stderr
-        self.password = password(self.stack)
+        keeps = ("--volume", f"{self.stack.project}_backup:/backup", "--network", "none", "--user", "0:0")
+        self.password = docker("run", "--rm", *keeps, self.stack.settings["API_IMAGE"], "cat", "/backup/password")
 
     def restore(self, *force: str) -> subprocess.CompletedProcess[str]:
         """Do what `make restore` does with volumes, beside the project that runs."""
@@ -101,11 +102,6 @@ def test_a_backup_of_what_runs_is_what_was_there(stack: Stack, backup: Backup) -
     counted = samples(stack, moment)
     assert any('route="/api/v1/jobs"' in labels for labels in counted)
     backup.make()
-
-    # A stack that runs is left alone.
-    refused = stack.run("make", "restore", BACKUP_DIR=str(backup.directory))
-    assert refused.returncode != 0
-    assert "restore: the stack runs; expected it to be stopped: make down" in refused.stderr
 
     restored = backup.restore()
     assert restored.returncode == 0, restored.stdout + restored.stderr
