@@ -13,14 +13,33 @@ DRAW := monitoring/draw
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+install: $(VENV)/.installed  ## what is missing here: Docker, and what the tests need; starts nothing
+	@scripts/engine.sh
+
 up:  ## install what is missing, start the stack, wait until it is healthy
 	@scripts/up.sh
+
+run: up  ## the same as make up
+
+stop:  ## stop the containers and keep them, until make up
+	@$(COMPOSE) stop
+
+restart:  ## stop and start every container, or one service's: make restart SERVICE=grafana; requests fail meanwhile
+	@$(COMPOSE) restart $(SERVICE)
 
 adopt:  ## look at a project and write the lines of .env that have it served: make adopt DIR=../shop
 	@python3 scripts/adopt.py "$(DIR)" --app "$(APP)"
 
-deploy:  ## replace the API's replicas without a failed request: by what is built, or make deploy IMAGE=registry/team/app:1.2
-	@python3 scripts/deploy.py $(if $(IMAGE),--image '$(IMAGE)') $(if $(ALLOW_WORSE),--allow-worse)
+build:  ## the API's image, of this directory or API_CONTEXT; what runs stays
+	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/images.py python \
+		&& python3 scripts/build.py
+
+push:  ## send what is built to a registry: make push IMAGE=registry/team/app:1.2 [PLATFORMS=linux/amd64,linux/arm64]
+	@python3 scripts/push.py '$(IMAGE)' $(if $(PLATFORMS),--platforms '$(PLATFORMS)')
+
+deploy:  ## replace the replicas without a failed request, by what is built or IMAGE=…; elsewhere: MACHINE=user@host:/directory
+	@$(if $(MACHINE),scripts/over-ssh.sh '$(MACHINE)' make deploy IMAGE='$(IMAGE)' ALLOW_WORSE='$(ALLOW_WORSE)',python3 scripts/deploy.py \
+		$(if $(IMAGE),--image '$(IMAGE)') $(if $(ALLOW_WORSE),--allow-worse))
 
 releases:  ## what was deployed, and can be brought back
 	@python3 scripts/releases.py
@@ -62,6 +81,16 @@ logs:  ## follow every container's log
 
 ps:  ## the containers and how they are
 	@$(COMPOSE) ps
+
+health-check:  ## what /health and /ready answer through the edge; fails unless both are 200
+	@for path in health ready; do $(COMPOSE) exec -T nginx curl -ksS --fail-with-body --max-time 10 -w '\n' \
+		--connect-to nginx:443:127.0.0.1:8443 https://nginx/$$path || exit 1; done
+
+metrics:  ## the API's metrics, as Prometheus reads them
+	@$(COMPOSE) exec -T nginx curl -fsS --max-time 10 http://api:9464/metrics
+
+shell:  ## a shell in the API's container, or another's: make shell SERVICE=nginx
+	@$(COMPOSE) exec $$([ -t 0 ] || echo -T) $(or $(SERVICE),api) sh
 
 find:  ## one request's story: make find ID=…, or STATUS=5xx SINCE=10m, or SLOWEST=10
 	@python3 scripts/find.py "ID=$$ID" "STATUS=$$STATUS" "SINCE=$$SINCE" "SLOWEST=$$SLOWEST"
@@ -108,7 +137,17 @@ fuzz: $(VENV)/.installed  ## 20,000 requests made up from the API's own descript
 	@scripts/engine.sh
 	@FUZZ_REQUESTS=20000 $(VENV)/pytest tests/e2e/test_api_fuzz.py
 
-lint: $(VENV)/.installed  ## ruff, mypy, shellcheck
+sbom:  ## what the image that is served, or IMAGE, is made of, as CycloneDX: .build/sbom.json
+	@python3 scripts/sbom.py --output .build/sbom.json $(if $(IMAGE),--image '$(IMAGE)')
+
+scan: $(VENV)/.installed sbom  ## its known vulnerabilities; fails on those with a mend and where it cannot ask; SYSTEM=1 needs grype
+	@$(VENV)/python scripts/scan.py .build/sbom.json $(if $(SYSTEM),--system)
+
+clean:  ## remove what tests and linters leave; images, data and .env stay
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis artifacts .build/sbom.json
+	@find . \( -name .git -o -name .venv -o -name node_modules \) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+lint: $(VENV)/.installed  ## ruff, mypy, shellcheck, actionlint
 	@$(VENV)/pytest tests/unit/test_lint.py
 
 format: $(VENV)/.installed  ## let ruff put the code in order

@@ -7,6 +7,7 @@ python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 command -v curl >/dev/null || packages+=(curl)  # the README's commands are tested as they stand there
 command -v ps >/dev/null || packages+=(procps)  # `docker top` runs it
 command -v ip >/dev/null || packages+=(iproute2)  # clients outside Docker, in network namespaces
+command -v systemd-analyze >/dev/null || packages+=(systemd)  # it reads the units of deploy/
 if [ ${#packages[@]} -gt 0 ]; then
     [ "$(id -u)" = 0 ] || { echo "Missing. As root, run: apt-get install ${packages[*]}" >&2; exit 1; }
     echo "==> ${packages[*]}"

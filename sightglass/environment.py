@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from ipaddress import ip_network
+from ipaddress import IPv4Address, ip_network
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
@@ -126,6 +126,15 @@ def networks(default: str, expected: str) -> Any:
             for part in parts:
                 ip_network(part)  # raises ValueError
         return ",".join(parts)
+
+    return variable(default, read, expected)
+
+
+def ipv4(default: str, expected: str) -> Any:
+    """Declare an IPv4 address."""
+
+    def read(value: str) -> str:
+        return str(IPv4Address(value))
 
     return variable(default, read, expected)
 

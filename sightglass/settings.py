@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from sightglass.environment import Variables, choice, decimal, http_url, read_settings, text, truth, whole
+from sightglass.environment import Variables, choice, decimal, http_url, ipv4, read_settings, text, truth, whole
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SAMPLERS = ("always_on", "always_off", "traceidratio")
@@ -39,6 +39,7 @@ class Settings(Variables):
     environment: str = choice("production", "development", "staging", "production")
     log_level: str | None = choice(None, *LOG_LEVELS, fold=str.upper)
     log_format: Literal["json", "text"] = choice("json", "json", "text")
+    host: str = ipv4("0.0.0.0", "an IPv4 address, 0.0.0.0 for all the machine has")  # noqa: S104 - a container's
     metrics_port: int = whole(9464, 1, 65535, "a port number from 1 to 65535")
     metrics_token: str | None = text(
         None, "16 to 512 printable ASCII characters without spaces", r"[!-~]{16,512}", secret=True

@@ -28,7 +28,7 @@ GROUPS = {
     "logs and traces": r"telemetry/",  # on a new machine it begins with a build of minutes
     "the service": r"e2e/test_(jobs|process|privacy|api_fuzz)",
     "the stack": r"(monitoring/|attacks/"
-    r"|e2e/test_(backup|edge|hardening|image|limits|monitoring|operators|predict|quality))",
+    r"|e2e/test_(alone|backup|edge|hardening|image|limits|monitoring|operators|predict|quality))",
     "observability": r"e2e/test_observability",
     "make up": r"e2e/test_(up|readme)",
     "gunicorn": r"server/test_(?!limits|supervisor|job_processes)",  # they look at what all leave in /dev/shm

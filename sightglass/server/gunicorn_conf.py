@@ -17,8 +17,8 @@ from sightglass.server.settings import load_settings_or_exit
 _settings = load_settings_or_exit()
 _development = _settings.environment == "development"
 
-# The container's network decides who reaches it.
-bind = f"0.0.0.0:{_settings.port}"
+# Of a container, all its addresses: its network decides who reaches it.
+bind = f"{_settings.host}:{_settings.port}"
 
 # uvicorn, with an end in the right order.
 worker_class = "sightglass.server.worker_class.UvicornWorker"
@@ -36,8 +36,9 @@ preload_app = False
 timeout = _settings.gunicorn_timeout
 
 # Below `timeout`: a worker that drains is not mistaken for one that hangs. Below the container's stop grace: after it,
-# Docker kills.
-graceful_timeout = min(timeout - max(1, timeout // 6), _settings.api_stop_grace - 10)
+# Docker, or a container platform, kills.
+_grace = _settings.api_stop_grace
+graceful_timeout = min(timeout - max(1, timeout // 6), _grace - (10 if _grace >= 30 else max(1, _grace // 10)))
 
 # Above NGINX's 60 s for idle upstream connections: the proxy closes first, and no request meets a closing socket.
 keepalive = 75
@@ -67,7 +68,7 @@ loglevel = logging.getLevelName(_settings.log_threshold).lower()
 
 def when_ready(server: Any) -> None:  # noqa: ARG001 - gunicorn's signature
     """Open the door for Prometheus before the first worker is forked."""
-    exporter.start(_settings.metrics_port)
+    exporter.start(_settings.metrics_port, host=_settings.host)
 
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001

@@ -26,7 +26,7 @@ class ServerSettings(Settings):
     gunicorn_max_requests: int = whole(
         0, 0, 10**9, "requests after which a worker is replaced, 0 (never) to 1000000000"
     )
-    api_stop_grace: int = whole(90, 30, 7200, "whole seconds from 30 to 7200")
+    api_stop_grace: int = whole(90, 5, 7200, "whole seconds from 5 to 7200")
     shutdown_delay: int = whole(
         0,
         0,

@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.stack import ROOT, Stack, docker
 
@@ -76,3 +78,36 @@ def test_without_root_and_docker_the_commands_to_run_are_said() -> None:
     assert "As root, run:" in result.stderr
     assert f"    {directory}/engine.sh\n" in result.stderr
     assert "usermod -aG docker" in result.stderr
+
+
+def test_what_it_is_made_of_is_written_down(stack: Stack) -> None:
+    assert stack.run("make", "sbom").returncode == 0
+    text = (stack.directory / ".build" / "sbom.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    document = json.loads(text)
+    assert document["metadata"]["component"]["name"] == stack.project
+    listed = {one["name"].lower(): one for one in document["components"]}
+    ask = "from importlib.metadata import *; print(*(f'{d.name}=={d.version}' for d in distributions()), sep='\\n')"
+    own = stack.compose("exec", "-T", "api", "python", "-c", ask).stdout.split()
+    assert len(own) > 20
+    for name, version in (line.split("==") for line in own):
+        assert listed[name.lower()]["version"] == version
+        assert listed[name.lower()]["purl"].startswith("pkg:pypi/")
+    system = stack.compose(
+        "exec", "-T", "api", "dpkg-query", "-W", "-f", "${Package} ${Version}\\n"
+    ).stdout.splitlines()
+    assert len(system) > 20
+    for name, version in (line.split() for line in system):
+        assert listed[name]["version"] == version
+        assert listed[name]["purl"].startswith("pkg:deb/debian/")
+    # The same image, the same document; and no container is left.
+    assert stack.run("make", "sbom").returncode == 0
+    assert (stack.directory / ".build" / "sbom.json").read_text() == text
+    assert docker("ps", "--all", "--quiet", "--filter", f"ancestor={stack.project}", "--filter", "status=created") == ""
+
+
+def test_of_an_image_that_is_not_here_nothing_is_written(stack: Stack) -> None:
+    result = stack.run("make", "sbom", IMAGE="team/none:1")
+    assert result.returncode != 0
+    (line,) = [line for line in result.stderr.splitlines() if not line.startswith("make: ***")]
+    assert line.startswith("IMAGE=team/none:1: not allowed; expected an image that is here")

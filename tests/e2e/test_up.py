@@ -1,6 +1,9 @@
 """The commands of the README on a copy of the tree: up, up again, down, up by the ordinary tool; nothing is lost."""
 
+import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -9,9 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import Stack, docker, eventually
+from tests.stack import ROOT, Stack, docker, eventually
 
 COUNTED = 'max_over_time(sum(edge_http_requests_total{route="/health",status="200"})[1h:5s])'
+
+
+def unit(key: str) -> list[str]:
+    """Return a command of the unit that brings the stack back after a reboot."""
+    text = (ROOT / "deploy" / "systemd" / "sightglass.service").read_text()
+    (command,) = re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)
+    return shlex.split(command)
 
 
 def containers(stack: Stack) -> dict[str, str]:
@@ -35,6 +45,39 @@ def test_up_again_changes_nothing(made: Stack) -> None:
     result = made.run("make", "up")
     assert result.returncode == 0, result.stdout + result.stderr
     assert containers(made) == before
+
+
+def test_make_asks_the_stack(made: Stack) -> None:
+    before = containers(made)
+    health, ready = made.run("make", "--silent", "health-check").stdout.splitlines()
+    assert json.loads(health)["status"] == "healthy"
+    assert json.loads(ready) == {"ready": True}
+    assert "# TYPE http_requests_total counter\n" in made.run("make", "--silent", "metrics").stdout
+    for service, user in (("", "10001"), ("SERVICE=nginx", "101")):
+        assert made.run("bash", "-c", f"echo 'id -u' | make --silent shell {service}").stdout == f"{user}\n"
+    built = made.run("make", "build")
+    assert built.returncode == 0, built.stderr
+    assert containers(made) == before
+
+
+def test_make_restarts_one_service(made: Stack) -> None:
+    def started() -> dict[str, str]:
+        return {c["Name"]: c["State"]["StartedAt"] for c in made.inspect()}
+
+    before = started()
+    assert made.run("make", "restart", "SERVICE=blackbox-exporter").returncode == 0
+    (changed,) = (name for name, at in started().items() if at != before[name])
+    assert "blackbox-exporter" in changed
+
+
+def test_make_health_check_fails_where_the_edge_does_not_serve(made: Stack) -> None:
+    assert made.run("make", "maintenance", "on").returncode == 0
+    try:
+        result = made.run("make", "--silent", "health-check")
+    finally:
+        assert made.run("make", "maintenance", "off").returncode == 0
+    assert result.returncode != 0
+    assert "503" in result.stdout + result.stderr
 
 
 def test_the_ordinary_tool_sees_the_same_stack(made: Stack) -> None:
@@ -65,8 +108,12 @@ def test_data_certificate_and_password_outlive_down_and_up(made: Stack) -> None:
     eventually(lambda: made.value(COUNTED) == counted, lambda: f"{COUNTED} is {made.value(COUNTED)}, not {counted}")
     password = made.run("make", "credentials").stdout
     made.compose("exec", "-T", "api", "sh", "-c", "echo kept > /app/runs/kept")
-    assert made.run("make", "down").returncode == 0
+    stopped = containers(made)
+    assert made.run(*unit("ExecStop")).returncode == 0
     assert made.compose("ps", "--quiet").stdout == ""
+    assert set(stopped.values()) <= set(made.compose("ps", "--all", "--quiet", "--no-trunc").stdout.split())
+    assert made.run("make", "down").returncode == 0
+    assert made.compose("ps", "--all", "--quiet").stdout == ""
     assert made.run("docker", "compose", "--profile", "monitoring", "up", "-d", "--wait").returncode == 0
     # The client still trusts the first certificate.
     with made.client() as client:
@@ -81,7 +128,12 @@ def test_the_api_runs_without_monitoring(made: Stack) -> None:
     made.compose("restart", "api")
     with made.client() as client:
         eventually(lambda: client.get("/ready").status_code == 200, lambda: "not ready without monitoring")
-    made.compose("up", "--detach", "--wait")
+    before = containers(made)
+    # As after a reboot: what the unit runs brings all of it back.
+    result = made.run(*unit("ExecStart"))
+    assert result.returncode == 0, result.stderr
+    assert len(before) == len(containers(made)) - 4
+    assert before.items() <= containers(made).items()
 
 
 # Every variable that names something of the host, the service that is given it, and where.

@@ -1,7 +1,8 @@
 """A container registry on loopback that serves images the tests assemble, and fails as it is told.
 
-What a `docker pull` asks for, after the OCI distribution specification 1.1: the API's version, manifests and blobs.
-Docker's engine speaks plain HTTP with registries in 127.0.0.0/8. Standard library only.
+What a `docker pull` asks for and a `docker push` sends, after the OCI distribution specification 1.1: the API's
+version, manifests and blobs. Docker's engine speaks plain HTTP with registries in 127.0.0.0/8. Standard
+library only.
 """
 
 import gzip
@@ -13,6 +14,7 @@ import socket
 import tarfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,6 +58,7 @@ class Registry:
     faults: dict[str, Fault] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     packed: dict[str, bytes] = field(default_factory=dict)  # layers that several images share are packed once
+    uploads: dict[str, bytes] = field(default_factory=dict)  # what is being sent, by its path
     over: threading.Event = field(default_factory=threading.Event)  # ends every stall
     address: str = ""
 
@@ -134,7 +137,7 @@ class Registry:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers what `docker pull` asks."""
+    """Answers what `docker pull` asks, and takes what `docker push` sends."""
 
     protocol_version = "HTTP/1.1"
     registry: Registry
@@ -170,6 +173,46 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(404)
 
     do_HEAD = do_GET  # noqa: N815
+
+    def do_POST(self) -> None:
+        """Begin an upload, or refuse it as told."""
+        name, _ = self.path.removeprefix("/v2/").split("/blobs/uploads/")
+        fault = self.registry.fault(name, "blobs")
+        if fault and isinstance(fault.kind, int):
+            self._refuse(fault.kind)
+            return
+        place = f"/v2/{name}/blobs/uploads/{uuid.uuid4().hex}"
+        self.registry.uploads[place] = b""
+        self._answer(202, "text/plain", b"", Location=place)
+
+    def do_PATCH(self) -> None:
+        """Take a part of a blob."""
+        self.registry.uploads[self.path] += self._body()
+        end = len(self.registry.uploads[self.path]) - 1
+        self._answer(202, "text/plain", b"", Location=self.path, Range=f"0-{end}")
+
+    def do_PUT(self) -> None:
+        """Take the last part of a blob, or a manifest."""
+        place, _, _ = self.path.partition("?")
+        if place in self.registry.uploads:
+            blob = self.registry.uploads.pop(place) + self._body()
+            self.registry.blobs[digest(blob)] = blob
+        else:
+            name, _, reference = self.path.removeprefix("/v2/").rsplit("/", 2)
+            body = self._body()
+            for one in (reference, digest(body)):
+                self.registry.manifests[name, one] = (self.headers["Content-Type"], body)
+        self._answer(201, "text/plain", b"", Location=place)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
 
     def _answer(self, status: int, media_type: str, body: bytes, **headers: str) -> None:
         self._head(status, media_type, len(body), {"Docker-Content-Digest": digest(body), **headers})

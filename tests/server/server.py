@@ -15,7 +15,7 @@ import httpx
 from websockets.sync.client import ClientConnection, connect
 
 from sightglass.environment import PREFIX
-from sightglass.server.__main__ import APPLICATION
+from sightglass.server.__main__ import APPLICATION, CONFIGURATION
 from tests.stack import ROOT as ROOT
 from tests.stack import free_ports
 from tests.support.waiting import awaited
@@ -53,6 +53,7 @@ class Server:
                 "PYTHONPATH": os.pathsep.join(map(str, [path or ROOT / "tests", ROOT / "tests" / "server", ROOT])),
                 "SIGHTGLASS_APP": "sample_app.main:app",
                 "SIGHTGLASS_WEB_CONCURRENCY": "1",
+                "SIGHTGLASS_HOST": "127.0.0.1",
                 "SIGHTGLASS_PORT": str(self.port),
                 "SIGHTGLASS_METRICS_PORT": str(self.metrics_port),
                 # What a busy machine makes stand still is no test's subject, unless it says so.
@@ -63,7 +64,7 @@ class Server:
         )
         with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
             self.process = subprocess.Popen(
-                [python, "-m", "gunicorn", "-c", "python:loopback_conf", *options, APPLICATION],
+                [python, "-m", "gunicorn", "-c", CONFIGURATION, *options, APPLICATION],
                 env=variables,
                 cwd=directory,
                 stdout=out if stdout is None else stdout,

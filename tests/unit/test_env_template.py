@@ -47,6 +47,7 @@ SET_BY_THE_IMAGE = {
     "APP_FALLBACK_DIR",
     "APP_VERSION",
     "APP_REVISION",
+    "HOST",  # for a server without a container
     "PORT",
     "METRICS_TOKEN",  # for an image alone: nobody gets to /metrics through the edge
     "SCRATCH_DIR",

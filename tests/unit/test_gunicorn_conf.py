@@ -54,10 +54,14 @@ def test_drain_fits_into_the_grace_and_the_grace_into_the_timeout(
         assert 0 < delay + seconds_to_finish(found["graceful_timeout"], delay) < found["graceful_timeout"]
 
 
-@pytest.mark.parametrize(("timeout", "grace"), [("3600", "90"), ("300", "30"), ("60", "7200")])
+@pytest.mark.parametrize(
+    ("timeout", "grace"), [("3600", "90"), ("300", "30"), ("60", "7200"), ("60", "29"), ("60", "10"), ("60", "5")]
+)
 def test_drain_ends_before_docker_kills(monkeypatch: pytest.MonkeyPatch, timeout: str, grace: str) -> None:
     found = configuration(monkeypatch, GUNICORN_TIMEOUT=timeout, API_STOP_GRACE=grace)
     assert found["graceful_timeout"] < min(int(timeout), int(grace))
+    # Requests under way have at least two fifths of the grace, or of the timeout where that is shorter.
+    assert seconds_to_finish(found["graceful_timeout"], 0) >= min(int(timeout), int(grace)) * 2 // 5
 
 
 def test_workers_follow_web_concurrency_else_the_environment_else_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:

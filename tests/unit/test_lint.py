@@ -1,5 +1,6 @@
 """The tools that read the code find nothing."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,14 +14,17 @@ CHECKS = {
     "ruff format": ["ruff", "format", "--check", "."],
     "mypy": ["mypy", "sightglass", "api", "monitoring", "tests", "scripts", "bench"],
     "shellcheck": ["shellcheck", *map(str, SCRIPTS)],
+    "actionlint": ["actionlint"],  # with shellcheck for what the steps run
 }
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_nothing_is_found(name: str) -> None:
     tool, *arguments = CHECKS[name]
-    command = [str(Path(sys.executable).with_name(tool)), *arguments]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    beside = Path(sys.executable).parent
+    environment = os.environ | {"PATH": f"{beside}:{os.environ['PATH']}"}
+    command = [str(beside / tool), *arguments]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -24,6 +24,7 @@ WRONG = {
     "LOG_FORMAT": "xml",
     "WEB_CONCURRENCY": "0",
     "GUNICORN_TIMEOUT": "1",
+    "HOST": "localhost",
     "PORT": "65536",
     "METRICS_PORT": "x",
     "FORWARDED_ALLOW_IPS": "nginx",

@@ -86,7 +86,7 @@ def main() -> None:
     settings = load_settings_or_exit()
     configure_logging(settings)
     logging.getLogger("huey").setLevel(logging.WARNING)  # two lines a job
-    exporter.start(settings.metrics_port)
+    exporter.start(settings.metrics_port, host=settings.host)
     try:
         Supervisor(partial(_work, settings)).supervise()
     finally:
