@@ -38,7 +38,7 @@ push:  ## send what is built to a registry: make push IMAGE=registry/team/app:1.
 	@python3 scripts/push.py '$(IMAGE)' $(if $(PLATFORMS),--platforms '$(PLATFORMS)')
 
 deploy:  ## replace the replicas without a failed request, by what is built or IMAGE=…; elsewhere: MACHINE=user@host:/directory
-	@$(if $(MACHINE),scripts/over-ssh.sh '$(MACHINE)' make deploy IMAGE='$(IMAGE)',python3 scripts/deploy.py \
+	@$(if $(MACHINE),scripts/over-ssh.sh '$(MACHINE)' make deploy IMAGE='$(IMAGE)' ALLOW_WORSE='$(ALLOW_WORSE)',python3 scripts/deploy.py \
 		$(if $(IMAGE),--image '$(IMAGE)') $(if $(ALLOW_WORSE),--allow-worse))
 
 releases:  ## what was deployed, and can be brought back
