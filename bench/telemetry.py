@@ -1,4 +1,4 @@
-"""What keeping logs and traces takes: memory of the three programs idle and under load, and disk a line and a span.
+"""What keeping logs and traces takes: memory of the three programs idle and under load, and disk a line.
 
 Beside every fifth line a span of a failed request is handed to the collector: far more than a service has that keeps
 failed and slow requests and 10 % of the others.
@@ -101,7 +101,7 @@ def main() -> int:
         time.sleep(20)
         print(json.dumps({"load": "idle", "MB": most(stack, seconds)}), flush=True)
         for rate in RATES:
-            before, traces = size(f"{stack.project}_logs"), size(f"{stack.project}_traces")
+            before = size(f"{stack.project}_logs")
             lines = rate * seconds
             with stack.emitting(lines, rate) as service, tracing(stack, lines // LINES_A_SPAN, rate / LINES_A_SPAN):
                 highest = most(stack, seconds)
@@ -111,10 +111,8 @@ def main() -> int:
 
                 eventually(all_there, deadline=600)
             grown = (size(f"{stack.project}_logs") - before) / lines
-            a_span = (size(f"{stack.project}_traces") - traces) / (lines // LINES_A_SPAN)
             load = f"{rate} lines/s, {rate // LINES_A_SPAN} spans/s"
-            found = {"bytes a line": round(grown), "bytes a span": round(a_span)}
-            print(json.dumps({"load": load, "MB": highest, **found}), flush=True)
+            print(json.dumps({"load": load, "MB": highest, "bytes a line": round(grown)}), flush=True)
     return 0
 
 
