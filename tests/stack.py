@@ -91,6 +91,7 @@ class Stack:
 
     def down(self) -> None:
         """Remove containers, networks, volumes and the image built."""
+        self.compose("--profile", "*", "down", "--volumes", check=False)  # what a test has started beside, too
         self.containers.stop()
         served = re.findall(r"^SERVED_IMAGE=(\S+)", self.env_file.read_text(), re.MULTILINE)
         kept = docker(
