@@ -49,6 +49,11 @@ def checked(*command: str, given: str | None = None) -> str:
     return result.stdout
 
 
+def last_line(text: str) -> str:
+    """Return the last line of what was written."""
+    return (text.strip().splitlines() or ["it did not say why"])[-1]
+
+
 def step(message: str) -> None:
     """Print a line that begins a step."""
     print(f"==> {message}", flush=True)

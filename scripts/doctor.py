@@ -22,7 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
 from scripts import environment, images, releases, rotate
-from scripts.commands import ROOT, CommandError, checked, run
+from scripts.commands import ROOT, CommandError, checked, last_line, run
 from scripts.releases import ReleaseError
 
 COMPOSE = ("docker", "compose", "--profile", "*")
@@ -204,11 +204,6 @@ class Machine:
 LOOPBACK_6 = ("0" * 24 + "01000000", "0" * 16 + "FFFF0000" + "0100007F")
 FILTERED = re.compile(r"hook input[^}]*(policy drop|\b(drop|reject)\b)|^-P INPUT DROP|^-A INPUT ", re.MULTILINE)
 FILTERS = (("nft", "list", "ruleset"), ("iptables", "-S", "INPUT"))
-
-
-def last_line(text: str) -> str:
-    """Return the last line of what was written."""
-    return (text.strip().splitlines() or ["it did not say why"])[-1]
 
 
 def certificate(machine: Machine) -> Finding:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scripts import environment
 from scripts.backup import RESTIC, kept
-from scripts.commands import ROOT, checked, run, say, step
+from scripts.commands import ROOT, checked, last_line, run, say, step
 
 COMPOSE = ("docker", "compose", "--profile", "*")
 SETUP = (*COMPOSE, "run", "--rm", "--no-deps", "--quiet-pull", "-T")
@@ -75,11 +75,6 @@ def running(service: str) -> bool:
 def port(service: str, inside: int) -> int:
     """Return the port of this machine at which a service is."""
     return int(checked(*COMPOSE, "port", service, str(inside)).rpartition(":")[2])
-
-
-def last_line(text: str) -> str:
-    """Return the last line of what was written."""
-    return (text.strip().splitlines() or ["it did not say why"])[-1]
 
 
 def answered(at: int, login: str, method: str = "GET", path: str = "/", body: object = None) -> int:
