@@ -9,12 +9,7 @@ from deploy.leaves import Value, When, values, yaml_text
 from deploy.workloads import API, CLUSTER_DOMAIN, NGINX
 
 SETTINGS = sorted(
-    {
-        value.name
-        for name in (NGINX, API)
-        for value in Service(name).environment.values()
-        if isinstance(value, Setting)
-    }
+    {value.name for name in (NGINX, API) for value in Service(name).environment.values() if isinstance(value, Setting)}
 )
 """The variables of `.env` that a container gets."""
 
@@ -29,15 +24,15 @@ EXPLAINED = {
     "envSecret": "A Secret whose keys are variables of the application's; it need not be there.",
     "resources": "Of each API pod. The autoscaler goes by what is requested.",
     "replicas": "API pods, where nothing scales them.",
-    "drainSeconds": "Between a pod's end being known and SIGTERM: longer than the cluster's DNS gives old answers (30 s, mostly).",
+    "drainSeconds": "Between a pod's end being known and SIGTERM: longer than the DNS gives old answers (30 s).",
     "clusterDomain": "What service names of the cluster end in.",
     "autoscaling": "The API's pods, by the share that they use of the processor time they request.",
     "autoscaling.enabled": "false: `replicas` pods.",
     "edge": "NGINX.",
     "edge.image": "NGINX 1.27.3 or later with njs.",
-    "edge.replicas": "Each has limits of its own: a client that reaches all of them may take that many times RATE_LIMIT.",
-    "edge.drainSeconds": "Between an edge's end being known and SIGQUIT: as long as a balancer still sends it connections.",
-    "edge.readyAfterSeconds": "Before a new edge serves: as long as the DNS may not know it yet, and the API not believe it.",
+    "edge.replicas": "Each has limits of its own: a client that reaches all of them may take as many times RATE_LIMIT.",
+    "edge.drainSeconds": "Between its end being known and SIGQUIT: as long as a balancer still sends it connections.",
+    "edge.readyAfterSeconds": "Before it serves: as long as the DNS may not know it yet, and the API not believe it.",
     "edge.service.type": "LoadBalancer, NodePort or ClusterIP.",
     "tls": "The certificate NGINX shows.",
     "tls.secretName": "The Secret (kubernetes.io/tls) that has it.",
@@ -52,10 +47,14 @@ EXPLAINED = {
     "networkPolicy.monitoringNamespace": "Where Prometheus, KEDA and the collector of traces are.",
     "networkPolicy.dnsNamespace": "Where the cluster's DNS is.",
     "networkPolicy.egress": "Where the application may go beside, as NetworkPolicy's rules.",
-    "monitoring.enabled": "The Prometheus operator's PodMonitor and PrometheusRules, and dashboards for Grafana's sidecar.",
+    "networkPolicy": "Who may reach whom.",
+    "monitoring": "For a Prometheus operator, and a Grafana with its sidecar, that are there.",
+    "monitoring.enabled": "PodMonitor, PrometheusRules, dashboards.",
+    "gateway": "Where TLS ends before NGINX.",
+    "ingress": "The same.",
     "monitoring.labels": "What that Prometheus selects by.",
     "gateway.enabled": "A route of a gateway that ends TLS; its addresses belong in settings.TRUSTED_PROXIES.",
-    "ingress.enabled": "The same of an Ingress controller.",
+    "ingress.enabled": "A route of an Ingress controller that ends TLS.",
 }
 """By path."""
 
@@ -83,9 +82,8 @@ def collected(objects: Iterable[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     leaves = [leaf for node in objects for leaf in values(node)]
     for leaf in [*leaves, *OTHERS]:
-        if isinstance(leaf, Value):
-            if found.setdefault(leaf.path, leaf.default) != leaf.default:
-                raise ValueError(f"{leaf.path}: two defaults")
+        if isinstance(leaf, Value) and found.setdefault(leaf.path, leaf.default) != leaf.default:
+            raise ValueError(f"{leaf.path}: two defaults")
     for leaf in leaves:
         if isinstance(leaf, When) and leaf.equals is None and leaf.path not in found:
             found[leaf.path] = leaf.default is not leaf.negated

@@ -133,9 +133,7 @@ class Service:
         """What of the host, or which volume, is mounted where."""
         found = {}
         for volume in self._whole["volumes"]:
-            source, target = (
-                (volume["source"], volume["target"]) if isinstance(volume, dict) else _parts(volume)
-            )
+            source, target = (volume["source"], volume["target"]) if isinstance(volume, dict) else _parts(volume)
             found[target] = source
         return found
 
@@ -200,7 +198,8 @@ def _dockerfile() -> str:
 
 
 def _image_user() -> str:
-    return re.findall(r"^USER (\S+)$", _dockerfile(), re.MULTILINE)[-1]
+    user: str = re.findall(r"^USER (\S+)$", _dockerfile(), re.MULTILINE)[-1]
+    return user
 
 
 def _image_probe() -> list[str]:

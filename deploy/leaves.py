@@ -71,7 +71,7 @@ def plain(node: Any) -> Any:
         case dict():
             return type(node)({_name(key): plain(value) for key, value in node.items() if _is_there(key, value)})
         case list():
-            return [plain(item) for item in node if not (isinstance(item, dict) and not _is_there(*next(iter(item.items()))))]
+            return [plain(item) for item in node if not isinstance(item, dict) or _is_there(*next(iter(item.items())))]
     return node
 
 
@@ -92,15 +92,15 @@ def template(node: Any) -> str:
     """Write the object as a template of the chart's."""
     text = yaml_text(_marked(node))
     text = re.sub(rf"'?{_MARK}v ([^{_END}]*){_END}'?", lambda found: f"{{{{ {found[1]} }}}}", text)
-    text = re.sub(
-        rf"^( *)(- )?(\S.*?: |)'?{_MARK}t ([^{_END}]*){_END}'?$", _block, text, flags=re.MULTILINE
-    )
+    text = re.sub(rf"^( *)(- )?(\S.*?: |)'?{_MARK}t ([^{_END}]*){_END}'?$", _block, text, flags=re.MULTILINE)
     return _conditions(text)
 
 
 def _block(found: re.Match[str]) -> str:
     indent = len(found[1]) + len(found[2] or "") + 2
-    return f"{found[1]}{found[2] or ''}{found[3].rstrip()}\n{' ' * indent}{{{{- toYaml {found[4]} | nindent {indent} }}}}"
+    return (
+        f"{found[1]}{found[2] or ''}{found[3].rstrip()}\n{' ' * indent}{{{{- toYaml {found[4]} | nindent {indent} }}}}"
+    )
 
 
 def _marked(node: Any) -> Any:

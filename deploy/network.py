@@ -47,7 +47,7 @@ def services() -> list[Object]:
     ]
 
 
-def _service(name: str, component: str, ports: dict[str, Any], spec: Object, **more: Any) -> Object:
+def _service(name: str, component: str, ports: dict[str, Any], spec: dict[Any, Any], **more: Any) -> Object:
     both = {name: port if isinstance(port, tuple) else (port, port) for name, port in ports.items()}
     return {
         "apiVersion": "v1",

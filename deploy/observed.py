@@ -1,5 +1,6 @@
 """What the Prometheus operator, and Grafana's sidecar, are told: targets, rules and dashboards."""
 
+from functools import cache
 from typing import Any
 
 import yaml
@@ -51,5 +52,6 @@ def _rule(name: str, groups: Any) -> Object:
     }
 
 
+@cache
 def _groups(name: str) -> Any:
     return yaml.safe_load(RULES[name].read_text())["groups"]

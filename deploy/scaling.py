@@ -34,9 +34,7 @@ def autoscaler() -> Object:
             "maxReplicas": Value("autoscaling.maxReplicas", 10),
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": utilization}}],
             "behavior": {
-                "scaleDown": {
-                    "stabilizationWindowSeconds": Value("autoscaling.scaleDownStabilizationSeconds", 300)
-                }
+                "scaleDown": {"stabilizationWindowSeconds": Value("autoscaling.scaleDownStabilizationSeconds", 300)}
             },
         },
     }

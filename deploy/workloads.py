@@ -13,6 +13,7 @@ API, JOBS, NGINX = "api", "jobs", "nginx"
 NGINX_PODS = "nginx-pods"
 """The service that names each edge, ready or not: whom the API believes about clients' addresses."""
 METRICS = "metrics"
+TEMPORARY = "/tmp"  # noqa: S108 - each container's own
 EDGE_METRICS_PORT = Service(NGINX).probe.port
 API_PORT, API_METRICS_PORT = exposed()
 CLUSTER_DOMAIN = Value("clusterDomain", "cluster.local")
@@ -178,7 +179,7 @@ def _service_pod(service: Service, container: Object, grace: Any, when: When | N
         {"secretRef": {"name": Value("envSecret", "env"), "optional": True}},
     ]
     container["volumeMounts"] = [
-        {"name": "tmp", "mountPath": "/tmp"},
+        {"name": "tmp", "mountPath": TEMPORARY},
         {"name": "api-keys", "mountPath": keys.rpartition("/")[0], "readOnly": True},
         runs_mount(when),
     ]
@@ -213,9 +214,7 @@ def api() -> Object:
 def jobs() -> Object:
     """Give the Deployment of what works on jobs."""
     service = Service(JOBS)
-    container = _container(
-        service, Value("image", service.image, "quote"), {"cpu": "100m", "memory": "256Mi"}, "jobs."
-    )
+    container = _container(service, Value("image", service.image, "quote"), {"cpu": "100m", "memory": "256Mi"}, "jobs.")
     probe = service.probe
     container |= {
         "ports": [{"name": METRICS, "containerPort": probe.port}],
@@ -261,7 +260,7 @@ def nginx() -> Object:
         "livenessProbe": _probe(probe),
         "lifecycle": _sleep(EDGE_DRAIN),
     }
-    volumes = {
+    volumes: dict[str, tuple[str, Object]] = {
         "/etc/sightglass": (
             "nginx",
             {"configMap": {"name": "nginx", "items": [Flow(key=k, path=p) for k, p in NGINX_FILES.items()]}},
@@ -269,7 +268,7 @@ def nginx() -> Object:
         "/etc/site/nginx": ("site-nginx", {"configMap": {"name": "site-nginx", "optional": True}}),
         "/run/tls": ("tls", {"secret": {"secretName": Value("tls.secretName", "tls"), "defaultMode": 0o440}}),
         "/var/lib/edge": ("edge", {"emptyDir": {}}),
-        "/tmp": ("tmp", {"emptyDir": {"medium": "Memory", "sizeLimit": service.temporary}}),
+        TEMPORARY: ("tmp", {"emptyDir": {"medium": "Memory", "sizeLimit": service.temporary}}),
     }
     read_only = {"/etc/sightglass", "/etc/site/nginx", "/run/tls"}
     container["volumeMounts"] = [
