@@ -10,8 +10,8 @@ import yaml
 from scripts.cluster import parts
 from scripts.cluster.processes import run
 from tests.cluster.cluster import CHART, Cluster, helm
-from tests.unit.kubernetes.manifests import BASE, COMPONENTS, OVERLAYS, of_chart
-from tests.unit.kubernetes.test_manifests import EVERYTHING, by_key, objects, without_annotations
+from tests.unit.kubernetes.manifests import BASE, COMPONENTS, OVERLAYS, objects, of_chart
+from tests.unit.kubernetes.test_manifests import EVERYTHING, by_key, without_annotations
 
 EACH_OVERLAY = sorted(OVERLAYS.iterdir())
 VALUE_SETS: dict[str, dict[str, Any]] = {

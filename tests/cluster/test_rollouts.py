@@ -59,7 +59,7 @@ def test_an_upgrade_and_its_rollback(installed: Installation) -> None:
         eventually(lambda: load.total() > 50)
         load.phase = "upgrade"
         helm("upgrade", "shop", str(CHART), "--reuse-values", "-f", values, "--wait", "--timeout=170s")
-        (pod, *_) = installed.pods("api")
+        assert kubectl("get", "configmap", "env", "-o", "jsonpath={.data.GREETING}") == "hello"
         load.phase = "rollback"
         helm("rollback", "shop", "--wait", "--timeout=170s")
         load.phase = "after"
