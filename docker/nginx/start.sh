@@ -58,8 +58,7 @@ UNDERSCORES_IN_HEADERS=${UNDERSCORES_IN_HEADERS:-true}
 CORS_ORIGINS=${CORS_ORIGINS:-}
 SLOW_ROUTES=${SLOW_ROUTES:-}
 # Not a setting of Compose's: a DNS that completes no names, as Kubernetes' does not for NGINX, has the API under its whole one.
-UPSTREAM=${UPSTREAM:-api}
-export UPSTREAM
+export UPSTREAM="${UPSTREAM:-api}"
 
 octet='([1-9]?[0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])'
 ipv4="$octet(\\.$octet){3}"
