@@ -30,7 +30,7 @@ MODULES: dict[str, tuple[tuple[str, ...], str]] = {
     "helm": (("helm.sh/helm/v4/cmd/helm",), ""),
     "pause": ((".",), ""),
 }
-DEBIAN = ("etcd-server", "containerd", "containernetworking-plugins", "kubernetes-client")
+DEBIAN = ("etcd-server", "containerd", "containernetworking-plugins", "kubectl")
 """Debian forky's: they run on bookworm and later."""
 
 # The definitions of objects that operators bring, by the module that has them.
