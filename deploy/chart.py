@@ -27,6 +27,7 @@ EXPLAINED = {
     "drainSeconds": "Between a pod's end being known and SIGTERM: longer than the DNS gives old answers (30 s).",
     "clusterDomain": "What service names of the cluster end in.",
     "autoscaling": "The API's pods, by the share that they use of the processor time they request.",
+    "autoscaling.minReplicas": "With 1 no drain takes the node that has it.",
     "autoscaling.enabled": "false: `replicas` pods.",
     "edge": "NGINX.",
     "edge.image": "NGINX 1.27.3 or later with njs.",

@@ -140,6 +140,10 @@ def _chart(directory: Path) -> dict[Path, str]:
             for p in observed.DASHBOARDS
         )
         + "{{- end }}\n",
+        **{
+            directory / f"files/rules/{name}.yml": HEADER + yaml_text({"groups": observed.groups(name)})
+            for name in observed.RULES
+        },
         directory / "values.yaml": HEADER + chart.values_yaml(found),
         directory / "values.schema.json": chart.schema(found),
     }

@@ -19,6 +19,10 @@ def _metadata(name: str) -> Object:
     return {"name": name, "labels": _SELECTED}
 
 
+_NOT_HERE = {"host", "backup", "monitoring", "telemetry"}
+"""Groups of rules about what Compose runs beside; a cluster's own monitoring has its own."""
+
+
 def pod_monitor() -> Object:
     """Give the targets; the job of each is its component's name, as it is in docker/prometheus.yml."""
     return {
@@ -28,18 +32,26 @@ def pod_monitor() -> Object:
         "spec": {
             "jobLabel": "app.kubernetes.io/component",
             "selector": {"matchLabels": {"app.kubernetes.io/name": NAME}},
-            "podMetricsEndpoints": [{"port": METRICS, "interval": "10s", "scrapeTimeout": "5s"}],
+            "podMetricsEndpoints": [
+                {
+                    "port": METRICS,
+                    "interval": "10s",
+                    "scrapeTimeout": "5s",
+                    # The operator's label of that name would take the place of ours: the replica's.
+                    "relabelings": [{"action": "labeldrop", "regex": "container"}],
+                }
+            ],
         },
     }
 
 
 def rules() -> list[Object]:
-    """Give the rules of docker/prometheus/rules."""
-    return [_rule(name, groups=_groups(name)) for name in RULES]
+    """Give the rules of docker/prometheus/rules that are about what runs here."""
+    return [_rule(name, groups=groups(name)) for name in RULES]
 
 
 def rule_template(name: str) -> Object:
-    """Give the same for the chart, which has those files."""
+    """Give the same for the chart, which has them as files: they are templates of Prometheus' own."""
     return _rule(name, groups=InChart(f'(.Files.Get "files/rules/{name}.yml" | fromYaml).groups | toYaml | nindent 4'))
 
 
@@ -53,5 +65,6 @@ def _rule(name: str, groups: Any) -> Object:
 
 
 @cache
-def _groups(name: str) -> Any:
-    return yaml.safe_load(RULES[name].read_text())["groups"]
+def groups(name: str) -> list[Any]:
+    """Give the groups of rules about what runs here."""
+    return [g for g in yaml.safe_load(RULES[name].read_text())["groups"] if g["name"] not in _NOT_HERE]
