@@ -70,7 +70,8 @@ def test_an_upgrade_and_its_rollback(installed: Installation) -> None:
 
 
 def test_a_budget_keeps_one_of_each(installed: Installation) -> None:
-    first, second = sorted(installed.pods("api"))[:2]
+    eventually(lambda: len(installed.pods("api")) == 2)  # those that end are gone
+    first, second = installed.pods("api")
 
     def evict(pod: str) -> str:
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
