@@ -59,6 +59,12 @@ backups:  ## what is in the repository
 restore:  ## on a machine with nothing, bring a backup back: make restore [SNAPSHOT=latest] [FORCE=1], then make up
 	@scripts/engine.sh && python3 scripts/restore.py $(if $(SNAPSHOT),--snapshot '$(SNAPSHOT)') $(if $(FORCE),--force)
 
+doctor:  ## tick the production checklist: certificate, disk, clock, DNS, ports, secrets, alerts (sends one), backup, …
+	@python3 scripts/doctor.py
+
+rotate:  ## give a secret another value, without a failed request: make rotate SECRET=operators [FILE=…]; without, list them
+	@python3 scripts/rotate.py '$(SECRET)' --file '$(FILE)' --owner '$(OWNER)' $(if $(WITHDRAW),--withdraw)
+
 maintenance:  ## answer 503 and a page, or hold requests, or go on: make maintenance on|off [RETRY_AFTER=120] [HOLD=30]
 	@$(COMPOSE) exec -T nginx sh /etc/sightglass/nginx/maintenance.sh '$(filter on off,$(MAKECMDGOALS))' '$(RETRY_AFTER)' '$(HOLD)'
 
@@ -145,7 +151,7 @@ sbom:  ## what the image that is served, or IMAGE, is made of, as CycloneDX: .bu
 	@python3 scripts/sbom.py --output .build/sbom.json $(if $(IMAGE),--image '$(IMAGE)')
 
 scan: $(VENV)/.installed sbom  ## its known vulnerabilities; fails on those with a mend and where it cannot ask; SYSTEM=1 needs grype
-	@$(VENV)/python scripts/scan.py .build/sbom.json $(if $(SYSTEM),--system)
+	@$(VENV)/python scripts/scan.py .build/sbom.json $(if $(SYSTEM),--system) && touch .build/scanned
 
 clean:  ## remove what tests and linters leave; images, data and .env stay
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis artifacts .build/sbom.json

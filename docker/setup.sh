@@ -1,6 +1,7 @@
 #!/bin/sh
+# Usage: setup.sh [another-certificate]
 # Writes the certificate and the passwords that the other services read, into the volumes they read them from.
-# What is there already stays, so a second start changes nothing.
+# What is there already stays, so a second start changes nothing; of a self-signed certificate, another can be asked for.
 set -eu
 umask 022  # each volume is mounted only where its content is needed; within it another user must be able to read
 
@@ -17,10 +18,14 @@ for name in $names; do
         refuse "SERVER_NAME=$(printf %.200s "$names" | tr -c ' -~' '?'): not allowed; expected host names in lower case, separated by spaces"
 done
 
-# The certificate there is serves: somebody else's always, one of ours while it has all names and a month to go.
+ours() { case $(openssl x509 -in $tls/tls.crt -noout -subject) in *"$OURS"*) ;; *) return 1 ;; esac; }
+
+# The certificate there is serves: somebody else's always, one of ours while it has its key, all names and a month to go.
 fits() {
     [ -s $tls/tls.crt ] && [ -s $tls/tls.key ] || return 1
-    case $(openssl x509 -in $tls/tls.crt -noout -subject) in *"$OURS"*) ;; *) return 0 ;; esac
+    ours || return 0
+    # One that was cut off between the two files has another's.
+    [ "$(openssl x509 -in $tls/tls.crt -noout -pubkey)" = "$(openssl pkey -in $tls/tls.key -pubout)" ] || return 1
     openssl x509 -in $tls/tls.crt -noout -checkend 2592000 >/dev/null || return 1
     for name in $names; do
         case $(openssl x509 -in $tls/tls.crt -noout -checkhost "$name") in *"does match"*) ;; *) return 1 ;; esac
@@ -41,6 +46,7 @@ given DATA_DIR -d "a directory"
 given API_KEYS_FILE -f "a file"
 given TLS_CERT -f "a file"
 given TLS_KEY -f "a file"
+given GRAFANA_PASSWORD_FILE -f "a file"
 
 if [ -n "${TLS_CERT:-}${TLS_KEY:-}" ]; then
     # Checked here, because NGINX would say less and only after a restart loop.
@@ -56,7 +62,7 @@ if [ -n "${TLS_CERT:-}${TLS_KEY:-}" ]; then
     cat /given/TLS_CERT > $tls/new.crt && mv $tls/new.crt $tls/tls.crt
     rm -f $tls/acme.prom  # what docker/acme told of another
     echo "certificate: yours ($(openssl x509 -in $tls/tls.crt -noout -enddate))"
-elif fits; then
+elif fits && { [ "${1:-}" != another-certificate ] || ! ours; }; then
     echo "certificate: kept ($(openssl x509 -in $tls/tls.crt -noout -enddate))"
 else
     alternatives=DNS:localhost,IP:127.0.0.1
@@ -76,13 +82,22 @@ fi
 
 credentials=/run/credentials
 if [ ! -s $credentials/grafana_admin_password ]; then
-    openssl rand -base64 24 | tr -d '\n' > $credentials/new && mv $credentials/new $credentials/grafana_admin_password
-    echo "Grafana's admin password: generated"
+    if [ -n "${GRAFANA_PASSWORD_FILE:-}" ]; then
+        if ! password=$(grep -Ex '[!-~]{16,128}' /given/GRAFANA_PASSWORD_FILE) || [ "$(wc -l </given/GRAFANA_PASSWORD_FILE)" -gt 1 ]; then
+            refuse "GRAFANA_PASSWORD_FILE: not a password; expected one line of 16 to 128 printable characters without spaces"
+        fi
+        printf %s "$password" > $credentials/new && mv $credentials/new $credentials/grafana_admin_password
+        echo "Grafana's admin password: yours"
+    else
+        openssl rand -base64 24 | tr -d '\n' > $credentials/new && mv $credentials/new $credentials/grafana_admin_password
+        echo "Grafana's admin password: generated"
+    fi
 else
     echo "Grafana's admin password: kept"
 fi
 
 operators=/run/operators
+[ ! -s $operators/password.next ] || sh "$(dirname "$0")/rotate.sh" end $operators/password  # it was cut off
 if [ ! -s $operators/password ] || [ ! -s $operators/htpasswd ]; then
     (umask 077 && openssl rand -hex 24 | tr -d '\n' > $operators/new)
     printf 'operator:%s\n' "$(openssl passwd -5 -stdin < $operators/new)" > $operators/htpasswd
@@ -90,6 +105,12 @@ if [ ! -s $operators/password ] || [ ! -s $operators/htpasswd ]; then
     echo "the operators' password: generated"
 else
     echo "the operators' password: kept"
+fi
+
+queue=/run/valkey
+if [ -d $queue ] && [ ! -s $queue/password ]; then
+    openssl rand -hex 24 | tr -d '\n' > $queue/new && mv $queue/new $queue/password
+    echo "Valkey's password: generated"
 fi
 
 # NGINX's user writes there; nobody else has the volume.

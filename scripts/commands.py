@@ -26,22 +26,24 @@ class CommandError(Exception):
         """The same in one line, with the last it wrote, which tends to say what went wrong."""
 
 
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command, whatever its status; what it writes is kept.
+def run(*command: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command, whatever its status, with what it is given on standard input; what it writes is kept.
 
     It has a session of its own: a terminal's ^C is for the program that runs it to handle.
     """
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, start_new_session=True)
+    return subprocess.run(
+        command, cwd=ROOT, input=given, capture_output=True, text=True, check=False, start_new_session=True
+    )
 
 
-def checked(*command: str) -> str:
+def checked(*command: str, given: str | None = None) -> str:
     """Run a command that must succeed, for what it prints.
 
     Raises:
         CommandError: it did not.
 
     """
-    result = run(*command)
+    result = run(*command, given=given)
     if result.returncode != 0:
         raise CommandError(command, result.stderr or result.stdout)
     return result.stdout

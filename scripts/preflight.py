@@ -57,6 +57,7 @@ PATHS: Mapping[str, Callable[[Path], str | None]] = {
     "API_KEYS_FILE": file,
     "TLS_CERT": file,
     "TLS_KEY": file,
+    "GRAFANA_PASSWORD_FILE": file,
     "CA_BUNDLE": lent,
     "PIP_CONFIG_FILE": lent,
     "API_CONTEXT": context,

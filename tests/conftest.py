@@ -26,9 +26,9 @@ def stack() -> Iterator[Stack]:
 # Tests that share a stack stay in one process (make test runs several); the groups with the longest work come first.
 GROUPS = {
     "logs and traces": r"telemetry/",  # on a new machine it begins with a build of minutes
-    "the service": r"e2e/test_(jobs|process|privacy|api_fuzz)",
+    "the service": r"e2e/test_(jobs|process|privacy|api_fuzz|rotation)",
     "the stack": r"(monitoring/|attacks/"
-    r"|e2e/test_(alone|backup|edge|hardening|image|limits|monitoring|operators|predict|quality))",
+    r"|e2e/test_(alone|backup|doctor|edge|hardening|image|limits|monitoring|operators|predict|quality))",
     "observability": r"e2e/test_observability",
     "make up": r"e2e/test_(up|readme)",
     "gunicorn": r"server/test_(?!limits|supervisor|job_processes)",  # they look at what all leave in /dev/shm
@@ -74,6 +74,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.failed:
         for value in getattr(item, "funcargs", {}).values():
-            if isinstance(value, Stack):
+            if isinstance(value, Stack) and value.directory.exists():  # it may have been the end of it that failed
                 report.sections.append((f"containers of {value.project}", value.logs()))
     return report

@@ -210,12 +210,13 @@ class Stack:
     def wait_for_scrape(self) -> None:
         """Wait until everything has been scraped once more."""
         start = time.time()
-        eventually(
-            lambda: all(
-                float(t["value"][1]) > start for t in self.query('min by (job) (timestamp(up{job=~"api|nginx|jobs"}))')
-            ),
-            lambda: "no new scrape",
-        )
+
+        def scraped() -> bool:
+            found = self.query('min by (job) (timestamp(up{job=~"api|nginx|jobs"}))')
+            at = {one["metric"]["job"]: float(one["value"][1]) for one in found}
+            return at.keys() >= {"api", "nginx"} and min(at.values()) > start  # of a new stack, none is there at first
+
+        eventually(scraped, lambda: "no new scrape")
 
 
 def docker(*arguments: str) -> str:

@@ -50,6 +50,7 @@ own=$store/acme/$(printf %s "$server" | digest)
 (umask 077 && mkdir -p "$own")
 mkdir -p "$tls/challenges"
 certificate=$own/certificates/$first
+again=$store/acme/again # made by `make rotate SECRET=tls`: another key, whether one is due or not
 settings=$(env | grep -Ev '^(HOSTNAME|SHLVL|_|OLDPWD|PWD)=' | sort | digest)
 
 acme() { # lego's command and its options
@@ -67,8 +68,9 @@ issue() { acme run && printf %s "$names" >"$own/names"; }
 
 attempt() {
     failure=0
-    if issued; then acme renew --dynamic --no-random-sleep; else issue; fi || failure=$?
-    [ $failure != 0 ] || return 0
+    if ! issued; then issue; elif [ -e "$again" ]; then acme renew --days 99999 --no-random-sleep
+    else acme renew --dynamic --no-random-sleep; fi || failure=$?
+    [ $failure != 0 ] || { rm -f "$again" && return 0; }
     # A CA that has forgotten the account, as test servers do, is told of the same key once more.
     account=$(find "$own/accounts" -name account.json 2>/dev/null || true)
     grep -q accountDoesNotExist "$own/log" && [ -n "$account" ] || return $failure

@@ -26,6 +26,17 @@ export RESTIC_PROGRESS_FPS=0
 # shellcheck disable=SC2034  # used by who sources this
 host=${PROJECT:-sightglass}
 
+# Why a server is not reached by SSH: restic may end before it has read what ssh says.
+said_by_ssh() {
+    case $RESTIC_REPOSITORY in
+    sftp://*) to=${RESTIC_REPOSITORY#sftp://} to=ssh://${to%%/*} ;;
+    sftp:*) to=${RESTIC_REPOSITORY#sftp:} to=${to%%:*} ;;
+    *) return ;;
+    esac
+    ssh -o BatchMode=yes -o ConnectTimeout=10 -o LogLevel=ERROR -s "$to" sftp </dev/null 2>&1 >/dev/null |
+        tr -d '\r' | tail -n 1
+}
+
 # Says why the repository does not answer, in a line; 10: there is none.
 repository() {
     status=0
@@ -34,7 +45,7 @@ repository() {
     0 | 10) return $status ;;
     12) fail "the repository $RESTIC_REPOSITORY has another password than the one that is kept here" ;;
     *)
-        reason=$(sed -n 's/^subprocess ssh: //p' /tmp/said | tail -n 1) # more than restic knows
+        reason=$(said_by_ssh || true)
         fail "the repository $RESTIC_REPOSITORY does not answer: ${reason:-$(tail -n 1 /tmp/said)}"
         ;;
     esac

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Usage: start.sh [once | check | password | list]
+# Usage: start.sh [once | check | password | rotate | list]
 # The container's entry point: a backup every BACKUP_HOURS, and every BACKUP_CHECK_DAYS a check: a twentieth of the
 # repository is read, and the newest backup restored beside and compared. What fails is tried again after an hour.
 set -eu
@@ -163,6 +163,7 @@ case ${1:-} in
 once) locked run_backup && exit $status ;;
 check) locked run_check && exit $status ;;
 password) cat $own/password ;;
+rotate) exec sh "$(dirname "$0")/rotate.sh" ;;
 list)
     repository || fail "there is no backup yet"
     restic snapshots --compact --host "$host"

@@ -211,3 +211,20 @@ def test_one_variable_leaves_it_without_a_password_names_and_origins_still_check
         set_it("false")
     with client(stack, "PROMETHEUS_PORT") as http:
         assert http.get("/-/ready").status_code == 401
+
+
+def test_another_password_takes_the_place_of_the_old_one_from_one_request_to_the_next(stack: Stack) -> None:
+    old = stack.operator
+    result = stack.run("make", "rotate", "SECRET=operators")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == (
+        "==> done: the new password is taken, the old one is refused; the new one: make credentials\n"
+    )
+    del stack.__dict__["operator"]
+    assert stack.operator != old
+    with client(stack, "PROMETHEUS_PORT", login=True) as http:
+        assert http.get("/-/ready").status_code == 200
+        assert http.get("/-/ready", auth=tuple(old.split(":"))).status_code == 401  # type: ignore[arg-type]
+    refused = stack.run("make", "rotate", "SECRET=grafanas")
+    (line, *_) = refused.stderr.splitlines()
+    assert line.startswith("SECRET=grafanas: not allowed; expected one of operators, ")

@@ -102,4 +102,4 @@ def test_the_python_stand_in_installs_packages() -> None:
 def test_renovate_keeps_the_pins() -> None:
     rules = json.loads((ROOT / ".github" / "renovate.json").read_text())
     assert "docker:pinDigests" in rules["extends"]
-    assert set(rules["enabledManagers"]) == {"docker-compose", "dockerfile"}
+    assert set(rules["enabledManagers"]) == {"docker-compose", "dockerfile", "github-actions"}

@@ -75,6 +75,10 @@ def test_a_wiped_machine_is_back_by_two_commands(stack: Stack, tmp_path: Path) -
     key = password(stack)
     docker("unpause", jobs)
 
+    early = stack.run("make", "restore")
+    assert early.returncode != 0
+    assert "restore: the stack runs; expected it to be stopped: make down" in early.stderr
+
     kept = stack.env_file.read_text()
     stack.compose("--profile", "*", "down", "--volumes")
     for path in (".env", "app.env", ".releases", "site"):

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.stack import Stack, free_ports, running_stack
+from tests.stack import Stack, eventually, free_ports, running_stack
 from tests.support.backups import password
 
 DATA = "examples/labelled.jsonl"
@@ -119,3 +119,18 @@ def test_a_wiped_machine_has_the_runs_and_their_artifacts_again(stack: Stack) ->
     assert "restored the database mlflow" in stack.logs("postgres", tail=100)
     again = stack.run("make", "backup")
     assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_the_databases_password_changes_and_it_answers_on(stack: Stack) -> None:
+    def answers() -> bool:
+        with operator(stack) as client:
+            asked = {"experiment_name": "Default"}  # of MLflow's own making, in the database
+            return client.get("/api/2.0/mlflow/experiments/get-by-name", params=asked).status_code == 200
+
+    assert answers()
+    result = stack.run("make", "rotate", "SECRET=mlflow-db")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout == "==> done: the new password is taken, the old one is refused\n"
+    assert answers()
+    stack.compose("restart", "postgres")  # no connection is left
+    eventually(answers, lambda: stack.logs("mlflow", "postgres"))

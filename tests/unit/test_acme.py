@@ -181,6 +181,19 @@ def test_a_renewed_one_is_handed_over(world: World) -> None:
     assert world.served() == ("crt of second", "key of second")
 
 
+def test_another_key_is_got_when_it_is_asked_for(world: World) -> None:
+    """By `make rotate SECRET=tls`, which starts it again; what fails is tried again as ever, and still another key."""
+    world.answers("first", "no", "second", "not due")
+    world.run(until=HOUR)
+    (world.directory / "store/acme/again").touch()
+    world.at(HOUR)
+    world.run(until=14 * HOUR)
+    assert world.times() == [0, HOUR, HOUR + 900, HOUR + 900 + 12 * HOUR]
+    assert all("renew --days 99999 " in told for _, told in world.asked()[1:3])
+    assert world.asked()[3][1].endswith("renew --dynamic --no-random-sleep")
+    assert world.served() == ("crt of second", "key of second")
+
+
 def test_failures_back_off_to_a_day(world: World) -> None:
     world.answers("no: the CA is down")
     result = world.run(until=5 * DAY)

@@ -6,15 +6,20 @@ It says that there is work, once for each job; `store` keeps the jobs, and `runn
 import json
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from huey import Huey, RedisHuey, SqliteHuey  # type: ignore[import-untyped]
 from huey.registry import Message  # type: ignore[import-untyped]
 from huey.serializer import Serializer  # type: ignore[import-untyped]
+from redis import ConnectionPool, CredentialProvider
 
 from api.settings import Settings
 
 NAME = "jobs"
+VALKEY, PASSWORD = "valkey", Path("/run/valkey/password")
+"""The profile's own server, and the file of its password (docker/valkey)."""
 
 
 class JsonSerializer(Serializer):  # type: ignore[misc]
@@ -25,6 +30,27 @@ class JsonSerializer(Serializer):  # type: ignore[misc]
 
     def _deserialize(self, data: bytes) -> Any:
         return Message(*json.loads(data))
+
+
+class PasswordFile(CredentialProvider):
+    """Reads the password at each new connection, so that it can change."""
+
+    def get_credentials(self) -> tuple[str]:
+        """Return the password, of the default user.
+
+        Raises:
+            OSError: it cannot be read.
+
+        """
+        return (PASSWORD.read_text(),)
+
+
+def pool(url: str) -> ConnectionPool:
+    """Return the connections to a queue: a URL's own password counts, and the stack's own Valkey has its in a file."""
+    server = urlsplit(url)
+    if server.netloc.partition(":")[0] == VALKEY and PASSWORD.exists():
+        return ConnectionPool.from_url(url, credential_provider=PasswordFile())
+    return ConnectionPool.from_url(url)
 
 
 class Queue:
@@ -39,7 +65,7 @@ class Queue:
     def _opened(self) -> tuple[Huey, Callable[[str], object]]:
         options = {"serializer": JsonSerializer(), "results": False}
         if self._settings.queue_url:
-            huey = RedisHuey(NAME, url=self._settings.queue_url, **options)
+            huey = RedisHuey(NAME, connection_pool=pool(self._settings.queue_url), **options)
         else:
             self._settings.runs_dir.mkdir(parents=True, exist_ok=True)
             huey = SqliteHuey(NAME, filename=str(self._settings.runs_dir / "queue.db"), **options)
