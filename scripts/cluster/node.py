@@ -30,7 +30,6 @@ from scripts.cluster.processes import IN_NAMESPACE, run, start, succeeds, until
 
 CGROUPS = Path("/sys/fs/cgroup")
 UNIFIED = (CGROUPS / "cgroup.controllers").exists()
-_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd")
 
 
 def make_network() -> None:
@@ -51,8 +50,10 @@ def make_network() -> None:
 
 
 def cgroup_directories() -> list[Path]:
-    """Return the cluster's own groups, one or, in version 1, one for each controller."""
-    return [CGROUPS / CGROUP] if UNIFIED else [CGROUPS / name / CGROUP for name in _CONTROLLERS]
+    """Return the cluster's own groups, one or, in version 1, one in each hierarchy."""
+    if UNIFIED:
+        return [CGROUPS / CGROUP]
+    return [path / CGROUP for path in sorted(CGROUPS.iterdir()) if path.is_dir() and not path.is_symlink()]
 
 
 def make_cgroups() -> None:
