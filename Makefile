@@ -129,11 +129,15 @@ check: $(VENV)/.installed  ## linters and unit tests, in a minute
 
 test: $(VENV)/.installed $(DRAW)/node_modules/.installed  ## every promise once, on real parts
 	@scripts/engine.sh
-	@$(PYTEST) --ignore=tests/long; exit $$?
+	@$(PYTEST) --ignore=tests/long --ignore=tests/cluster; exit $$?
 
 test-long: $(VENV)/.installed  ## whole matrices, floods and drills
 	@scripts/engine.sh
 	@$(PYTEST) --timeout 3600 tests/long; exit $$?
+
+test-cluster: $(VENV)/.installed  ## the chart and the overlays on a real Kubernetes; its parts are built the first time, in 25 minutes
+	@scripts/engine.sh && python3 -m scripts.cluster parts
+	@$(VENV)/pytest --timeout 1200 --durations 10 tests/cluster
 
 attack: $(VENV)/.installed $(DRAW)/node_modules/.installed  ## every hostile input, beside another client that must not notice
 	@scripts/engine.sh

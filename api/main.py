@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from api.privacy import predict, process
 from api.privacy.dependencies import described_as_authorized
 from api.privacy.findings import Model, load_model
 from api.privacy.inference import Inference
+from api.privacy.jobs import depth
 from api.privacy.jobs import routes as jobs
 from api.privacy.jobs.ids import Ids
 from api.privacy.jobs.queue import Queue
@@ -31,8 +32,12 @@ EXPOSED = ("Content-Disposition", "Location", "Retry-After", "X-Request-ID", "X-
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_model) -> FastAPI:
-    """Build the app; the model loads in the background once it is started."""
+def create_app(
+    settings: Settings,
+    load: Callable[[Path | None], Model] = load_model,
+    watch: Callable[[JobStore], Awaitable[None]] | None = None,
+) -> FastAPI:
+    """Build the app; the model loads in the background once it is started, as does `watch`, until the end."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -41,7 +46,10 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
             await asyncio.to_thread(app.state.jobs.take_over)
         except OSError as error:  # a job process tries again
             logger.error("the jobs of an older version stay where they are: %s", error.strerror)
+        watching = asyncio.ensure_future(watch(app.state.jobs)) if watch else None
         yield
+        if watching:
+            watching.cancel()
         inference.stop()
 
     inference = Inference(
@@ -86,4 +94,4 @@ def create_app(settings: Settings, load: Callable[[Path | None], Model] = load_m
     return app
 
 
-app = create_app(load_settings())
+app = create_app(load_settings(), watch=depth.keep_telling)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Usage: pin.sh [--no-reload] [ADDRESS:PORT…]
-# Sends requests to these replicas alone, or, without any, to all that Docker's DNS lists. A deploy pins the edge to the
+# Sends requests to these replicas alone, or, without any, to all that the DNS lists. A deploy pins the edge to the
 # replicas that are ready, then starts and stops the others: see scripts/deploy.py.
 set -eu
 
@@ -18,11 +18,11 @@ for address in "$@"; do
     fi
 done
 
-# Docker's DNS is followed while pinned too (`down`: nothing is sent there): NGINX hands the addresses it knows on at a
+# The DNS is followed while pinned too (`down`: nothing is sent there): NGINX hands the addresses it knows on at a
 # reload, and taking the pin off waits for no answer.
 if [ $# -gt 0 ]; then found=down; else found=; fi
 # max_fails=0: one slow endpoint's timeouts must not take a replica, and in the end all, out for everybody.
-printf 'server %s max_fails=0;\n' "api:8000 resolve $found" "$@" >"$file.new"
+printf 'server %s max_fails=0;\n' "${UPSTREAM:-api}:8000 resolve $found" "$@" >"$file.new"
 if cmp -s "$file.new" "$file"; then exit 0; fi
 [ ! -e "$file" ] || cp "$file" "$file.old"
 mv "$file.new" "$file"

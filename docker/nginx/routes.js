@@ -3,7 +3,7 @@
 // reloads, and while the API is dead.
 
 const UNMATCHED = '(unmatched)'; // the API's own name for no route (sightglass/routes.py)
-const TABLE = 'http://api:9464/routes';
+const TABLE = `http://${process.env.UPSTREAM || 'api'}:9464/routes`;
 const REMEMBERED = 1000; // subjects
 
 // NGINX keeps a worker's JavaScript contexts, and with them these, from one request to the next.

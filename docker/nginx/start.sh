@@ -57,6 +57,8 @@ HTTP3=${HTTP3:-false}
 UNDERSCORES_IN_HEADERS=${UNDERSCORES_IN_HEADERS:-true}
 CORS_ORIGINS=${CORS_ORIGINS:-}
 SLOW_ROUTES=${SLOW_ROUTES:-}
+# Not a setting of Compose's: a DNS that completes no names, as Kubernetes' does not for NGINX, has the API under its whole one.
+export UPSTREAM="${UPSTREAM:-api}"
 
 octet='([1-9]?[0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])'
 ipv4="$octet(\\.$octet){3}"
@@ -110,6 +112,7 @@ if [ "$CORS_ORIGINS" != '*' ]; then
         esac
     done
 fi
+matching UPSTREAM "$UPSTREAM" '[a-z0-9_]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*' "a host name in lower case"
 number UPSTREAM_TIMEOUT "$UPSTREAM_TIMEOUT" 1 86400
 number UPSTREAM_HEAD_BYTES "$UPSTREAM_HEAD_BYTES" 4096 1048576
 number HSTS_SECONDS "$HSTS_SECONDS" 0 999999999
@@ -140,6 +143,11 @@ each() { # format words: the format once for each word
     done
 }
 
+resolver() { # the container's first name server: Docker's own, or a cluster's
+    sed -n 's/^nameserver[[:space:]]*//p' /etc/resolv.conf | sed -n '1{s/[[:space:]].*//; s/.*:.*/[&]/; p; q;}' |
+        grep . || echo 127.0.0.11 # without a network nobody is asked
+}
+
 listens() { # parameters, further ones of QUIC's, which only one server may give
     for any in '' '[::]:'; do
         if [ -n "$any" ] && [ ! -e /proc/net/if_inet6 ]; then continue; fi
@@ -152,6 +160,7 @@ listens() { # parameters, further ones of QUIC's, which only one server may give
 # shellcheck disable=SC2086
 {
     echo "# Written by start.sh from the environment."
+    echo "resolver $(resolver) valid=2s ipv6=off;"
     each 'set_real_ip_from %s;' $TRUSTED_PROXIES
     echo "geo \$realip_remote_addr \$from_trusted_proxy { default 0; $(each '%s 1;' $TRUSTED_PROXIES) }"
     echo "geo \$client_exempt { default 0; $(each '%s 1;' $RATE_LIMIT_EXEMPT) }"
@@ -247,4 +256,4 @@ watch_certificate &
 # For metrics.js: how many connections there may be, clients' and replicas' together.
 each=$(sed -n 's/^ *worker_connections \([0-9]*\);.*/\1/p' /etc/sightglass/nginx.conf)
 export EDGE_CONNECTIONS=$((NGINX_WORKERS * each))
-exec perl "$here/log.pl" nginx -c /etc/sightglass/nginx.conf -g "daemon off; worker_processes $NGINX_WORKERS; env EDGE_CONNECTIONS;"
+exec perl "$here/log.pl" nginx -c /etc/sightglass/nginx.conf -g "daemon off; worker_processes $NGINX_WORKERS; env EDGE_CONNECTIONS; env UPSTREAM;"

@@ -250,8 +250,10 @@ def test_a_replica_that_refuses_is_passed_over_even_for_posts(network: Network, 
 def test_a_pin_comes_off_without_waiting_for_dns(network: Network, start_edge: Callable[..., Edge], api: str) -> None:
     edge = start_edge(RATE_LIMIT="1000", RATE_BURST="1000")
     edge.pin(f"{network.address(api)}:8000")
-    upstream = edge.configuration / "nginx" / "http" / "upstream.conf"
-    upstream.write_text(upstream.read_text().replace("resolver 127.0.0.11 ", "resolver 192.0.2.1 "))  # nobody's
+    nobodys = edge.exec(
+        "sed", "-i", "s/^resolver 127.0.0.11 /resolver 192.0.2.1 /w /dev/stdout", "/tmp/nginx/http.conf"
+    )
+    assert nobodys.stdout
     edge.pin()
     with edge.client() as client:
         assert {client.get("/echo").status_code for _ in range(20)} == {200}

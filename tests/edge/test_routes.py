@@ -233,3 +233,11 @@ def test_ten_thousand_random_paths_are_one_route(nothing: Alone) -> None:
     assert ask(5000) == {b"502": 5000}
     expected = {(UNMATCHED, "GET", "404"): 5000, (UNMATCHED, "GET", "502"): 5000}
     eventually(lambda: counted(edge) == expected, lambda: counted(edge))
+
+
+def test_the_api_may_have_another_name(nothing: Alone) -> None:
+    nothing.start_api(alias="api.shop.example")
+    edge = nothing.edge(UPSTREAM="api.shop.example")
+    eventually(lambda: has_table(edge))
+    statuses(edge, "/echo", 200)
+    assert "api:8000" not in edge.exec("cat", "/tmp/nginx/upstream.conf").stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Event
 
 from api.privacy.findings import Finding
-from api.privacy.jobs import process
+from api.privacy.jobs import depth, process
 from api.settings import Settings
 from tests.support.service import StubModel, words
 
@@ -20,5 +20,5 @@ def find(text: str) -> list[Finding]:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     settings = Settings(runs_dir=Path(sys.argv[1]))
-    process.SWEEP_INTERVAL_SECONDS = 0.2
+    depth.INTERVAL_SECONDS = 0.2
     process.work(settings, Event(), lambda _: StubModel(find))

@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from api.privacy.jobs import process, supervisor
+from api.privacy.jobs import depth, process, supervisor
 from api.privacy.jobs.supervisor import Heart, Supervisor
 from api.privacy.turns import Turns
 from api.settings import Settings
@@ -36,7 +36,7 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     supervisor.BEAT_SECONDS = 0.05
     supervisor.PAUSE_SECONDS = 0.05
-    process.SWEEP_INTERVAL_SECONDS = 0.1
+    depth.INTERVAL_SECONDS = 0.1
     port = exporter.start(0, host="127.0.0.1")
     print(f"metrics {port}", flush=True)
     try:

@@ -17,14 +17,14 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from api.main import create_app
 from api.privacy import turns
 from api.privacy.documents import EXAMPLES
 from api.privacy.findings import Finding
-from api.privacy.jobs import intake
+from api.privacy.jobs import depth, intake
 from api.privacy.jobs import runner as running
 from api.privacy.jobs import store as storing
-from api.privacy.jobs.database import Database
-from api.privacy.jobs.process import SWEEP_INTERVAL_SECONDS, pause_after
+from api.privacy.jobs.database import Database, Waiting
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.record import Record, Status, now
 from api.privacy.jobs.routes import PATH
@@ -613,5 +613,36 @@ def test_a_job_process_clears_up_while_the_queue_is_gone(tmp_path: Path) -> None
 
 
 def test_sweeps_are_rarer_the_longer_they_take() -> None:
-    assert pause_after(0.01) == SWEEP_INTERVAL_SECONDS
-    assert pause_after(3) == 60
+    assert depth.pause_after(0.01) == depth.INTERVAL_SECONDS
+    assert depth.pause_after(3) == 60
+
+
+def test_the_api_tells_what_waits_while_there_is_no_job_process(tmp_path: Path) -> None:
+    depth.JOB_QUEUE_DEPTH.set(-1)
+    app = create_app(Settings(runs_dir=tmp_path), lambda _: StubModel(), depth.keep_telling)
+    with TestClient(app) as client:
+        eventually(lambda: metric("job_queue_depth") == 0)
+        Jobs(client, app.state.settings).create()
+        eventually(lambda: metric("job_queue_depth") == 1)
+        assert metric("job_queue_age_seconds") > 0
+
+
+def test_a_disk_that_is_gone_leaves_what_was_told_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = iter([OSError(errno.EIO, "gone"), (Waiting(3, 3, None), []), OSError(errno.EIO, "gone")])
+    ended = threading.Event()
+
+    def waiting(*_: object) -> object:
+        for answer in looked:
+            if isinstance(answer, OSError):
+                raise answer
+            return answer
+        ended.set()
+        raise OSError(errno.EIO, "gone")
+
+    depth.JOB_QUEUE_DEPTH.set(-1)
+    monkeypatch.setattr(JobStore, "waiting", waiting)
+    monkeypatch.setattr(depth, "INTERVAL_SECONDS", 0.0)
+    app = create_app(Settings(runs_dir=tmp_path), lambda _: StubModel(), depth.keep_telling)
+    with TestClient(app):
+        eventually(ended.is_set)
+        assert metric("job_queue_depth") == 3

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SCRIPTS = sorted(p for p in (*ROOT.glob("scripts/*.sh"), *ROOT.glob("docker/**/*.sh"), ROOT / ".ci" / "run"))
+SCRIPTS = sorted(p for p in (*ROOT.glob("scripts/**/*.sh"), *ROOT.glob("docker/**/*.sh"), ROOT / ".ci" / "run"))
 CHECKS = {
     "ruff check": ["ruff", "check", "."],
     "ruff format": ["ruff", "format", "--check", "."],
-    "mypy": ["mypy", "sightglass", "api", "monitoring", "tests", "scripts", "bench"],
+    "mypy": ["mypy", "sightglass", "api", "monitoring", "deploy", "tests", "scripts", "bench"],
     "shellcheck": ["shellcheck", *map(str, SCRIPTS)],
     "actionlint": ["actionlint"],  # with shellcheck for what the steps run
 }

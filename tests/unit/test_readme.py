@@ -11,7 +11,12 @@ from scripts.preflight import MOVED, RENAMED
 from scripts.start import NO_LONGER_MOUNTED
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "deploy" / "RUNBOOK.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 
 def anchors(document: Path) -> set[str]:

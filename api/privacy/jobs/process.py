@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Event
 
 from api.privacy.findings import Model, ModelError, load_model
+from api.privacy.jobs import depth
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.record import now
 from api.privacy.jobs.runner import AT_ONCE, Runner, sweep
@@ -25,10 +26,7 @@ from sightglass.logs.setup import configure_logging
 from sightglass.metrics import exporter
 from sightglass.metrics.process import this_process
 
-SWEEP_INTERVAL_SECONDS = 2.0
 EXPIRE_INTERVAL_SECONDS = 60.0
-SWEEP_SHARE = 0.05
-"""Of a process's time, at most: a sweep counts the jobs that wait."""
 LONGEST_STEP_SECONDS = 60.0
 """After which a step of the model counts as hung: a window's search ends after one."""
 
@@ -62,7 +60,7 @@ def work(
     consumer.start()
     logger.info("job process started")
     expired = 0.0
-    pause = SWEEP_INTERVAL_SECONDS
+    pause = depth.INTERVAL_SECONDS
     while not stopping.wait(pause):
         begun = time.monotonic()
         try:
@@ -72,13 +70,8 @@ def work(
             sweep(store, queue)
         except Exception:  # a queue or disk that is gone may come back
             logger.exception("the sweep failed")
-        pause = pause_after(time.monotonic() - begun)
+        pause = depth.pause_after(time.monotonic() - begun)
     consumer.stop(graceful=True)
-
-
-def pause_after(sweep_seconds: float) -> float:
-    """Give the seconds to wait after a sweep that took so many."""
-    return max(SWEEP_INTERVAL_SECONDS, sweep_seconds / SWEEP_SHARE)
 
 
 def main() -> None:

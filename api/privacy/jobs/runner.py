@@ -14,12 +14,13 @@ from threading import Event, Lock
 
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from prometheus_client import Gauge, Histogram
+from prometheus_client import Histogram
 
 from api.privacy.coding import Decompressor
 from api.privacy.findings import Finding, Model
 from api.privacy.formats.document import DocumentError
 from api.privacy.formats.redaction import make_redactor, redact_file
+from api.privacy.jobs import depth
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.record import FINAL, Record, Status, now
 from api.privacy.jobs.store import DOCUMENT, RESULT, Claim, JobStore
@@ -49,8 +50,6 @@ JOB_DURATION = Histogram(
     "From the start of an attempt at a job to its end, by attempt.",
     buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400),
 )
-JOB_QUEUE_DEPTH = Gauge("job_queue_depth", "Jobs that wait for a job process.")
-JOB_QUEUE_AGE = Gauge("job_queue_age_seconds", "Age of the oldest job that waits for a job process, 0 when none does.")
 
 logger = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -245,10 +244,7 @@ class Runner:
 
 def sweep(store: JobStore, queue: Queue) -> None:
     """Put messages into the queue for jobs that it has forgotten: retries, and what a killed process held."""
-    waiting, some = store.waiting(moment := now())
-    # Before the queue is asked: what waits while it is gone is told all the same.
-    JOB_QUEUE_DEPTH.set(waiting.jobs)
-    JOB_QUEUE_AGE.set((moment - waiting.oldest).total_seconds() if waiting.oldest else 0)
+    waiting, some = depth.tell(store)  # before the queue is asked: what waits while it is gone is told all the same
     for job_id in some[: max(0, min(waiting.due - len(queue), SWEPT))]:
         queue.put(job_id)
 

@@ -1,0 +1,44 @@
+"""How much work waits: told by job processes as they sweep, and by the API, which is there when none of them is."""
+
+import asyncio
+import logging
+import time
+
+from prometheus_client import Gauge
+
+from api.privacy.jobs.database import Waiting
+from api.privacy.jobs.record import now
+from api.privacy.jobs.store import JobStore
+
+JOB_QUEUE_DEPTH = Gauge("job_queue_depth", "Jobs that wait for a job process.")
+JOB_QUEUE_AGE = Gauge("job_queue_age_seconds", "Age of the oldest job that waits for a job process, 0 when none does.")
+
+INTERVAL_SECONDS = 2.0
+SHARE = 0.05
+"""Of a process's time, at most: what waits is counted."""
+
+logger = logging.getLogger(__name__)
+
+
+def tell(store: JobStore) -> tuple[Waiting, list[str]]:
+    """Count the jobs that are in nobody's hands for the metrics, and give what `JobStore.waiting` does."""
+    waiting, some = store.waiting(moment := now())
+    JOB_QUEUE_DEPTH.set(waiting.jobs)
+    JOB_QUEUE_AGE.set((moment - waiting.oldest).total_seconds() if waiting.oldest else 0)
+    return waiting, some
+
+
+def pause_after(seconds: float) -> float:
+    """Give the seconds to wait after a count, and what was done about it, that took so many."""
+    return max(INTERVAL_SECONDS, seconds / SHARE)
+
+
+async def keep_telling(store: JobStore) -> None:
+    """Tell again and again; while the disk or the database is gone, what was told last stays."""
+    while True:
+        begun = time.monotonic()
+        try:
+            await asyncio.to_thread(tell, store)
+        except OSError as error:
+            logger.debug("the jobs that wait could not be counted: %s", error.strerror)
+        await asyncio.sleep(pause_after(time.monotonic() - begun))

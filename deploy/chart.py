@@ -1,0 +1,191 @@
+"""What a chart has beside its objects: values, each with its line of explanation, and their schema."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from deploy.composed import Service, Setting
+from deploy.leaves import Value, When, values, yaml_text
+from deploy.workloads import API, CLUSTER_DOMAIN, NGINX
+
+SETTINGS = sorted(
+    {value.name for name in (NGINX, API) for value in Service(name).environment.values() if isinstance(value, Setting)}
+)
+"""The variables of `.env` that a container gets."""
+
+# One process a pod: /ready speaks for all of it, and replicas are what there are more of.
+DEFAULT_SETTINGS = {"WEB_CONCURRENCY": "1", **Service(API).defaults}
+
+EXPLAINED = {
+    "image": "The API's image: the shipped service's, or yours with the stack laid over it (docs/delivery.md).",
+    "imagePullSecrets": "Secrets of a registry that wants a password: [{name: registry}].",
+    "settings": "The variables of .env.template, by the same names.",
+    "env": "The application's own variables; those that are secret stand in the Secret that envSecret names.",
+    "envSecret": "A Secret whose keys are variables of the application's; it need not be there.",
+    "resources": "Of each API pod. The autoscaler goes by what is requested.",
+    "replicas": "API pods, where nothing scales them.",
+    "drainSeconds": "Between a pod's end being known and SIGTERM: longer than the DNS gives old answers (30 s).",
+    "clusterDomain": "What service names of the cluster end in.",
+    "autoscaling": "The API's pods, by the share that they use of the processor time they request.",
+    "autoscaling.minReplicas": "With 1 no drain takes the node that has it.",
+    "autoscaling.enabled": "false: `replicas` pods.",
+    "edge": "NGINX.",
+    "edge.image": "NGINX 1.27.3 or later with njs.",
+    "edge.replicas": "Each has limits of its own: a client that reaches all of them may take as many times RATE_LIMIT.",
+    "edge.drainSeconds": "Between its end being known and SIGQUIT: as long as a balancer still sends it connections.",
+    "edge.readyAfterSeconds": "Before it serves: as long as the DNS may not know it yet, and the API not believe it.",
+    "edge.service.type": "LoadBalancer, NodePort or ClusterIP.",
+    "tls": "The certificate NGINX shows.",
+    "tls.secretName": "The Secret (kubernetes.io/tls) that has it.",
+    "tls.crt": "Or the certificate itself, PEM: --set-file tls.crt=… --set-file tls.key=…",
+    "tls.certManager.enabled": "Or one that cert-manager orders.",
+    "jobs": "Background jobs. They want a volume that the pods of all nodes write to.",
+    "jobs.storageClass": "A class with ReadWriteMany; empty, the cluster's default.",
+    "jobs.nodeSelector": "Spot nodes, for instance: a job that loses its node begins again elsewhere.",
+    "jobs.autoscaling.enabled": "By KEDA, which must be there, down to none.",
+    "jobs.autoscaling.waitingPerReplica": "Jobs that wait, for each pod.",
+    "networkPolicy.enabled": "All is denied but what is named. The cluster's network must enforce policies.",
+    "networkPolicy.monitoringNamespace": "Where Prometheus, KEDA and the collector of traces are.",
+    "networkPolicy.dnsNamespace": "Where the cluster's DNS is.",
+    "networkPolicy.egress": "Where the application may go beside, as NetworkPolicy's rules.",
+    "networkPolicy": "Who may reach whom.",
+    "monitoring": "For a Prometheus operator, and a Grafana with its sidecar, that are there.",
+    "monitoring.enabled": "PodMonitor, PrometheusRules, dashboards.",
+    "gateway": "Where TLS ends before NGINX.",
+    "ingress": "The same.",
+    "monitoring.labels": "What that Prometheus selects by.",
+    "gateway.enabled": "A route of a gateway that ends TLS; its addresses belong in settings.TRUSTED_PROXIES.",
+    "ingress.enabled": "A route of an Ingress controller that ends TLS.",
+}
+"""By path."""
+
+# Values that no object has as a leaf.
+OTHERS = (
+    Value("settings", DEFAULT_SETTINGS),
+    Value("env", {}),
+    CLUSTER_DOMAIN,
+    Value("tls.crt", ""),
+    Value("tls.key", ""),
+)
+ORDER = [
+    *("image", "imagePullSecrets", "settings", "env", "envSecret", "resources", "replicas", "autoscaling"),
+    *("drainSeconds", "clusterDomain", "edge", "tls", "jobs", "networkPolicy", "monitoring", "gateway", "ingress"),
+]
+
+
+def collected(objects: Iterable[Any]) -> dict[str, Any]:
+    """Return the default of each value, by path.
+
+    Raises:
+        ValueError: one has two.
+
+    """
+    found: dict[str, Any] = {}
+    leaves = [leaf for node in objects for leaf in values(node)]
+    for leaf in [*leaves, *OTHERS]:
+        if isinstance(leaf, Value) and found.setdefault(leaf.path, leaf.default) != leaf.default:
+            raise ValueError(f"{leaf.path}: two defaults")
+    for leaf in leaves:
+        if isinstance(leaf, When) and leaf.equals is None and leaf.path not in found:
+            found[leaf.path] = leaf.default is not leaf.negated
+    return found
+
+
+def _tree(found: dict[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, default in found.items():
+        *parents, last = path.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = default
+    return {name: _enabled_first(tree[name]) for name in ORDER}
+
+
+def _enabled_first(node: Any) -> Any:
+    """Put first whether there is any of it."""
+    if not isinstance(node, dict):
+        return node
+    return {key: _enabled_first(node[key]) for key in sorted(node, key=lambda key: key != "enabled")}
+
+
+def values_yaml(found: dict[str, Any]) -> str:
+    """Write values.yaml: each value's explanation above it."""
+    lines: list[str] = []
+    path: list[str] = []
+    for line in yaml_text(_tree(found)).splitlines():
+        key = line.strip().partition(":")[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        path = [*path[:depth], key]
+        if explained := EXPLAINED.get(".".join(path)):
+            lines += ([""] if depth == 0 else []) + [f"{'  ' * depth}# {explained}"]
+        lines.append(line)
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def schema(found: dict[str, Any]) -> str:
+    """Write values.schema.json: a name that nobody reads is refused, and so is a value of another kind."""
+    top = _schema(_tree(found), "")
+    top = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart", **top}
+    top["properties"]["global"] = {"type": "object"}  # Helm's own
+    return json.dumps(top, indent=2) + "\n"
+
+
+_SCALAR = {"type": ["string", "number", "boolean"]}
+_FREE = {
+    # Kubernetes' own objects: the API server says what may be in them.
+    "resources",
+    "nodeSelector",
+    "annotations",
+    "labels",
+    "issuerRef",
+}
+_LEAST = {
+    "replicas": 0,
+    "drainSeconds": 0,
+    "edge.replicas": 0,
+    "edge.drainSeconds": 0,
+    "edge.readyAfterSeconds": 0,
+    "autoscaling.minReplicas": 1,
+    "autoscaling.maxReplicas": 1,
+    "autoscaling.targetCPUUtilizationPercentage": 1,
+    "autoscaling.scaleDownStabilizationSeconds": 0,
+    "jobs.replicas": 0,
+    "jobs.autoscaling.pollingSeconds": 1,
+    "jobs.autoscaling.cooldownSeconds": 0,
+    "jobs.autoscaling.minReplicas": 0,
+    "jobs.autoscaling.maxReplicas": 1,
+}
+_ONE_OF = {"edge.service.type": ["LoadBalancer", "NodePort", "ClusterIP"]}
+
+
+def _schema(node: Any, path: str) -> dict[str, Any]:
+    name = path.rpartition(".")[2]
+    if path == "settings":
+        return {"type": "object", "additionalProperties": False, "properties": dict.fromkeys(SETTINGS, _SCALAR)}
+    if path == "env":
+        return {
+            "type": "object",
+            "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+            "additionalProperties": _SCALAR,
+        }
+    if name in _FREE:
+        return {"type": "object"}
+    match node:
+        case dict():
+            properties = {key: _schema(value, f"{path}.{key}".lstrip(".")) for key, value in node.items()}
+            return {"type": "object", "additionalProperties": False, "properties": properties}
+        case list():
+            return {"type": "array"}
+        case bool():
+            return {"type": "boolean"}
+        case int():
+            return {"type": "integer", "minimum": _LEAST[path]}
+    return {"type": "string", **({"enum": _ONE_OF[path]} if path in _ONE_OF else {})}
+
+
+def explained_paths(found: dict[str, Any]) -> Iterator[str]:
+    """Name every path that may have an explanation."""
+    for path in found:
+        parts = path.split(".")
+        yield from (".".join(parts[: count + 1]) for count in range(len(parts)))

@@ -1,0 +1,19 @@
+"""What NGINX reads: the files of docker/ as keys of a ConfigMap, which has no directories, and the path of each."""
+
+from deploy.composed import ROOT
+
+DOCKER = ROOT / "docker"
+_SUFFIXES = {".conf", ".js", ".sh", ".pl"}
+
+
+def _key(path: str) -> str:
+    return path.replace("/", "__")
+
+
+def _paths() -> list[str]:
+    found = [DOCKER / "nginx.conf", *sorted(p for p in (DOCKER / "nginx").rglob("*") if p.suffix in _SUFFIXES)]
+    return [str(path.relative_to(DOCKER)) for path in found]
+
+
+NGINX_FILES: dict[str, str] = {_key(path): path for path in _paths()}
+"""By key."""

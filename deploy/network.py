@@ -1,0 +1,196 @@
+"""Who is reached by which name, and who may reach whom: all else is denied."""
+
+from typing import Any
+
+from deploy.composed import Service
+from deploy.leaves import InChart, Only, Value, When
+from deploy.workloads import (
+    API,
+    API_METRICS_PORT,
+    API_PORT,
+    EDGE_METRICS_PORT,
+    JOBS,
+    METRICS,
+    NGINX,
+    NGINX_PODS,
+    Object,
+    labels,
+    metadata,
+)
+
+OTLP_PORT = 4318
+DNS_PORT = 53
+MONITORING = Value("networkPolicy.monitoringNamespace", "monitoring")
+_LOAD_BALANCER = When("edge.service.type", default=True, equals="LoadBalancer")
+
+
+def services() -> list[Object]:
+    """Give the services: every replica of the API by its own address, as NGINX balances by itself."""
+    http, https = Service(NGINX).ports
+    headless = {"clusterIP": "None"}
+    return [
+        _service(API, API, {"http": API_PORT, METRICS: API_METRICS_PORT}, headless),
+        _service(
+            NGINX,
+            NGINX,
+            {"http": (80, http), "https": (443, https)},
+            {
+                "type": Value("edge.service.type", "LoadBalancer"),
+                # Clients keep their addresses, …
+                Only("externalTrafficPolicy", _LOAD_BALANCER): "Local",
+                # … and each stays with one edge, whose limits count for it.
+                "sessionAffinity": "ClientIP",
+            },
+            annotations=Value("edge.service.annotations", {}),
+        ),
+        _service(NGINX_PODS, NGINX, {METRICS: EDGE_METRICS_PORT}, {**headless, "publishNotReadyAddresses": True}),
+    ]
+
+
+def _service(name: str, component: str, ports: dict[str, Any], spec: dict[Any, Any], **more: Any) -> Object:
+    both = {name: port if isinstance(port, tuple) else (port, port) for name, port in ports.items()}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(name, component, **more),
+        "spec": {
+            **spec,
+            "selector": labels(component),
+            "ports": [{"name": n, "port": port, "targetPort": target} for n, (port, target) in both.items()],
+        },
+    }
+
+
+def policies() -> list[Object]:
+    """Give the policies; which pairs they join, docker-compose.prod.yml's networks join too."""
+    http, https = Service(NGINX).ports
+    edge = {"podSelector": {"matchLabels": labels(NGINX)}}
+    monitoring = _namespace(MONITORING)
+    return [
+        _policy("default-deny", {}, ["Ingress", "Egress"]),
+        _policy(
+            "dns",
+            {},
+            ["Egress"],
+            egress=[
+                {
+                    "to": [_namespace(Value("networkPolicy.dnsNamespace", "kube-system"))],
+                    "ports": [{"port": DNS_PORT, "protocol": "UDP"}, {"port": DNS_PORT, "protocol": "TCP"}],
+                }
+            ],
+        ),
+        _policy(
+            NGINX,
+            labels(NGINX),
+            ["Ingress", "Egress"],
+            ingress=[{"ports": _ports(http, https)}, {"from": [monitoring], "ports": _ports(EDGE_METRICS_PORT)}],
+            egress=[_to(API, API_PORT, API_METRICS_PORT)],
+        ),
+        _policy(
+            API,
+            labels(API),
+            ["Ingress", "Egress"],
+            ingress=[
+                {"from": [edge], "ports": _ports(API_PORT, API_METRICS_PORT)},
+                {"from": [monitoring], "ports": _ports(API_METRICS_PORT)},
+            ],
+            egress=[{"to": [monitoring], "ports": _ports(OTLP_PORT)}],
+        ),
+        _policy(
+            JOBS,
+            labels(JOBS),
+            ["Ingress", "Egress"],
+            ingress=[{"from": [monitoring], "ports": _ports(Service(JOBS).probe.port)}],
+            egress=[{"to": [monitoring], "ports": _ports(OTLP_PORT)}],
+        ),
+        _policy(
+            "application",
+            {"app.kubernetes.io/name": "sightglass"},
+            ["Egress"],
+            egress=Value("networkPolicy.egress", []),
+        ),
+    ]
+
+
+def _policy(name: str, pods: dict[str, str], types: list[str], **rules: Any) -> Object:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "sightglass"}},
+        "spec": {"podSelector": {"matchLabels": pods} if pods else {}, "policyTypes": types, **rules},
+    }
+
+
+def _namespace(name: Value) -> Object:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
+def _to(component: str, *ports: int) -> Object:
+    return {"to": [{"podSelector": {"matchLabels": labels(component)}}], "ports": _ports(*ports)}
+
+
+def _ports(*ports: int) -> list[Object]:
+    return [{"port": port, "protocol": "TCP"} for port in ports]
+
+
+def gateway() -> Object:
+    """Give the route of a gateway that ends TLS itself; NGINX is told by TRUSTED_PROXIES to believe it."""
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": metadata(NGINX),
+        "spec": {
+            "parentRefs": Value("gateway.parentRefs", [{"name": "gateway"}]),
+            "hostnames": Value("gateway.hostnames", []),
+            "rules": [{"backendRefs": [{"name": NGINX, "port": 80}]}],
+        },
+    }
+
+
+def ingress() -> Object:
+    """Give the same for an Ingress controller."""
+    backend = {"service": {"name": NGINX, "port": {"name": "http"}}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": metadata(NGINX, annotations=Value("ingress.annotations", {})),
+        "spec": {
+            "ingressClassName": Value("ingress.className", "nginx"),
+            "tls": Value("ingress.tls", []),
+            "rules": [
+                {
+                    "host": Value("ingress.host", "shop.example", "quote"),
+                    "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]},
+                }
+            ],
+        },
+    }
+
+
+def certificate() -> Object:
+    """Give cert-manager's order for the certificate that NGINX shows."""
+    return {
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "Certificate",
+        "metadata": metadata("tls", NGINX),
+        "spec": {
+            "secretName": Value("tls.secretName", "tls"),
+            "dnsNames": Value("tls.certManager.dnsNames", ["shop.example"]),
+            "issuerRef": Value("tls.certManager.issuerRef", {"kind": "ClusterIssuer", "name": "letsencrypt"}),
+            "privateKey": {"algorithm": "ECDSA", "rotationPolicy": "Always"},
+        },
+    }
+
+
+def given_certificate() -> Object:
+    """Give the Secret of a certificate that is given with the chart's values."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": Value("tls.secretName", "tls"), "labels": labels(NGINX)},
+        "type": "kubernetes.io/tls",
+        "data": {
+            "tls.crt": InChart(".Values.tls.crt | b64enc"),
+            "tls.key": InChart('required "tls.key: expected, because tls.crt is set" .Values.tls.key | b64enc'),
+        },
+    }

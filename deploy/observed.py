@@ -1,0 +1,70 @@
+"""What the Prometheus operator, and Grafana's sidecar, are told: targets, rules and dashboards."""
+
+from functools import cache
+from typing import Any
+
+import yaml
+
+from deploy.composed import ROOT
+from deploy.leaves import InChart, Value
+from deploy.workloads import METRICS, NAME, Object
+
+RULES = {path.stem: path for path in sorted((ROOT / "docker/prometheus/rules").glob("*.yml"))}
+DASHBOARDS = sorted(path for room in ("dashboards", "service") for path in (ROOT / "grafana" / room).glob("*.json"))
+# What another namespace's Prometheus looks for, if it looks for anything in particular.
+_SELECTED = Value("monitoring.labels", {"release": "prometheus"})
+
+
+def _metadata(name: str) -> Object:
+    return {"name": name, "labels": _SELECTED}
+
+
+_NOT_HERE = {"host", "backup", "monitoring", "telemetry"}
+"""Groups of rules about what Compose runs beside; a cluster's own monitoring has its own."""
+
+
+def pod_monitor() -> Object:
+    """Give the targets; the job of each is its component's name, as it is in docker/prometheus.yml."""
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PodMonitor",
+        "metadata": _metadata(NAME),
+        "spec": {
+            "jobLabel": "app.kubernetes.io/component",
+            "selector": {"matchLabels": {"app.kubernetes.io/name": NAME}},
+            "podMetricsEndpoints": [
+                {
+                    "port": METRICS,
+                    "interval": "10s",
+                    "scrapeTimeout": "5s",
+                    # The operator's label of that name would take the place of ours: the replica's.
+                    "relabelings": [{"action": "labeldrop", "regex": "container"}],
+                }
+            ],
+        },
+    }
+
+
+def rules() -> list[Object]:
+    """Give the rules of docker/prometheus/rules that are about what runs here."""
+    return [_rule(name, groups=groups(name)) for name in RULES]
+
+
+def rule_template(name: str) -> Object:
+    """Give the same for the chart, which has them as files: they are templates of Prometheus' own."""
+    return _rule(name, groups=InChart(f'(.Files.Get "files/rules/{name}.yml" | fromYaml).groups | toYaml | nindent 4'))
+
+
+def _rule(name: str, groups: Any) -> Object:
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": _metadata(f"{NAME}-{name}"),
+        "spec": {"groups": groups},
+    }
+
+
+@cache
+def groups(name: str) -> list[Any]:
+    """Give the groups of rules about what runs here."""
+    return [g for g in yaml.safe_load(RULES[name].read_text())["groups"] if g["name"] not in _NOT_HERE]

@@ -1,0 +1,284 @@
+"""The three workloads: the edge, the API and its replicas, and what works on jobs."""
+
+from typing import Any
+
+from deploy.composed import Probe, Service, Setting, exposed
+from deploy.files import NGINX_FILES
+from deploy.leaves import Flow, InChart, Only, Value, When
+
+Object = dict[str, Any]
+
+NAME = "sightglass"
+API, JOBS, NGINX = "api", "jobs", "nginx"
+NGINX_PODS = "nginx-pods"
+"""The service that names each edge, ready or not: whom the API believes about clients' addresses."""
+METRICS = "metrics"
+TEMPORARY = "/tmp"  # noqa: S108 - each container's own
+EDGE_METRICS_PORT = Service(NGINX).probe.port
+API_PORT, API_METRICS_PORT = exposed()
+CLUSTER_DOMAIN = Value("clusterDomain", "cluster.local")
+
+# For how long the cluster's DNS may still give an address that is no longer, or not yet, a ready replica's: CoreDNS'
+# `ttl`, 30 s with kubeadm.
+DNS_SECONDS = 30
+DRAIN = Value("drainSeconds", DNS_SECONDS + 10)
+"""Between a replica's end being known and SIGTERM: whoever has its address from the DNS may still come."""
+EDGE_DRAIN = Value("edge.drainSeconds", 15)
+EDGE_DELAY = Value("edge.readyAfterSeconds", DNS_SECONDS)
+"""Before an edge serves: until then a replica may not know it, and not believe what it says of clients."""
+
+JOBS_ENABLED = When("jobs.enabled", default=False)
+AUTOSCALED = When("autoscaling.enabled", default=True)
+BY_HAND = When("autoscaling.enabled", default=False, negated=True)
+
+
+def labels(component: str) -> dict[str, str]:
+    """Name a component, as selectors do."""
+    return {"app.kubernetes.io/name": NAME, "app.kubernetes.io/component": component}
+
+
+def metadata(name: str, component: str | None = None, **more: Any) -> Object:
+    """Give an object's own metadata."""
+    return {"name": name, "labels": labels(component or name), **more}
+
+
+def _environment(service: Service, overridden: dict[str, Any]) -> list[Object]:
+    """Give the variables: those of `.env` by reference to the ConfigMap `settings`, each where it is there."""
+
+    def variable(name: str, value: str | Setting) -> Object:
+        if name in overridden:
+            return Flow(name=name, value=overridden[name])
+        if isinstance(value, Setting):
+            key = {"name": "settings", "key": value.name, "optional": True}
+            return Flow(name=name, valueFrom={"configMapKeyRef": key})
+        return Flow(name=name, value=value)
+
+    return [variable(name, value) for name, value in service.environment.items()]
+
+
+def _probe(probe: Probe, path: str | None = None, **changes: int) -> Object:
+    return {
+        "httpGet": {"path": path or probe.path, "port": probe.port},
+        "periodSeconds": probe.seconds_between,
+        "timeoutSeconds": probe.seconds_allowed,
+        "failureThreshold": probe.failures,
+        **changes,
+    }
+
+
+def _container(service: Service, image: Any, requests: dict[str, str], values: str) -> Object:
+    read_only, dropped, options = service.hardening
+    command = {"command": service.entrypoint} if service.entrypoint else {}
+    arguments = {"args": service.command} if service.command else {}
+    return {
+        "name": service.name,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        **command,
+        **arguments,
+        "securityContext": {
+            "readOnlyRootFilesystem": read_only,
+            "allowPrivilegeEscalation": "no-new-privileges:true" not in options,
+            "capabilities": {"drop": dropped},
+        },
+        "resources": Value(
+            f"{values}resources",
+            {"requests": requests, "limits": {"cpu": service.cpus, "memory": service.memory}},
+        ),
+    }
+
+
+def _pod(service: Service, container: Object, volumes: list[Object], grace: Any, **more: Any) -> Object:
+    user, group = service.user
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": labels(service.name)},
+    }
+    return {
+        "metadata": {"labels": labels(service.name), "annotations": _checksums(service.name)},
+        "spec": {
+            "automountServiceAccountToken": False,
+            # A Service called metrics would set METRICS_PORT to an address.
+            "enableServiceLinks": False,
+            "imagePullSecrets": Value("imagePullSecrets", []),
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": user,
+                "runAsGroup": group,
+                "fsGroup": group,
+                "fsGroupChangePolicy": "OnRootMismatch",
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "terminationGracePeriodSeconds": grace,
+            "topologySpreadConstraints": [
+                spread,
+                {**spread, "topologyKey": "topology.kubernetes.io/zone"},
+            ],
+            **more,
+            "containers": [container],
+            "volumes": volumes,
+        },
+    }
+
+
+def _checksums(component: str) -> Object:
+    """Give what makes other pods of the same image: Kustomize does it by names with a hash."""
+    of_settings = {"checksum/settings": InChart("list .Values.settings .Values.env | toJson | sha256sum")}
+    if component != NGINX:
+        return of_settings
+    return {**of_settings, "checksum/files": InChart('include (print $.Template.BasePath "/files.yaml") . | sha256sum')}
+
+
+def _deployment(component: str, replicas: Any, pod: Object, **more: Any) -> Object:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(component),
+        "spec": {
+            **replicas,
+            "revisionHistoryLimit": 10,
+            "selector": {"matchLabels": labels(component)},
+            # One more starts before one ends.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "template": pod,
+            **more,
+        },
+    }
+
+
+def _plus(seconds: int, more: Value) -> InChart:
+    return InChart(f"add {seconds} .Values.{more.path}", otherwise=seconds + more.default)
+
+
+def _sleep(seconds: Value) -> Object:
+    return {"preStop": {"sleep": {"seconds": seconds}}}
+
+
+def runs_volume(when: When | None = None) -> Object:
+    """Give the volume that the API and job processes share."""
+    key: Any = Only("name", when) if when else "name"
+    return {key: "runs", "persistentVolumeClaim": {"claimName": "runs"}}
+
+
+def runs_mount(when: When | None = None) -> Object:
+    """Give its place."""
+    key: Any = Only("name", when) if when else "name"
+    (target,) = [target for target, source in Service(API).mounts.items() if source == "runs"]
+    return {key: "runs", "mountPath": target}
+
+
+def _service_pod(service: Service, container: Object, grace: Any, when: When | None, **more: Any) -> Object:
+    """Give a pod of the application's image: the API's, or one that works on jobs."""
+    (keys,) = [target for target in service.mounts if target.endswith("/api_keys")]
+    container["env"] = _environment(service, {"SIGHTGLASS_FORWARDED_ALLOW_NAMES": NGINX_PODS})
+    # The application's own; what is named above comes before.
+    container["envFrom"] = [
+        {"configMapRef": {"name": "env", "optional": True}},
+        {"secretRef": {"name": Value("envSecret", "env"), "optional": True}},
+    ]
+    container["volumeMounts"] = [
+        {"name": "tmp", "mountPath": TEMPORARY},
+        {"name": "api-keys", "mountPath": keys.rpartition("/")[0], "readOnly": True},
+        runs_mount(when),
+    ]
+    volumes = [
+        {"name": "tmp", "emptyDir": {}},
+        {"name": "api-keys", "secret": {"secretName": "api-keys", "optional": True, "defaultMode": 0o440}},
+        runs_volume(when),
+    ]
+    return _pod(service, container, volumes, grace, **more)
+
+
+def api() -> Object:
+    """Give the API's Deployment."""
+    service = Service(API)
+    probe = service.probe
+    container = _container(service, Value("image", service.image, "quote"), {"cpu": "100m", "memory": "256Mi"}, "")
+    container |= {
+        "ports": [
+            {"name": "http", "containerPort": API_PORT},
+            {"name": METRICS, "containerPort": API_METRICS_PORT},
+        ],
+        # The model may take its time; a fresh replica serves at once, and one that cannot leaves soon.
+        "startupProbe": _probe(probe, "/health", periodSeconds=2, failureThreshold=service.start_seconds // 2),
+        "readinessProbe": _probe(probe, periodSeconds=2),
+        "livenessProbe": _probe(probe, "/health"),
+        "lifecycle": _sleep(DRAIN),
+    }
+    pod = _service_pod(service, container, _plus(service.grace_seconds, DRAIN), JOBS_ENABLED)
+    return _deployment(API, {Only("replicas", BY_HAND): Value("replicas", 2)}, pod)
+
+
+def jobs() -> Object:
+    """Give the Deployment of what works on jobs."""
+    service = Service(JOBS)
+    container = _container(service, Value("image", service.image, "quote"), {"cpu": "100m", "memory": "256Mi"}, "jobs.")
+    probe = service.probe
+    container |= {
+        "ports": [{"name": METRICS, "containerPort": probe.port}],
+        "startupProbe": _probe(probe, periodSeconds=2, failureThreshold=Service(API).start_seconds // 2),
+        "livenessProbe": _probe(probe),
+    }
+    pod = _service_pod(
+        service,
+        container,
+        service.grace_seconds,
+        None,
+        nodeSelector=Value("jobs.nodeSelector", {}),
+        tolerations=Value("jobs.tolerations", []),
+    )
+    scaled = When("jobs.autoscaling.enabled", default=True, negated=True)
+    return _deployment(JOBS, {Only("replicas", scaled): Value("jobs.replicas", 1)}, pod)
+
+
+def nginx() -> Object:
+    """Give the edge's Deployment."""
+    service = Service(NGINX)
+    probe = service.probe
+    http, https = service.ports
+    container = _container(
+        service, Value("edge.image", service.image, "quote"), {"cpu": "50m", "memory": "64Mi"}, "edge."
+    )
+    upstream = InChart(
+        'printf "%s.%s.svc.%s" "api" "$(NAMESPACE)" .Values.clusterDomain',
+        otherwise=f"{API}.$(NAMESPACE).svc.{CLUSTER_DOMAIN.default}",
+    )
+    container |= {
+        "env": [
+            {"name": "NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+            {"name": "UPSTREAM", "value": upstream},  # whole, as NGINX completes no names
+            *_environment(service, {}),
+        ],
+        "ports": [
+            {"name": "http", "containerPort": http},
+            {"name": "https", "containerPort": https},
+            {"name": METRICS, "containerPort": EDGE_METRICS_PORT},
+        ],
+        "readinessProbe": {"initialDelaySeconds": EDGE_DELAY, **_probe(probe, periodSeconds=2)},
+        "livenessProbe": _probe(probe),
+        "lifecycle": _sleep(EDGE_DRAIN),
+    }
+    volumes: dict[str, tuple[str, Object]] = {
+        "/etc/sightglass": (
+            "nginx",
+            {"configMap": {"name": "nginx", "items": [Flow(key=k, path=p) for k, p in NGINX_FILES.items()]}},
+        ),
+        "/etc/site/nginx": ("site-nginx", {"configMap": {"name": "site-nginx", "optional": True}}),
+        "/run/tls": ("tls", {"secret": {"secretName": Value("tls.secretName", "tls"), "defaultMode": 0o440}}),
+        "/var/lib/edge": ("edge", {"emptyDir": {}}),
+        TEMPORARY: ("tmp", {"emptyDir": {"medium": "Memory", "sizeLimit": service.temporary}}),
+    }
+    read_only = {"/etc/sightglass", "/etc/site/nginx", "/run/tls"}
+    container["volumeMounts"] = [
+        {"name": name, "mountPath": target, **({"readOnly": True} if target in read_only else {})}
+        for target, (name, _) in volumes.items()
+    ]
+    pod = _pod(
+        service,
+        container,
+        [{"name": name, **source} for name, source in volumes.values()],
+        _plus(service.grace_seconds, EDGE_DRAIN),
+    )
+    return _deployment(NGINX, {"replicas": Value("edge.replicas", 2)}, pod)

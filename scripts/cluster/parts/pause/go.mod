@@ -1,0 +1,3 @@
+module sightglass.local/pause
+
+go 1.26.0

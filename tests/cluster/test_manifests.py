@@ -1,0 +1,101 @@
+"""A real API server takes every overlay and value set, strictly; and Helm makes what the unit tests think it does."""
+
+import json
+import os
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.cluster import parts
+from scripts.cluster.processes import run
+from tests.cluster.cluster import CHART, Cluster, helm
+from tests.unit.kubernetes.manifests import BASE, COMPONENTS, OVERLAYS, objects, of_chart
+from tests.unit.kubernetes.test_manifests import EVERYTHING, by_key, without_annotations
+
+EACH_OVERLAY = sorted(OVERLAYS.iterdir())
+VALUE_SETS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "everything": EVERYTHING,
+    "nothing": {"networkPolicy": {"enabled": False}, "autoscaling": {"enabled": False}},
+}
+
+
+@pytest.fixture(scope="module")
+def defined(cluster: Cluster) -> Cluster:
+    """The cluster, with the definitions that operators would bring, and the namespaces."""
+    run("kubectl", "apply", "--server-side", "-f", str(parts.definitions()), seconds=120)
+    for namespace in ("sightglass", "sightglass-dev", "sightglass-staging", "dry"):
+        run("kubectl", "create", "namespace", namespace)
+    return cluster
+
+
+def dry_run(text: str, namespace: str) -> int:
+    """Have the API server judge objects; returns how many there were."""
+    dry = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-n", namespace, "-f", "-")
+    return len(run("kubectl", *dry, given=text, seconds=120).splitlines())
+
+
+@pytest.mark.parametrize("overlay", EACH_OVERLAY, ids=lambda path: path.name)
+def test_the_api_server_takes_the_overlay(defined: Cluster, overlay: Any) -> None:
+    text = run("kubectl", "kustomize", str(overlay))
+    namespaces = {one["metadata"]["namespace"] for one in yaml.safe_load_all(text) if one["kind"] != "Namespace"}
+    (namespace,) = namespaces
+    assert dry_run(text, namespace) == len(list(yaml.safe_load_all(text)))
+
+
+@pytest.mark.parametrize("component", sorted(COMPONENTS.iterdir()), ids=lambda path: path.name)
+def test_the_api_server_takes_the_component(defined: Cluster, component: Any) -> None:
+    whole = defined.directory / component.name
+    whole.mkdir()
+    needed = [COMPONENTS / "jobs"] if component.name == "jobs-autoscaling" else []
+
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [os.path.relpath(BASE, whole)],
+        "components": [os.path.relpath(path, whole) for path in [*needed, component]],
+    }
+    (whole / "kustomization.yaml").write_text(json.dumps(kustomization))
+    assert dry_run(run("kubectl", "kustomize", str(whole)), "sightglass") > len(list(objects(BASE)))
+
+
+@pytest.mark.parametrize("name", VALUE_SETS)
+def test_the_api_server_takes_the_chart(defined: Cluster, name: str) -> None:
+    values = defined.file("set.json", json.dumps(VALUE_SETS[name]))
+    assert dry_run(helm("template", "dry", str(CHART), "-f", values, "--skip-tests"), "dry") > 8
+
+
+@pytest.mark.parametrize("name", VALUE_SETS)
+def test_helm_makes_what_the_unit_tests_judge(defined: Cluster, name: str) -> None:
+    values = defined.file("set.json", json.dumps(VALUE_SETS[name]))
+    text = run("helm", "-n", "sightglass", "template", "dry", str(CHART), "-f", values, "--skip-tests")
+    made = by_key(one for one in yaml.safe_load_all(text) if one)
+    assert made.pop(("ConfigMap", "settings"))["data"]["WEB_CONCURRENCY"] == "1"
+    assert made.pop(("ConfigMap", "env"))["data"] is None
+    expected = {key: without_annotations(one) for key, one in by_key(of_chart(VALUE_SETS[name])).items()}
+    assert {key: without_annotations(one) for key, one in made.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"RATE_LIMIT": 20}, {"RATE_LIMIT": "20"}),
+        ({"MAX_REQUEST_SIZE_BYTES": 314572800}, {"MAX_REQUEST_SIZE_BYTES": "314572800"}),
+        ({"TRACING_ENABLED": True, "MIN_CONFIDENCE": 0.5}, {"TRACING_ENABLED": "true", "MIN_CONFIDENCE": "0.5"}),
+        ({"SERVER_NAME": 'a "b": c'}, {"SERVER_NAME": 'a "b": c'}),
+    ],
+)
+def test_settings_arrive_as_they_were_written(
+    defined: Cluster, settings: dict[str, Any], expected: dict[str, str]
+) -> None:
+    values = defined.file("settings.json", json.dumps({"settings": settings, "env": {"OWN": 1000000}}))
+    text = helm("template", "dry", str(CHART), "-f", values, "--show-only", "templates/settings.yaml")
+    found, own = yaml.safe_load_all(text)
+    assert {name: found["data"][name] for name in settings} == expected
+    assert own["data"] == {"OWN": "1000000"}
+
+
+def test_a_value_that_nobody_reads_is_refused_in_one_line(defined: Cluster) -> None:
+    with pytest.raises(Exception, match=r"RATE_LIMITS"):
+        helm("template", "dry", str(CHART), "--set", "settings.RATE_LIMITS=20")

@@ -1,0 +1,394 @@
+"""The base, its components and the chart: they say what the Compose file says, and a cluster would take them."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import kubernetes_validate
+import pytest
+import yaml
+
+from deploy import chart, composed, generate
+from deploy.composed import ROOT, Service
+from deploy.files import NGINX_FILES
+from tests.unit.kubernetes.manifests import BASE, CHART, COMPONENTS, OVERLAYS, Object, merged, objects, of_chart
+
+VERSIONS = ("1.30", "1.33", "1.37")  # preStop's sleep is on from the first
+EACH_COMPONENT = sorted(path for path in COMPONENTS.iterdir())
+EVERYTHING: Object = {
+    "jobs": {"enabled": True, "autoscaling": {"enabled": True}},
+    "monitoring": {"enabled": True},
+    "gateway": {"enabled": True},
+    "ingress": {"enabled": True},
+    "tls": {"certManager": {"enabled": True}},
+}
+VALUES_FILES = sorted(CHART.glob("values*.yaml"))
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+
+
+def key(one: Object) -> tuple[str, str]:
+    return one["kind"], one["metadata"]["name"]
+
+
+def by_key(found: Any) -> dict[tuple[str, str], Object]:
+    listed = list(found)
+    named = {key(one): one for one in listed}
+    assert len(named) == len(listed)
+    return named
+
+
+PLAIN = by_key(objects(BASE))
+ALL = by_key(objects(BASE, *EACH_COMPONENT))
+
+
+def pod(name: str) -> Object:
+    spec: Object = ALL["Deployment", name]["spec"]["template"]["spec"]
+    return spec
+
+
+def container(name: str) -> Object:
+    (one,) = pod(name)["containers"]
+    found: Object = one
+    return found
+
+
+def test_the_generated_files_are_what_the_definition_makes() -> None:
+    differing = [path for path, text in generate.files().items() if path.read_text() != text]
+    assert not differing, "python -m deploy"
+
+
+def test_nothing_is_left_of_what_is_generated_no_more() -> None:
+    made = set(generate.files())
+    marked = {
+        path
+        for room in ("deploy/k8s", "deploy/helm", "docker", "grafana")
+        for path in (ROOT / room).rglob("*")
+        if path.suffix in {".yaml", ".yml"}
+        and "python -m deploy" in path.read_text()
+        and not any(parent.is_symlink() for parent in path.parents)
+    }
+    assert marked <= made
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_cluster_takes_every_object(version: str) -> None:
+    ours = [one for one in ALL.values() if not is_custom(one)]
+    assert len(ours) > 15
+    for one in ours:
+        kubernetes_validate.validate(one, version, strict=True)
+
+
+def is_custom(one: Object) -> bool:
+    """An object that only an operator's own schemas know."""
+    group: str = one["apiVersion"].partition("/")[0]
+    return group.endswith((".coreos.com", ".sh", "cert-manager.io", "gateway.networking.k8s.io"))
+
+
+def test_a_name_that_no_cluster_knows_is_found() -> None:
+    wrong = json.loads(json.dumps(ALL["Deployment", "api"]))
+    wrong["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, VERSIONS[0], strict=True)
+
+
+def without_annotations(one: Object) -> Object:
+    """What the chart has of checksums, Kustomize has in names."""
+    copy: Object = json.loads(json.dumps(one))
+    template = copy.get("spec", {}).get("template", {}) if copy["kind"] == "Deployment" else {}
+    template.get("metadata", {}).pop("annotations", None)
+    return copy
+
+
+def test_the_chart_as_it_is_makes_the_base() -> None:
+    made = by_key(of_chart())
+    assert made.pop(("ConfigMap", "nginx"))["data"] == {
+        name: (ROOT / "docker" / path).read_text() for name, path in NGINX_FILES.items()
+    }
+    expected = {k: one for k, one in PLAIN.items() if k[0] != "Namespace"}
+    assert {k: without_annotations(one) for k, one in made.items()} == expected
+
+
+def test_the_chart_with_everything_on_makes_the_components_too() -> None:
+    made = by_key(of_chart(EVERYTHING))
+    for component in EACH_COMPONENT:
+        for one in objects(component):
+            theirs = without_annotations(made[key(one)])
+            if key(one) == ("Deployment", "jobs"):  # KEDA's to say
+                assert one["spec"].pop("replicas") == 1
+            assert theirs == one
+    api = without_annotations(made["Deployment", "api"])["spec"]["template"]["spec"]
+    patch = yaml.safe_load((COMPONENTS / "jobs/api.yaml").read_text())["spec"]["template"]["spec"]
+    assert api["volumes"] == pod("api")["volumes"] + patch["volumes"]
+    mounts = patch["containers"][0]["volumeMounts"]
+    assert api["containers"][0]["volumeMounts"] == container("api")["volumeMounts"] + mounts
+
+
+@pytest.mark.parametrize(
+    ("changes", "there", "gone"),
+    [
+        ({"networkPolicy": {"enabled": False}}, ("Deployment", "api"), ("NetworkPolicy", "default-deny")),
+        ({"autoscaling": {"enabled": False}}, ("Deployment", "api"), ("HorizontalPodAutoscaler", "api")),
+        ({"tls": {"crt": "c", "key": "k"}}, ("Secret", "tls"), ("Certificate", "tls")),
+        ({"jobs": {"enabled": True}}, ("PersistentVolumeClaim", "runs"), ("ScaledObject", "jobs")),
+    ],
+)
+def test_values_switch_parts_on_and_off(changes: Object, there: tuple[str, str], gone: tuple[str, str]) -> None:
+    made = by_key(of_chart(changes))
+    assert there in made
+    assert gone not in made
+
+
+def test_without_an_autoscaler_the_values_say_how_many() -> None:
+    made = by_key(of_chart({"autoscaling": {"enabled": False}, "replicas": 5}))
+    assert made["Deployment", "api"]["spec"]["replicas"] == 5
+    assert "replicas" not in PLAIN["Deployment", "api"]["spec"]  # else each apply would undo the autoscaler's
+
+
+def test_rules_are_about_what_is_scraped_here() -> None:
+    named = {key: one["spec"]["groups"] for key, one in ALL.items() if key[0] == "PrometheusRule"}
+    found = [rule for groups in named.values() for group in groups for rule in group["rules"]]
+    alerts = {rule["alert"] for rule in found if "alert" in rule}
+    assert {"APIDown", "JobQueueOld", "EdgeGatewayErrors", "ErrorBudgetBurn"} <= alerts
+    assert not alerts & {"TargetMissing", "Watchdog", "HostMemoryLow", "BackupTooOld", "LogsNotReceived"}
+    whole = [yaml.safe_load((ROOT / f"docker/prometheus/rules/{name}.yml").read_text()) for name in ("causes", "slo")]
+    every = [rule for one in whole for group in one["groups"] for rule in group["rules"]]
+    assert all(rule in every for rule in found)
+
+
+@pytest.mark.parametrize("kind", ["ClusterIP", "NodePort"])
+def test_only_a_balancer_keeps_clients_on_the_nodes_they_reach(kind: str) -> None:
+    service = by_key(of_chart({"edge": {"service": {"type": kind}}}))["Service", "nginx"]
+    assert (service["spec"]["type"], "externalTrafficPolicy" in service["spec"]) == (kind, False)
+
+
+# ── What both worlds share (docs/kubernetes.md lists it) ─────────────────────────────────────────────────────────────
+
+WORKLOADS = ("nginx", "api", "jobs")
+# Directories of the one host, and the password of the Valkey that Compose runs.
+NOT_IN_THE_CLUSTER = {"/srv/app", "/models", "/data", "/run/valkey"}
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_image_command_and_user_are_compose_s(name: str) -> None:
+    service, one = Service(name), container(name)
+    assert (one["image"], one.get("command"), one.get("args")) == (service.image, service.entrypoint, service.command)
+    context = pod(name)["securityContext"]
+    assert (context["runAsUser"], context["runAsGroup"]) == service.user
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_limits_grace_and_hardening_are_compose_s(name: str) -> None:
+    service, one = Service(name), container(name)
+    assert one["resources"]["limits"] == {"cpu": service.cpus, "memory": service.memory}
+    sleep = one.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    assert pod(name)["terminationGracePeriodSeconds"] == service.grace_seconds + sleep
+    read_only, dropped, options = service.hardening
+    assert one["securityContext"] == {
+        "readOnlyRootFilesystem": read_only,
+        "capabilities": {"drop": dropped},
+        "allowPrivilegeEscalation": "no-new-privileges:true" not in options,
+    }
+    assert (read_only, dropped, options) == (True, ["ALL"], ["no-new-privileges:true"])
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_every_variable_of_compose_s_is_there(name: str) -> None:
+    service = Service(name)
+    found = {entry["name"]: entry for entry in container(name)["env"]}
+    assert set(found) - set(service.environment) == ({"NAMESPACE", "UPSTREAM"} if name == "nginx" else set())
+    for variable, value in service.environment.items():
+        if isinstance(value, composed.Setting):
+            reference = {"name": "settings", "key": value.name, "optional": True}
+            assert found[variable]["valueFrom"] == {"configMapKeyRef": reference}
+        elif variable != "SIGHTGLASS_FORWARDED_ALLOW_NAMES":
+            assert found[variable]["value"] == value
+    if name != "nginx":
+        assert found["SIGHTGLASS_FORWARDED_ALLOW_NAMES"]["value"] == "nginx-pods"
+        assert PLAIN["Service", "nginx-pods"]["spec"]["publishNotReadyAddresses"] is True
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_what_compose_mounts_is_mounted(name: str) -> None:
+    mounted = {mount["mountPath"] for mount in container(name)["volumeMounts"]}
+    if name == "api":
+        mounted |= {"/app/runs"}  # with the component jobs
+    wanted = {re.sub(r"^/run/secrets/.*", "/run/secrets", target) for target in Service(name).mounts}
+    wanted |= {"/tmp"}
+    assert mounted == wanted - NOT_IN_THE_CLUSTER
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_probes_ask_what_compose_asks(name: str) -> None:
+    service, one = Service(name), container(name)
+    asked = one["livenessProbe" if name == "jobs" else "readinessProbe"]
+    assert (asked["httpGet"], asked["timeoutSeconds"], asked["failureThreshold"]) == (
+        {"path": service.probe.path, "port": service.probe.port},
+        service.probe.seconds_allowed,
+        service.probe.failures,
+    )
+    assert one["livenessProbe"]["periodSeconds"] == service.probe.seconds_between
+    if name == "api":
+        started = one["startupProbe"]
+        assert started["periodSeconds"] * started["failureThreshold"] == service.start_seconds
+
+
+def test_nginx_listens_where_compose_publishes() -> None:
+    ports = [port["containerPort"] for port in container("nginx")["ports"]]
+    assert ports == [*Service("nginx").ports, Service("nginx").probe.port]
+    assert [port["containerPort"] for port in container("api")["ports"]] == composed.exposed()
+
+
+def joined() -> Iterator[tuple[str, str]]:
+    """Which pairs of ours the policies let talk."""
+    component = "app.kubernetes.io/component"
+    for policy in (one for (kind, _), one in PLAIN.items() if kind == "NetworkPolicy"):
+        own = policy["spec"]["podSelector"].get("matchLabels", {}).get(component)
+        if own:
+            for rule in [*policy["spec"].get("ingress", []), *policy["spec"].get("egress", [])]:
+                for side in [*rule.get("from", []), *rule.get("to", [])]:
+                    if "podSelector" in side:
+                        yield own, side["podSelector"]["matchLabels"][component]
+
+
+def test_policies_join_only_what_compose_s_networks_join() -> None:
+    pairs = {frozenset(pair) for pair in joined()}
+    assert pairs == {frozenset(("nginx", "api"))}
+    for one, other in pairs:
+        assert Service(one).networks & Service(other).networks
+    denied = PLAIN["NetworkPolicy", "default-deny"]["spec"]
+    assert denied == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_metrics_and_the_api_s_port_are_open_to_nobody_outside() -> None:
+    for rule in PLAIN["NetworkPolicy", "nginx"]["spec"]["ingress"]:
+        ports = {port["port"] for port in rule["ports"]}
+        assert "from" in rule or ports == set(Service("nginx").ports)
+    for name in ("api", "jobs"):
+        assert all("from" in rule for rule in PLAIN["NetworkPolicy", name]["spec"]["ingress"])
+    outside = [port["targetPort"] for port in PLAIN["Service", "nginx"]["spec"]["ports"]]
+    assert outside == Service("nginx").ports
+
+
+def change_compose(monkeypatch: pytest.MonkeyPatch, service: str, path: list[str], value: Any) -> None:
+    whole = json.loads(json.dumps(composed._file()))
+    node = whole["services"][service]
+    for part in path[:-1]:
+        node = node[part]
+    node[path[-1]] = value
+    monkeypatch.setattr(composed, "_file", lambda: whole)
+
+
+@pytest.mark.parametrize(
+    ("service", "path", "value"),
+    [
+        ("nginx", ["image"], "nginx:1.31"),
+        ("nginx", ["entrypoint"], ["/bin/sh"]),
+        ("nginx", ["user"], "102:102"),
+        ("nginx", ["ports"], ["80:8081", "443:8443"]),
+        ("nginx", ["environment", "MORE"], None),
+        ("nginx", ["tmpfs"], ["/tmp:size=128m"]),
+        ("nginx", ["stop_grace_period"], "80s"),
+        ("nginx", ["healthcheck", "test"], ["CMD", "curl", "http://127.0.0.1:9113/other"]),
+        ("nginx", ["deploy", "resources", "limits", "memory"], "2g"),
+        ("api", ["environment", "SIGHTGLASS_PORT"], 8001),
+        ("api", ["environment", "SIGHTGLASS_MORE"], "${MORE:-}"),
+        ("api", ["stop_grace_period"], "60s"),
+        ("api", ["healthcheck", "start_period"], "60s"),
+        ("api", ["deploy", "resources", "limits", "cpus"], "3.0"),
+        ("jobs", ["command"], ["true"]),
+        ("jobs", ["stop_grace_period"], "20s"),
+        ("jobs", ["healthcheck", "test"], ["CMD", "python3", "healthcheck.py", "9464", "/other"]),
+    ],
+)
+def test_another_word_in_compose_is_another_word_in_both(
+    monkeypatch: pytest.MonkeyPatch, service: str, path: list[str], value: Any
+) -> None:
+    change_compose(monkeypatch, service, path, value)
+    differing = {str(path) for path, text in generate.files().items() if path.read_text() != text}
+    assert any("/k8s/" in path for path in differing)
+    assert any("/helm/" in path for path in differing)
+
+
+def test_the_api_and_the_jobs_are_of_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    change_compose(monkeypatch, "api", ["image"], "other")
+    with pytest.raises(ValueError, match="image: two defaults"):
+        generate.files()
+
+
+# ── Values, settings, overlays ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("path", VALUES_FILES, ids=lambda path: path.name)
+def test_values_files_fit_the_schema(path: Path) -> None:
+    values = merged(yaml.safe_load((CHART / "values.yaml").read_text()), yaml.safe_load(path.read_text()))
+    jsonschema.validate(values, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"settings": {"RATE_LIMITS": "10"}},
+        {"settings": {"RATE_LIMIT": ["10"]}},
+        {"edge": {"replica": 3}},
+        {"edge": {"service": {"type": "External"}}},
+        {"replicas": "three"},
+        {"autoscaling": {"minReplicas": 0}},
+        {"env": {"A B": "c"}},
+        {"image": {"repository": "x"}},
+        {"enabled": True},
+    ],
+)
+def test_a_value_that_nobody_reads_or_of_another_kind_is_refused(changes: Object) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(changes, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"settings": {"RATE_LIMIT": 10, "TRACING_ENABLED": True, "MIN_CONFIDENCE": 0.5, "SERVER_NAME": "a b"}},
+        {"env": {"DEBUG": False, "DATABASE": "x"}, "image": "registry/team/shop:1.2"},
+        {"networkPolicy": {"egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]}},
+    ],
+)
+def test_values_that_people_write_are_taken(changes: Object) -> None:
+    jsonschema.validate(changes, SCHEMA)
+
+
+def test_every_setting_is_one_of_the_template() -> None:
+    template = (ROOT / ".env.template").read_text()
+    documented = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=", template, re.MULTILINE))
+    assert set(chart.SETTINGS) <= documented
+
+
+def test_every_explanation_is_of_a_value() -> None:
+    text = (CHART / "values.yaml").read_text()
+    for path, explained in chart.EXPLAINED.items():
+        assert f"# {explained}\n" in text, path
+
+
+@pytest.mark.parametrize("overlay", sorted(OVERLAYS.iterdir()), ids=lambda path: path.name)
+def test_overlays_change_what_is_there(overlay: Path) -> None:
+    kustomization = yaml.safe_load((overlay / "kustomization.yaml").read_text())
+    assert kustomization["namespace"].startswith("sightglass")
+    names = re.findall(r"^([A-Z0-9_]+)=", (overlay / "settings.env").read_text(), re.MULTILINE)
+    assert set(names) <= set(chart.SETTINGS)
+    assert "ENVIRONMENT" in names
+    for patch in kustomization.get("patches", []):
+        operations = yaml.safe_load(patch["patch"])
+        for operation in operations if isinstance(operations, list) else []:
+            node: Any = ALL[patch["target"]["kind"], patch["target"]["name"]]
+            for part in operation["path"].split("/")[1:]:
+                node = node[part]
+            assert node != operation.get("value")
+    for one in [*kustomization["resources"], *kustomization.get("components", [])]:
+        assert (overlay / one / "kustomization.yaml").exists()
+
+
+def test_the_chart_s_links_lead_somewhere() -> None:
+    links = [path for path in (CHART / "files").iterdir() if path.is_symlink()]
+    assert len(links) == 4
+    assert all(path.exists() for path in links)
