@@ -17,6 +17,7 @@ import httpx
 
 from scripts.cluster.layout import NODE_ADDRESS
 from scripts.cluster.processes import run
+from tests.cluster import runbook
 from tests.cluster.prometheus import Prometheus
 from tests.edge.containers import ROOT
 from tests.edge.load import Load
@@ -39,6 +40,7 @@ def helm(*arguments: str, namespace: str = NAMESPACE, seconds: float = 300) -> s
     return run("helm", "-n", namespace, *arguments, seconds=seconds)
 
 
+KEYS = "one of nobody's\n"
 OF_API = {"predict", "upload"}
 """What a load sends that is no question about health."""
 OF_API_ROUTE = {NAMESPACE: "/api/v1/predict", FOREIGN: "/books/{number}"}
@@ -156,7 +158,7 @@ class Cluster:
     def values(self) -> dict[str, Any]:
         """The values under which the chart runs here."""
         return {
-            "image": self.images["service"],
+            "image": runbook.IMAGES[0],
             "settings": {
                 "RATE_LIMIT": "1000000",
                 "RATE_BURST": "1000000",
@@ -165,7 +167,7 @@ class Cluster:
             },
             # This cluster's DNS gives answers of 5 s, and its Prometheus comes every two.
             "drainSeconds": 15,
-            "autoscaling": {"maxReplicas": 3, "scaleDownStabilizationSeconds": 0},
+            "autoscaling": {"minReplicas": 2, "maxReplicas": 4, "scaleDownStabilizationSeconds": 0},
             "edge": {
                 "image": self.images["nginx"],
                 "readyAfterSeconds": 5,
@@ -186,6 +188,21 @@ class Cluster:
         """Make a certificate; returns the files of it and of its key."""
         _, certificate, key = self_signed(name, "localhost")
         return self.file(f"{name}.crt", certificate.decode()), self.file(f"{name}.key", key.decode())
+
+    def follow(self, heading: str, *, node: str = "", among: slice = slice(None)) -> str:
+        """Run a section's commands of the runbook."""
+        return runbook.follow(heading, self.directory, node=node, among=among)
+
+    def install_by_runbook(self) -> Installation:
+        """Install the chart as the runbook says."""
+        runbook.prepare(self.directory)
+        self.certificate("tls")
+        self.certificate("new")
+        self.file("shop.yaml", json.dumps(self.values()))
+        self.file("keys.txt", KEYS)
+        self.file("secrets.env", "SECRET_GREETING=hello\n")
+        assert "Succeeded" in self.follow("The first time")
+        return Installation(self, NAMESPACE)
 
     def install(self, namespace: str = NAMESPACE, **values: Any) -> Installation:
         """Install the chart."""

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from scripts.cluster.layout import SECOND
 from scripts.cluster.processes import run
 from tests.cluster import prometheus
 from tests.cluster.cluster import Cluster, Installation
+from tests.cluster.runbook import IMAGES
 from tests.edge.containers import ROOT, docker
 from tests.edge.images import build
 from tests.stack import Stack
@@ -34,10 +34,10 @@ def make_images(directory: Path) -> dict[str, str]:
     compose = ("--file", str(ROOT / "docker-compose.prod.yml"), "--env-file", str(env_file))
     services = json.loads(docker("compose", *compose, "--profile", "*", "config", "--format", "json"))["services"]
     chosen = dict(line.split("=", 1) for line in env_file.read_text().split())
-    service = f"sightglass-cluster-test/service:{uuid.uuid4().hex[:8]}"
-    build(service, chosen.get("PYTHON_IMAGE"), "service")
+    build(IMAGES[0], chosen.get("PYTHON_IMAGE"), "service")
+    docker("tag", *IMAGES)
     docker("tag", services["prometheus"]["image"], prometheus.IMAGE)  # a name without a digest, by which it is found
-    return {"nginx": services["nginx"]["image"], "service": service, "foreign": foreign(directory / "foreign")}
+    return {"nginx": services["nginx"]["image"], "foreign": foreign(directory / "foreign")}
 
 
 def foreign(directory: Path) -> str:
@@ -51,6 +51,15 @@ def foreign(directory: Path) -> str:
     return lines["SERVED_IMAGE"]
 
 
+def killed_halfway() -> None:
+    """Leave what a start leaves that is killed in the midst of it: the next one has to do away with it."""
+    start = [sys.executable, "-m", "scripts.cluster", "up"]
+    with subprocess.Popen(start, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any("API server" in line for line in process.stdout)
+        process.kill()
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster that has the images and the definitions that operators would bring; a second node joins meanwhile."""
@@ -59,17 +68,18 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         pool = left.enter_context(ThreadPoolExecutor())
         made = pool.submit(make_images, directory)
         left.callback(ending.down)
+        killed_halfway()
         commands.up()
         images = made.result()
-        left.callback(docker, "image", "rm", images["service"], images["foreign"], prometheus.IMAGE)
-        node.import_images(*images.values(), prometheus.IMAGE)
+        left.callback(docker, "image", "rm", *IMAGES, images["foreign"], prometheus.IMAGE)
+        node.import_images(*IMAGES, *images.values(), prometheus.IMAGE)
         run("kubectl", "apply", "--server-side", "-f", str(parts.definitions()), seconds=180)
-        joined = pool.submit(node.join, SECOND, images["nginx"], images["service"])
+        joined = pool.submit(node.join, SECOND, images["nginx"], *IMAGES)
         left.callback(joined.exception)
         yield Cluster(directory, images, joined)
 
 
 @pytest.fixture(scope="session")
 def installed(cluster: Cluster) -> Installation:
-    """The chart, as it is installed by one command, with limits out of the way."""
-    return cluster.install()
+    """The chart, as the runbook has it installed, with limits out of the way."""
+    return cluster.install_by_runbook()
