@@ -46,11 +46,11 @@ def test_the_autoscaler_goes_up_with_the_load_and_down_after_it(measured: Instal
     def told() -> str:
         return measured.kubectl("describe", "hpa", "api")
 
-    load = Load(measured.url)
-    with measured.loaded(Trickle(measured.url), load, least=5):
+    load, as_much = Load(measured.url), Load(measured.url)
+    with measured.loaded(Trickle(measured.url), load, as_much, least=5):
         assert replicas() == 2
         begun = time.monotonic()
-        with load:
+        with load, as_much:
             eventually(lambda: replicas() > 2, told, 600)
             print(f"more replicas {time.monotonic() - begun:.0f} s after the load began")
             measured.ready("api")
