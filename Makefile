@@ -112,7 +112,7 @@ query:  ## ask Prometheus: make query Q='sum by (route, status) (http_requests_t
 dev:  ## the API alone on http://localhost:8000, reloading as you type
 	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/preflight.py && python3 scripts/images.py python \
 		&& python3 scripts/build.py && project=$$(python3 scripts/environment.py COMPOSE_PROJECT_NAME) \
-		&& docker compose -p "$${project:-sightglass}-dev" -f docker-compose.dev.yml up --no-build
+		&& docker compose -p "$$project-dev" -f docker-compose.dev.yml up --no-build
 
 images:  ## pull every image, or build its stand-in from OS packages
 	@scripts/engine.sh && { [ -f .env ] || cp .env.template .env; } && python3 scripts/images.py
