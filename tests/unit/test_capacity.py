@@ -37,7 +37,7 @@ SECONDS_A_MB, MB_A_SECOND = float(row("text/plain")[1]), float(row("text/plain")
 JOBS, CPU_OF_A_JOB = float(row("300 of one text")[0]), float(row("300 of one text")[1]) / 1e3
 SERIES = {count: [float(cell or 0) for cell in row(f"{count:,}")] for count in (2_000, 20_000, 200_000)}
 BYTES_A_SAMPLE = number(row("disk", DASHBOARDS)[0])
-ONE = 500  # texts a second: what 1× is
+ONE = 500  # texts a second: the page's unit
 KEPT = 8e9  # PROMETHEUS_RETENTION_SIZE
 
 
@@ -50,7 +50,8 @@ def line_in_docker_s_log() -> int:
         "edge_route": "/api/v1/predict", "log_path": "/api/v1/predict", "request_time": "0.013",
         "request_length": "612", "body_bytes_sent": "355", "edge_request_id": 32 * "0", "edge_trace_id": 32 * "0",
         "client_anonymous": "203.0.113.0", "log_upstream_status": "200", "log_upstream_duration": "0.012",
-        "edge_upstream_failure": "", "upstream_cache_status": "", "server_protocol": "HTTP/2.0", "ssl_protocol": "TLSv1.3",
+        "edge_upstream_failure": "", "upstream_cache_status": "", "server_protocol": "HTTP/2.0",
+        "ssl_protocol": "TLSv1.3",
     }  # fmt: skip
     line = re.sub(r"\$(\w+)", lambda found: values[found[1]], form)
     json.loads(line)
