@@ -102,7 +102,7 @@ def test_the_docs_name_targets_that_are_there(document: Path) -> None:
     assert set(named) <= TARGETS
 
 
-DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text()
+DEPLOYMENT = "".join((ROOT / "docs" / page).read_text() for page in ("deployment.md", "systemd.md"))
 BLOCKS = [block for _, block in re.findall(r"```(sh|console)\n(.*?)```", DEPLOYMENT, re.DOTALL)]
 
 
