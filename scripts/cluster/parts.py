@@ -31,6 +31,8 @@ MODULES: dict[str, tuple[tuple[str, ...], str]] = {
     "metrics-server": (("sigs.k8s.io/metrics-server/cmd/metrics-server",), ""),
     "kube-router": (("github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",), ""),
     "pause": ((".",), ""),
+    "tofu": (("github.com/opentofu/opentofu/cmd/tofu",), ""),
+    "kubectl-provider": (("github.com/gavinbunney/terraform-provider-kubectl",), ""),
 }
 DEBIAN = {
     "forky": ("etcd-server", "containerd", "containernetworking-plugins", "kubectl"),
@@ -44,6 +46,7 @@ DEFINITIONS = {
     "github.com/kedacore/keda/v2@v2.21.0": "config/crd/bases",
     "github.com/cert-manager/cert-manager@v1.21.0": "deploy/crds",
     "sigs.k8s.io/gateway-api@v1.6.0": "config/crd/standard",
+    "github.com/external-secrets/external-secrets@v1.3.2": "config/crds/bases/external-secrets.io_externalsecrets.yaml",
 }
 
 
@@ -149,6 +152,7 @@ def _collect(place: Path) -> None:
     for module, where in DEFINITIONS.items():
         step(f"definitions of {module}")
         found = json.loads(_go(HERE / "parts" / "pause", "mod", "download", "-json", module))
-        for path in sorted((Path(found["Dir"]) / where).glob("*.yaml")):
+        there = Path(found["Dir"]) / where
+        for path in [there] if there.is_file() else sorted(there.glob("*.yaml")):
             if path.name != "kustomization.yaml":
                 (place / f"{module.rpartition('/')[2].partition('@')[0]}-{path.name}").write_bytes(path.read_bytes())
