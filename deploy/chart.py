@@ -30,6 +30,7 @@ EXPLAINED = {
     "autoscaling.minReplicas": "With 1 no drain takes the node that has it.",
     "autoscaling.enabled": "false: `replicas` pods.",
     "edge": "NGINX.",
+    "edge.shareLimits": "true: all edges together allow a client what the settings say; each allows its share.",
     "edge.image": "NGINX 1.27.3 or later with njs.",
     "edge.replicas": "Each has limits of its own: a client that reaches all of them may take as many times RATE_LIMIT.",
     "edge.drainSeconds": "Between its end being known and SIGQUIT: as long as a balancer still sends it connections.",
@@ -62,6 +63,7 @@ EXPLAINED = {
 
 # Values that no object has as a leaf.
 OTHERS = (
+    Value("edge.shareLimits", False),
     Value("settings", DEFAULT_SETTINGS),
     Value("env", {}),
     CLUSTER_DOMAIN,

@@ -250,6 +250,8 @@ def nginx() -> Object:
     container = _container(
         service, Value("edge.image", service.image, "quote"), {"cpu": "50m", "memory": "64Mi"}, "edge."
     )
+    # A client's limits: each edge's own, or a share of what all allow together.
+    sharing = InChart("ternary .Values.edge.replicas 1 .Values.edge.shareLimits | quote", otherwise="1")
     upstream = InChart(
         'printf "%s.%s.svc.%s" "api" "$(NAMESPACE)" .Values.clusterDomain',
         otherwise=f"{API}.$(NAMESPACE).svc.{CLUSTER_DOMAIN.default}",
@@ -258,6 +260,7 @@ def nginx() -> Object:
         "env": [
             {"name": "NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
             {"name": "UPSTREAM", "value": upstream},  # whole, as NGINX completes no names
+            {"name": "EDGES", "value": sharing},
             *_environment(service, {}),
         ],
         "ports": [

@@ -5,12 +5,8 @@
 set -eu
 umask 022 # its readers are other users; the volume is mounted only where they are
 file=$2
-
-write() { # FILE, on disk as a whole or not at all
-    cat >"$1.draft"
-    sync "$1.draft"
-    mv "$1.draft" "$1"
-}
+# shellcheck source=docker/whole.sh
+. "$(dirname "$0")/whole.sh"
 
 case $1 in
 begin)

@@ -13,6 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a prog
 
 from scripts.commands import ROOT
 
+NAME = "sightglass"
+"""What docker-compose.prod.yml calls the project, where COMPOSE_PROJECT_NAME does not."""
+
 
 def read(*names: str, env_file: Path | None = None) -> dict[str, str]:
     """Ask Compose for the values of variables.
@@ -30,7 +33,7 @@ def read(*names: str, env_file: Path | None = None) -> dict[str, str]:
     """
     # A project of its own, asked for in JSON: `config --environment` is not in Compose 2.24, wants the whole project to
     # be right, and does not tell where a value of several lines ends.
-    project = {"services": {"reader": {"image": "none", "environment": list(names)}}}
+    project = {"name": NAME, "services": {"reader": {"image": "none", "environment": list(names)}}}
     chosen = ("--env-file", str(env_file)) if env_file else ()
     command = ("docker", "compose", "--project-directory", str(ROOT), *chosen, "--file", "-", "config", "--format=json")
     result = subprocess.run(command, input=json.dumps(project), capture_output=True, text=True, check=False, cwd=ROOT)

@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
@@ -81,7 +83,8 @@ def restore(snapshot: str, *, force: bool) -> None:
     shutil.rmtree(RESTORED, ignore_errors=True)
     RESTORED.mkdir(mode=0o700)
     refuse_running(ROOT / ".env")
-    restic(ROOT / ".env", password, "files", snapshot)
+    with lent(environment.read("COMPOSE_PROJECT_NAME")["COMPOSE_PROJECT_NAME"]):
+        restic(ROOT / ".env", password, "files", snapshot)
     settings = RESTORED / "project" / ".env"
     if not settings.is_file():
         raise RestoreError(f"{snapshot}: there is no .env in it")
@@ -112,6 +115,24 @@ def refuse_running(env_file: Path) -> None:
     """Refuse to restore below a stack that runs."""
     if checked(*compose(env_file), "--profile", "*", "ps", "--quiet"):
         raise RestoreError("the stack runs; expected it to be stopped: make down")
+
+
+@contextmanager
+def lent(project: str) -> Iterator[None]:
+    """Take away what Compose makes meanwhile for a project, whose name may be another soon: networks and volumes."""
+    before = {kind: belongings(kind, project) for kind in ("network", "volume")}
+    try:
+        yield
+    finally:
+        for kind, names in before.items():
+            for name in sorted(belongings(kind, project) - names):
+                checked("docker", kind, "rm", name)
+
+
+def belongings(kind: str, project: str) -> set[str]:
+    """Name what of a kind Compose has made for a project."""
+    label = f"label=com.docker.compose.project={project}"
+    return set(checked("docker", kind, "ls", "--filter", label, "--format", "{{.Name}}").split())
 
 
 def compose(env_file: Path) -> tuple[str, ...]:

@@ -9,6 +9,9 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.stack import Stack, running_stack
+from tests.support.patience import be_patient
+
+be_patient()
 
 # No test depends on how fast the machine is. `make test` and `make test-long` ask for the thorough profile.
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)

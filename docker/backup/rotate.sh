@@ -4,6 +4,8 @@
 set -eu
 # shellcheck source=docker/backup/repository.sh
 . "$(dirname "$0")/repository.sh"
+# shellcheck source=docker/whole.sh
+. "$(dirname "$0")/../whole.sh"
 next=$own/password.next old=$own/password.old
 
 exec 8>$own/lock # no backup meanwhile
@@ -13,11 +15,6 @@ IFS= read -r value || true
 repository || fail "there is no repository at $RESTIC_REPOSITORY"
 restic unlock --quiet
 
-write() { # FILE, on disk as a whole or not at all
-    cat >"$1.draft"
-    sync "$1.draft"
-    mv "$1.draft" "$1"
-}
 opens() { # FILE with a password
     status=0
     RESTIC_PASSWORD_FILE=$1 restic cat config >/dev/null 2>/tmp/said </dev/null || status=$?

@@ -57,7 +57,9 @@ HTTP3=${HTTP3:-false}
 UNDERSCORES_IN_HEADERS=${UNDERSCORES_IN_HEADERS:-true}
 CORS_ORIGINS=${CORS_ORIGINS:-}
 SLOW_ROUTES=${SLOW_ROUTES:-}
-# Not a setting of Compose's: a DNS that completes no names, as Kubernetes' does not for NGINX, has the API under its whole one.
+# Not settings of Compose's, which has one edge: among so many edges a client's limits are shared, …
+edges=${EDGES:-1}
+# … and a DNS that completes no names, as Kubernetes' does not for NGINX, has the API under its whole one.
 export UPSTREAM="${UPSTREAM:-api}"
 
 octet='([1-9]?[0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])'
@@ -118,6 +120,7 @@ number UPSTREAM_HEAD_BYTES "$UPSTREAM_HEAD_BYTES" 4096 1048576
 number HSTS_SECONDS "$HSTS_SECONDS" 0 999999999
 number TLS_CHECK_SECONDS "$TLS_CHECK_SECONDS" 1 3600
 number NGINX_WORKERS "$NGINX_WORKERS" 1 64
+number EDGES "$edges" 1 1000
 
 for file in /run/tls/tls.crt /run/tls/tls.key; do
     if [ ! -r "$file" ]; then
@@ -130,6 +133,10 @@ set -f # the lists below are words, never file names
 
 if [ "$PUBLIC_PORT" = 443 ]; then port=; else port=":$PUBLIC_PORT"; fi
 if [ "$HTTP3" = true ]; then alt_svc="h3=\":$PUBLIC_PORT\"; ma=86400"; else alt_svc=; fi
+share() { echo $((($1 + edges - 1) / edges)); } # of what all edges together allow; rounded up
+rate="$(share $((60 * RATE_LIMIT)))r/m" # NGINX knows no parts of a request a second
+RATE_BURST=$(share "$RATE_BURST") RATE_PAGE_BURST=$(share "$RATE_PAGE_BURST") CONNECTION_LIMIT=$(share "$CONNECTION_LIMIT")
+
 if [ "$RATE_BURST" = 0 ]; then burst=; else burst=" burst=$RATE_BURST nodelay"; fi
 
 if [ "$RATE_BURST" = 0 ]; then delay=; else delay=" delay=$RATE_BURST"; fi
@@ -165,10 +172,10 @@ listens() { # parameters, further ones of QUIC's, which only one server may give
     echo "geo \$realip_remote_addr \$from_trusted_proxy { default 0; $(each '%s 1;' $TRUSTED_PROXIES) }"
     echo "geo \$client_exempt { default 0; $(each '%s 1;' $RATE_LIMIT_EXEMPT) }"
     if [ "$RATE_PAGE_BURST" = 0 ]; then
-        echo "limit_req_zone \$limit_key zone=rate:10m rate=${RATE_LIMIT}r/s;"
+        echo "limit_req_zone \$limit_key zone=rate:10m rate=$rate;"
     else
-        echo "limit_req_zone \$request_key zone=rate:10m rate=${RATE_LIMIT}r/s;"
-        echo "limit_req_zone \$page_key zone=pages:10m rate=${RATE_LIMIT}r/s;"
+        echo "limit_req_zone \$request_key zone=rate:10m rate=$rate;"
+        echo "limit_req_zone \$page_key zone=pages:10m rate=$rate;"
     fi
     echo "map '' \$public_port { default '$port'; }"
     echo "map '' \$alt_svc { default '$alt_svc'; }"

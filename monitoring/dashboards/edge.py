@@ -157,7 +157,7 @@ def build(objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "Answers the API did not give",
-                "Per second, by what came of a request's last attempt; docs/edge.md explains each reason.",
+                "Per second, by what came of a request's last attempt; docs/http.md explains each reason.",
                 "reqps",
                 Query(f"sum by (reason) (rate(edge_upstream_failures_total{{{JOB}}}[$__rate_interval]))", "{{reason}}"),
                 stacked=True,

@@ -29,6 +29,8 @@ MODULES: dict[str, tuple[tuple[str, ...], str]] = {
     "coredns": (("github.com/coredns/coredns",), ""),
     "helm": (("helm.sh/helm/v4/cmd/helm",), ""),
     "pause": ((".",), ""),
+    "tofu": (("github.com/opentofu/opentofu/cmd/tofu",), ""),
+    "kubectl-provider": (("github.com/gavinbunney/terraform-provider-kubectl",), ""),
 }
 DEBIAN = ("etcd-server", "containerd", "containernetworking-plugins", "kubectl")
 """Debian forky's: they run on bookworm and later."""
@@ -39,6 +41,7 @@ DEFINITIONS = {
     "github.com/kedacore/keda/v2@v2.21.0": "config/crd/bases",
     "github.com/cert-manager/cert-manager@v1.21.0": "deploy/crds",
     "sigs.k8s.io/gateway-api@v1.6.0": "config/crd/standard",
+    "github.com/external-secrets/external-secrets@v1.3.2": "config/crds/bases/external-secrets.io_externalsecrets.yaml",
 }
 
 
@@ -138,6 +141,7 @@ def _collect(place: Path) -> None:
     for module, where in DEFINITIONS.items():
         step(f"definitions of {module}")
         found = json.loads(_go(HERE / "parts" / "pause", "mod", "download", "-json", module))
-        for path in sorted((Path(found["Dir"]) / where).glob("*.yaml")):
+        there = Path(found["Dir"]) / where
+        for path in [there] if there.is_file() else sorted(there.glob("*.yaml")):
             if path.name != "kustomization.yaml":
                 (place / f"{module.rpartition('/')[2].partition('@')[0]}-{path.name}").write_bytes(path.read_bytes())

@@ -19,6 +19,7 @@ from uvicorn import Config, Server
 
 from sightglass.asgi.health import health
 from sightglass.logs import writer
+from sightglass.server.early_answers import EarlyAnswers
 from sightglass.server.forwarded import ProxiesByName
 from sightglass.server.halt import halt
 from sightglass.server.protocol import Protocol
@@ -121,7 +122,7 @@ class UvicornWorker(uvicorn_worker.UvicornWorker):  # type: ignore[misc]
 
     async def _serve(self) -> None:
         names = load_settings().forwarded_allow_names
-        self.config.app = ProxiesByName(self.wsgi, names) if names else self.wsgi
+        self.config.app = EarlyAnswers(ProxiesByName(self.wsgi, names) if names else self.wsgi)
         server = _GracefulServer(self.config, self, self._delay)
         # The base class leaves SIGQUIT, gunicorn's quick stop, without effect.
         asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, server.quit)

@@ -68,7 +68,7 @@ class Pebble:
         port = docker("port", self.name, "15000").rpartition(":")[2]
         trusted = ssl.create_default_context(cafile=str(directory / "tls.crt"))
         trusted.check_hostname = False
-        self._management = httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trusted, timeout=10)
+        self._management = httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trusted, timeout=60)
         eventually(lambda: bool(self.root()), lambda: docker("logs", "--tail", "5", self.name))
 
     def root(self) -> str:

@@ -20,7 +20,7 @@ ACME = ("--profile", "acme")
 
 def shown(stack: Stack) -> x509.Certificate:
     """Return the certificate a client sees now."""
-    pem = ssl.get_server_certificate((NAMES[0], int(stack.settings["HTTPS_PORT"])), timeout=10)
+    pem = ssl.get_server_certificate((NAMES[0], int(stack.settings["HTTPS_PORT"])), timeout=60)
     return x509.load_pem_x509_certificate(pem.encode())
 
 

@@ -74,7 +74,7 @@ def test_streams_are_counted_alike_and_are_no_latency(streaming: Stack, before: 
 
 
 def test_a_stream_that_its_client_leaves_ends(streaming: Stack, before: dict[Side, Counts]) -> None:
-    """The API counts that; the edge the status that it has passed on (docs/edge.md)."""
+    """The API counts that; the edge the status that it has passed on (docs/http.md)."""
     measured, first = latencies(streaming, ROUTE), seconds(streaming, "http_time_to_first_byte_seconds")
     ids = set()
     for _ in range(5):

@@ -55,7 +55,7 @@ class Attackers:
     def tcp(self, address: str | None = None) -> socket.socket:
         """Open a connection without TLS on it."""
         source = (address or self.address(), 0)
-        return socket.create_connection((self.host, self.port), timeout=20, source_address=source)
+        return socket.create_connection((self.host, self.port), timeout=60, source_address=source)
 
     def connect(self, protocol: str = "http/1.1", address: str | None = None) -> ssl.SSLSocket:
         """Open a connection for bytes of one's own."""

@@ -20,7 +20,7 @@ def test_tls_1_2_and_1_3_are_spoken(stack: Stack, version: ssl.TLSVersion) -> No
     context = ssl.create_default_context(cafile=str(stack.certificate))
     context.minimum_version = context.maximum_version = version
     with (
-        socket.create_connection(("127.0.0.1", int(stack.settings["HTTPS_PORT"])), timeout=10) as raw,
+        socket.create_connection(("127.0.0.1", int(stack.settings["HTTPS_PORT"])), timeout=60) as raw,
         context.wrap_socket(raw, server_hostname="localhost") as connection,
     ):
         assert connection.version() == version.name.replace("_", ".")
@@ -68,7 +68,7 @@ def test_metrics_are_not_there_from_outside(stack: Stack, path: str) -> None:
     # A raw request: an HTTP library would tidy the path up.
     context = ssl.create_default_context(cafile=str(stack.certificate))
     with (
-        socket.create_connection(("127.0.0.1", int(stack.settings["HTTPS_PORT"])), timeout=10) as raw,
+        socket.create_connection(("127.0.0.1", int(stack.settings["HTTPS_PORT"])), timeout=60) as raw,
         context.wrap_socket(raw, server_hostname="localhost") as connection,
     ):
         connection.sendall(

@@ -187,12 +187,20 @@ class Edge:
 
     def client(self, **arguments: Any) -> httpx.Client:
         """Return an HTTP client that verifies the certificate."""
-        defaults: dict[str, Any] = {"base_url": self.url, "verify": self.context(), "timeout": 20}
+        defaults: dict[str, Any] = {"base_url": self.url, "verify": self.context(), "timeout": 60}
         return httpx.Client(**defaults | arguments)
 
     def exec(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the container."""
         return subprocess.run(["docker", "exec", self.container, *command], capture_output=True, text=True, check=False)
+
+    def network_of_its_own(self) -> list[str]:
+        """Return the command that runs another where the container's ports are localhost's; it needs root.
+
+        Chromium gives up what is under way when the machine's networks change, as other tests' containers make them.
+        """
+        process = docker("inspect", "--format", "{{.State.Pid}}", self.container)
+        return ["nsenter", f"--net=/proc/{process}/ns/net"]
 
     def reload(self) -> subprocess.CompletedProcess[str]:
         """Make it read its files again and, if they are right, wait until only new workers take connections."""
@@ -219,7 +227,7 @@ class Edge:
 
     def exposition(self) -> str:
         """Return its metrics as text."""
-        answer = httpx.get(f"{self.internal_url}/metrics", timeout=10)
+        answer = httpx.get(f"{self.internal_url}/metrics", timeout=60)
         assert answer.status_code == 200
         return answer.text
 
@@ -254,7 +262,7 @@ class Edge:
 
     def connect(self, *, tls: bool = True) -> socket.socket:
         """Open a connection for bytes of the test's own."""
-        raw = socket.create_connection(("127.0.0.1", self.https_port if tls else self.http_port), timeout=20)
+        raw = socket.create_connection(("127.0.0.1", self.https_port if tls else self.http_port), timeout=60)
         return self.context().wrap_socket(raw, server_hostname="localhost") if tls else raw
 
     def raw(self, request: bytes, *, tls: bool = True) -> tuple[int, dict[str, str], bytes]:

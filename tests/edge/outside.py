@@ -25,7 +25,7 @@ unverified = ssl._create_unverified_context()
 answers = {source: [] for source in sources}
 for _ in range(count):
     for source in sources:
-        connection = http.client.HTTPSConnection(host, port, timeout=20, context=unverified, source_address=(source, 0))
+        connection = http.client.HTTPSConnection(host, port, timeout=60, context=unverified, source_address=(source, 0))
         connection.request("GET", "/echo", headers={"Host": "localhost"})
         answer = connection.getresponse()
         answers[source].append([answer.status, json.loads(answer.read())])

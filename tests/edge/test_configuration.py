@@ -119,6 +119,8 @@ def test_nginx_and_the_security_linter_have_nothing_to_say(
         ("UPSTREAM", "API"),
         ("UPSTREAM", "api:8000"),
         ("UPSTREAM", "api;"),
+        ("EDGES", "0"),
+        ("EDGES", "two"),
         ("CORS_ORIGINS", "* https://ui.example.org"),
         ("CORS_ORIGINS", "ui.example.org"),
         ("CORS_ORIGINS", "https://ui.example.org/"),

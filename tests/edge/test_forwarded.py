@@ -18,7 +18,7 @@ BELIEVED = SERVICES["api"]["environment"]["SIGHTGLASS_FORWARDED_ALLOW_NAMES"]
 ASK = """
 import json, sys, urllib.request
 forged = {"X-Forwarded-For": "203.0.113.66", "X-Forwarded-Proto": "https", "X-Real-IP": "203.0.113.66"}
-print(urllib.request.urlopen(urllib.request.Request(sys.argv[1], headers=forged), timeout=20).read().decode())
+print(urllib.request.urlopen(urllib.request.Request(sys.argv[1], headers=forged), timeout=60).read().decode())
 """
 
 

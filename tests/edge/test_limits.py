@@ -1,5 +1,6 @@
 """What one client may take, and who is exempt."""
 
+import re
 import ssl
 from collections import Counter
 from collections.abc import Callable
@@ -28,6 +29,23 @@ def test_over_the_rate_is_429_with_retry_after(start_edge: Callable[..., Edge]) 
         assert int(answer.headers["retry-after"]) >= 1
         assert answer.headers["content-type"] == "application/problem+json"
         assert (answer.json()["status"], answer.json()["title"]) == (429, "Too Many Requests")
+
+
+@pytest.mark.parametrize(
+    ("edges", "rate", "burst", "pages", "connections"),
+    [("1", "600r/m", 20, 100, 100), ("3", "200r/m", 7, 34, 34), ("7", "86r/m", 3, 15, 15), ("1000", "1r/m", 1, 1, 1)],
+)
+def test_several_edges_share_what_one_client_may_take(
+    start_edge: Callable[..., Edge], edges: str, rate: str, burst: int, pages: int, connections: int
+) -> None:
+    edge = start_edge(EDGES=edges)
+    written = edge.exec("cat", "/tmp/nginx/http.conf", "/tmp/nginx/server.conf").stdout
+    assert re.findall(r"limit_req_zone .* rate=(\S+);", written) == [rate, rate]
+    assert re.findall(r"limit_(?:req|conn) .*;", written) == [
+        f"limit_req zone=rate burst={burst} nodelay;",
+        f"limit_req zone=pages burst={pages} delay={burst};",
+        f"limit_conn connections {connections};",
+    ]
 
 
 def test_who_is_refused_over_and_over_has_not_the_edge_for_itself(start_edge: Callable[..., Edge]) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import http.client
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -319,6 +320,19 @@ def test_a_replica_that_is_not_ready_is_passed_over_where_it_is_safe(
     finally:
         for name in unready:
             network.remove(name)
+
+
+def test_an_answer_before_the_body_does_not_end_the_connection(network: Network, edge: Edge, api: str) -> None:
+    replica = [f"{network.address(api)}:8000"]
+    before = arrivals(replica)["POST"]
+    with edge.connect() as connection:
+        connection.sendall(b"POST /readily HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n")
+        eventually(lambda: arrivals(replica)["POST"] > before)
+        for rest in (b"x", b"GET /readily HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+            connection.sendall(rest)
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            assert (response.status, response.read()) == (200, b"the app's own")
 
 
 def test_the_absolute_form_names_the_host(edge: Edge) -> None:

@@ -27,7 +27,7 @@ def handshake(edge: Edge, context: ssl.SSLContext, name: str | None = "localhost
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     with (
-        socket.create_connection(("127.0.0.1", edge.https_port), timeout=10) as raw,
+        socket.create_connection(("127.0.0.1", edge.https_port), timeout=60) as raw,
         context.wrap_socket(raw, server_hostname=name) as connection,
     ):
         cipher, certificate = connection.cipher(), connection.getpeercert(binary_form=True)
@@ -76,7 +76,7 @@ def test_no_session_tickets(edge: Edge) -> None:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     with (
-        socket.create_connection(("127.0.0.1", edge.https_port), timeout=10) as raw,
+        socket.create_connection(("127.0.0.1", edge.https_port), timeout=60) as raw,
         context.wrap_socket(raw, server_hostname="localhost") as connection,
     ):
         assert connection.session is not None

@@ -11,7 +11,7 @@ from api.privacy.model import PresidioModel, load
 from api.privacy.recognizers.catalogue import NATIONAL, recognizers_for, types_of
 from tests.support.model import blank, found
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "service.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "model.md"
 EVERYWHERE = {
     "CREDIT_CARD": "4111 1111 1111 1111",
     "CRYPTO": "1BoatSLRHtKNngkdXEeobR76b53LETtpyT",

@@ -30,7 +30,7 @@ def test_every_fragments_findings_are_those_of_a_search_everywhere(language: str
 
 
 def test_a_documents_findings_are_those_of_a_search_everywhere() -> None:
-    text = (ROOT / "docs" / "service.md").read_text()
+    text = "".join((ROOT / "docs" / page).read_text() for page in ("service.md", "model.md"))
     for start in range(0, len(text), WINDOW):
         part = text[start : start + WINDOW]
         assert blank("en").find(part, "en", 0) == everywhere("en").find(part, "en", 0)

@@ -41,6 +41,29 @@ def test_a_value_is_what_compose_makes_of_it(tmp_path: Path, text: str, expected
     assert environment.read("NAME", env_file=path).get("NAME") == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "shell", "expected"),
+    [
+        ("", None, "sightglass"),
+        ("COMPOSE_PROJECT_NAME=shop\n", None, "shop"),
+        ("COMPOSE_PROJECT_NAME=shop\n", "other", "other"),
+    ],
+)
+def test_the_project_s_name_is_the_stack_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, shell: str | None, expected: str
+) -> None:
+    path = tmp_path / "env"
+    path.write_text(text)
+    monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
+    if shell:
+        monkeypatch.setenv("COMPOSE_PROJECT_NAME", shell)
+    assert environment.read("COMPOSE_PROJECT_NAME", env_file=path) == {"COMPOSE_PROJECT_NAME": expected}
+
+
+def test_the_stack_s_name_is_the_compose_file_s() -> None:
+    assert f"name: {environment.NAME}\n" in (ROOT / "docker-compose.prod.yml").read_text()
+
+
 def test_the_shells_own_variable_counts_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "env"
     path.write_text("NAME=file\nBESIDE=file\n")

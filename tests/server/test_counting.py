@@ -206,7 +206,7 @@ def test_the_slots_are_removed_at_the_end_and_the_port_serves_metrics_only() -> 
         slots = server.slots()
         assert (slots / "0.sock").exists()
         for path in ("/", "/health", "/items/1"):
-            connection = http.client.HTTPConnection("127.0.0.1", server.metrics_port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", server.metrics_port, timeout=60)
             connection.request("GET", path)
             assert connection.getresponse().status == 404
             connection.close()

@@ -111,7 +111,7 @@ def test_client_that_leaves_with_all_announced_bytes_was_answered(tmp_path: Path
     (tmp_path / "early.py").write_text(LEAVES_EARLY)
     with Server(tmp_path, path=tmp_path, APP="early:app", GUNICORN_TIMEOUT="10") as server:
         for path in ("/whole", "/half"):
-            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
                 client.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
                 answer = b""
                 while b"1234567890" not in answer:
@@ -122,7 +122,7 @@ def test_client_that_leaves_with_all_announced_bytes_was_answered(tmp_path: Path
 
 
 def _raw(server: Server, request: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(request)
         answer = b""
         try:

@@ -88,7 +88,7 @@ def test_nothing_is_pushed_untested_or_unscanned_or_deployed_before_it_is_pushed
 )
 def test_a_target_is_there_and_in_the_help(target: str) -> None:
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert re.search(rf"^make {target} +\S", told, re.MULTILINE)
+    assert re.search(rf"^  make {target} +\S", told, re.MULTILINE)
     rehearsal = subprocess.run(
         ["make", "--dry-run", "--no-print-directory", target, "IMAGE=team/app:1"],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -102,7 +102,7 @@ def test_the_docs_name_targets_that_are_there(document: Path) -> None:
     assert set(named) <= TARGETS
 
 
-DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text()
+DEPLOYMENT = "".join((ROOT / "docs" / page).read_text() for page in ("deployment.md", "systemd.md"))
 BLOCKS = [block for _, block in re.findall(r"```(sh|console)\n(.*?)```", DEPLOYMENT, re.DOTALL)]
 
 

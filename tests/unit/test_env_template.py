@@ -81,6 +81,18 @@ def test_the_template_names_what_the_compose_file_reads() -> None:
     assert ours == (set(INTERPOLATED) | PASSED_ON) - OF_COMPOSE_ITSELF
 
 
+def test_what_most_people_set_is_on_the_first_screen() -> None:
+    screen = (ROOT / ".env.template").read_text().splitlines()[:50]
+    assert sum(line.startswith("# ──") for line in screen) >= 2, "that section, and where the next begins"
+    shown = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=", "\n".join(screen), re.MULTILINE))
+    assert {"APP", "APP_DIR", "API_IMAGE", "SERVER_NAME", "ACME_EMAIL", "TLS_CERT", "RATE_LIMIT", "TELEMETRY"} <= shown
+
+
+def test_no_variable_is_explained_twice() -> None:
+    names = re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=", (ROOT / ".env.template").read_text(), re.MULTILINE)
+    assert len(names) == len(set(names))
+
+
 def test_the_template_shows_the_real_defaults() -> None:
     others = {"DEPLOY_JUDGE_SECONDS": str(judging.DEFAULT_SECONDS)}
     for name in set(TEMPLATE) - FOR_COMPOSE_ITSELF - SHOWN_EMPTY | {"API_IMAGE"}:

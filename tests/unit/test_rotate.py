@@ -3,6 +3,7 @@
 import base64
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -192,6 +193,7 @@ class Repository:
         (directory / "keys/0000aaaa").write_text("old-password\n")
         (directory / "keys/0000bbbb").write_text("of-a-colleague\n")
         (directory / "own/password").write_text("old-password")
+        shutil.copy(ROOT / "docker/whole.sh", directory)
         for name in ("repository.sh", "rotate.sh"):
             text = (ROOT / "docker/backup" / name).read_text().replace("own=/var/lib/backup", f"own={directory}/own")
             (directory / "scripts" / name).write_text(text.replace("/tmp/said", f"{directory}/said"))

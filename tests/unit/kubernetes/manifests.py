@@ -88,6 +88,8 @@ def _value(expression: str, values: Object) -> Any:
         case "required":
             assert given[1], given[0]
             found = given[1]
+        case "ternary":
+            found = given[0] if given[2] else given[1]
         case ".Files.Get":
             found = (CHART / given[0]).read_text()
         case _:

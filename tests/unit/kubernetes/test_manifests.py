@@ -158,6 +158,17 @@ def test_rules_are_about_what_is_scraped_here() -> None:
     assert all(rule in every for rule in found)
 
 
+@pytest.mark.parametrize(
+    ("changes", "edges"),
+    [({}, "1"), ({"replicas": 5}, "1"), ({"shareLimits": True}, "2"), ({"shareLimits": True, "replicas": 5}, "5")],
+)
+def test_edges_share_a_client_s_limits_where_the_values_say_so(changes: Object, edges: str) -> None:
+    made = by_key(of_chart({"edge": changes}))["Deployment", "nginx"]["spec"]["template"]["spec"]
+    environment = {entry["name"]: entry for entry in made["containers"][0]["env"]}
+    assert environment["EDGES"] == {"name": "EDGES", "value": edges}
+    assert environment["RATE_LIMIT"]["valueFrom"]["configMapKeyRef"]["key"] == "RATE_LIMIT"
+
+
 @pytest.mark.parametrize("kind", ["ClusterIP", "NodePort"])
 def test_only_a_balancer_keeps_clients_on_the_nodes_they_reach(kind: str) -> None:
     service = by_key(of_chart({"edge": {"service": {"type": kind}}}))["Service", "nginx"]
@@ -198,7 +209,7 @@ def test_limits_grace_and_hardening_are_compose_s(name: str) -> None:
 def test_every_variable_of_compose_s_is_there(name: str) -> None:
     service = Service(name)
     found = {entry["name"]: entry for entry in container(name)["env"]}
-    assert set(found) - set(service.environment) == ({"NAMESPACE", "UPSTREAM"} if name == "nginx" else set())
+    assert set(found) - set(service.environment) == ({"NAMESPACE", "UPSTREAM", "EDGES"} if name == "nginx" else set())
     for variable, value in service.environment.items():
         if isinstance(value, composed.Setting):
             reference = {"name": "settings", "key": value.name, "optional": True}

@@ -1,0 +1,114 @@
+"""What the documents name is there, and what is there has a user."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+PRESENT = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "deploy/RUNBOOK.md", *PAGES]
+"""All but the changelog, which names what is gone."""
+SAID = {path: path.read_text() for path in PRESENT}
+EVERYTHING = "\n".join(SAID.values())
+CI = "".join(path.read_text() for path in [ROOT / ".ci/run", *ROOT.glob(".github/**/*.y*ml")])
+TARGETS = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+PROGRAMS = {
+    path: path.read_text(errors="replace")
+    for room in ("scripts", "docker", "monitoring", "deploy", ".github", ".ci")
+    for path in (ROOT / room).rglob("*")
+    if path.is_file() and not path.is_symlink() and "node_modules" not in path.parts
+} | {path: path.read_text() for path in [ROOT / "Makefile", *ROOT.glob("docker-compose.*.yml")]}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_target_has_a_user(target: str) -> None:
+    assert re.search(rf"make {target}\b", EVERYTHING + CI)
+
+
+def test_the_help_fits_a_wide_terminal() -> None:
+    for text in re.findall(r"^[a-z-]+:.*?## (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE):
+        assert len("  make health-check  " + text) <= 130, text
+
+
+@pytest.mark.parametrize(
+    "module", sorted(set(re.findall(r"python3? -m ([a-z_]+(?:\.[a-z_]+)*)", EVERYTHING)) - {"venv"})
+)
+def test_a_module_that_is_run_is_there(module: str) -> None:
+    path = ROOT / module.replace(".", "/")
+    assert path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+
+
+@pytest.mark.parametrize("page", PRESENT, ids=lambda path: path.name)
+def test_a_path_that_is_named_is_there(page: Path) -> None:
+    rooms = "scripts|docker|tests|monitoring|deploy|bench|grafana|examples|api"
+    for path in re.findall(rf"`((?:{rooms})/[\w./-]+)`", SAID[page]):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_a_page_is_linked_from_the_readme_or_another(page: Path) -> None:
+    assert any(f"{page.name})" in text or f"{page.name}#" in text for path, text in SAID.items() if path != page)
+
+
+@pytest.mark.parametrize(
+    "script",
+    sorted(path for path in (ROOT / "scripts").rglob("*") if path.suffix in {".py", ".sh"} and path.name[:2] != "__"),
+    ids=lambda path: path.name,
+)
+def test_a_script_has_a_user(script: Path) -> None:
+    imported = re.compile(rf"^(?:from|import) scripts.*\b{script.stem}\b|^    {script.stem},$", re.MULTILINE)
+    users = [
+        path for path, text in PROGRAMS.items() if path != script and (script.name in text or imported.search(text))
+    ]
+    assert users or script.name in EVERYTHING
+
+
+def test_every_service_is_asked_for_by_another_or_named_in_the_docs() -> None:
+    files = [ROOT / "docker-compose.prod.yml", *(ROOT / "docker").rglob("*.yml")]
+    services = {
+        name: service
+        for path in files
+        for name, service in (yaml.safe_load(path.read_text()) or {}).get("services", {}).items()
+        if path.name != "hardened.yml"
+    }
+    needed = {name for service in services.values() for name in service.get("depends_on", {})}
+    scripts = "".join(text for path, text in PROGRAMS.items() if path.suffix == ".py" or path.name == "Makefile")
+    for name in services:
+        assert name in needed or re.search(rf"\b{name}\b", EVERYTHING + scripts), name
+
+
+# ── Metrics ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def told() -> set[str]:
+    """The metrics that tables of the docs list: in their first column, below `metric` or `name`."""
+    found: set[str] = set()
+    for text in SAID.values():
+        for table in re.findall(r"^\| (?:metric|name) \|.*\n\|[-|: ]+\|\n((?:\|.*\n)+)", text, re.MULTILINE):
+            for line in table.splitlines():
+                words = re.findall(r"`([a-z]\w*_\w+)(?:\{[^}]*\})?`", line.split("|")[1])
+                found |= {word for word in words if "…" not in word}
+    return found
+
+
+METRICS = told()
+SHOWN = "".join(
+    path.read_text()
+    for path in [*(ROOT / "grafana").rglob("*.json"), *(ROOT / "docker/prometheus/rules").glob("*.yml")]
+)
+FOR_QUERIES = set(
+    re.findall(r"^\| `(\w+)`", SAID[ROOT / "docs/promql.md"].partition("\n## On no panel\n")[2], re.MULTILINE)
+)
+
+
+def test_the_tables_are_found() -> None:
+    assert {"http_requests_total", "edge_http_requests_total", "model_ready", "sightglass_edge_routes"} <= METRICS
+    assert len(METRICS) > 50
+
+
+@pytest.mark.parametrize("metric", sorted(METRICS | FOR_QUERIES))
+def test_a_metric_is_on_a_panel_or_in_a_rule_or_documented_for_queries(metric: str) -> None:
+    shown = re.search(rf"\b{metric}(?:_bucket|_sum|_count)?\b", SHOWN) is not None
+    assert shown != (metric in FOR_QUERIES)
