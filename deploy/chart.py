@@ -6,7 +6,7 @@ from typing import Any
 
 from deploy.composed import Service, Setting
 from deploy.leaves import Value, When, values, yaml_text
-from deploy.workloads import API, CLUSTER_DOMAIN, NGINX
+from deploy.workloads import API, CLUSTER_DOMAIN, EDGE_DRAIN, EDGE_LAST_SCRAPE, NGINX
 
 SETTINGS = sorted(
     {value.name for name in (NGINX, API) for value in Service(name).environment.values() if isinstance(value, Setting)}
@@ -24,7 +24,7 @@ EXPLAINED = {
     "envSecret": "A Secret whose keys are variables of the application's; it need not be there.",
     "resources": "Of each API pod. The autoscaler goes by what is requested.",
     "replicas": "API pods, where nothing scales them.",
-    "drainSeconds": "Between a pod's end being known and SIGTERM: longer than the DNS gives old answers (30 s).",
+    "drainSeconds": "Between a pod's end being known and SIGTERM: old answers of the DNS (30 s), then a last scrape.",
     "clusterDomain": "What service names of the cluster end in.",
     "autoscaling": "The API's pods, by the share that they use of the processor time they request.",
     "autoscaling.minReplicas": "With 1 no drain takes the node that has it.",
@@ -33,7 +33,8 @@ EXPLAINED = {
     "edge.shareLimits": "true: all edges together allow a client what the settings say; each allows its share.",
     "edge.image": "NGINX 1.27.3 or later with njs.",
     "edge.replicas": "Each has limits of its own: a client that reaches all of them may take as many times RATE_LIMIT.",
-    "edge.drainSeconds": "Between its end being known and SIGQUIT: as long as a balancer still sends it connections.",
+    "edge.drainSeconds": "After its end is known it takes connections for as long as a balancer still sends it some.",
+    "edge.lastScrapeSeconds": "Then those kept alive end, and Prometheus reads the last counts, before SIGQUIT.",
     "edge.readyAfterSeconds": "Before it serves: as long as the DNS may not know it yet, and the API not believe it.",
     "edge.service.type": "LoadBalancer, NodePort or ClusterIP.",
     "tls": "The certificate NGINX shows.",
@@ -67,6 +68,8 @@ OTHERS = (
     Value("settings", DEFAULT_SETTINGS),
     Value("env", {}),
     CLUSTER_DOMAIN,
+    EDGE_DRAIN,
+    EDGE_LAST_SCRAPE,
     Value("tls.crt", ""),
     Value("tls.key", ""),
 )
@@ -148,6 +151,7 @@ _LEAST = {
     "drainSeconds": 0,
     "edge.replicas": 0,
     "edge.drainSeconds": 0,
+    "edge.lastScrapeSeconds": 0,
     "edge.readyAfterSeconds": 0,
     "autoscaling.minReplicas": 1,
     "autoscaling.maxReplicas": 1,

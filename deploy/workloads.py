@@ -13,6 +13,7 @@ API, JOBS, NGINX = "api", "jobs", "nginx"
 NGINX_PODS = "nginx-pods"
 """The service that names each edge, ready or not: whom the API believes about clients' addresses."""
 METRICS = "metrics"
+_CONFIGURATION = "/etc/sightglass"
 TEMPORARY = "/tmp"  # noqa: S108 - each container's own
 EDGE_METRICS_PORT = Service(NGINX).probe.port
 API_PORT, API_METRICS_PORT = exposed()
@@ -21,9 +22,12 @@ CLUSTER_DOMAIN = Value("clusterDomain", "cluster.local")
 # For how long the cluster's DNS may still give an address that is no longer, or not yet, a ready replica's: CoreDNS'
 # `ttl`, 30 s with kubeadm.
 DNS_SECONDS = 30
-DRAIN = Value("drainSeconds", DNS_SECONDS + 10)
+LAST_SCRAPE_SECONDS = 20
+"""What is counted last is told as well: Prometheus comes every ten seconds, and answers take their time."""
+DRAIN = Value("drainSeconds", DNS_SECONDS + LAST_SCRAPE_SECONDS)
 """Between a replica's end being known and SIGTERM: whoever has its address from the DNS may still come."""
 EDGE_DRAIN = Value("edge.drainSeconds", 15)
+EDGE_LAST_SCRAPE = Value("edge.lastScrapeSeconds", LAST_SCRAPE_SECONDS)
 EDGE_DELAY = Value("edge.readyAfterSeconds", DNS_SECONDS)
 """Before an edge serves: until then a replica may not know it, and not believe what it says of clients."""
 
@@ -150,12 +154,13 @@ def _deployment(component: str, replicas: Any, pod: Object, **more: Any) -> Obje
     }
 
 
-def _plus(seconds: int, more: Value) -> InChart:
-    return InChart(f"add {seconds} .Values.{more.path}", otherwise=seconds + more.default)
+def _plus(seconds: int, *more: Value) -> InChart:
+    paths = " ".join(f".Values.{one.path}" for one in more)
+    return InChart(f"add {seconds} {paths}", otherwise=seconds + sum(one.default for one in more))
 
 
-def _sleep(seconds: Value) -> Object:
-    return {"preStop": {"sleep": {"seconds": seconds}}}
+def _text(value: Value) -> InChart:
+    return InChart(f".Values.{value.path} | quote", otherwise=str(value.default))
 
 
 def runs_volume(when: When | None = None) -> Object:
@@ -214,7 +219,7 @@ def api() -> Object:
         "startupProbe": _probe(probe, "/health", periodSeconds=2, failureThreshold=service.start_seconds // 2),
         "readinessProbe": _probe(probe, periodSeconds=2),
         "livenessProbe": _probe(probe, "/health"),
-        "lifecycle": _sleep(DRAIN),
+        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN}}},
     }
     pod = _service_pod(service, container, _plus(service.grace_seconds, DRAIN), JOBS_ENABLED)
     return _deployment(API, {Only("replicas", BY_HAND): Value("replicas", 2)}, pod)
@@ -256,6 +261,7 @@ def nginx() -> Object:
         'printf "%s.%s.svc.%s" "api" "$(NAMESPACE)" .Values.clusterDomain',
         otherwise=f"{API}.$(NAMESPACE).svc.{CLUSTER_DOMAIN.default}",
     )
+    retire = ["sh", f"{_CONFIGURATION}/nginx/retire.sh", _text(EDGE_DRAIN), _text(EDGE_LAST_SCRAPE)]
     container |= {
         "env": [
             {"name": "NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
@@ -270,10 +276,10 @@ def nginx() -> Object:
         ],
         "readinessProbe": {"initialDelaySeconds": EDGE_DELAY, **_probe(probe, periodSeconds=2)},
         "livenessProbe": _probe(probe),
-        "lifecycle": _sleep(EDGE_DRAIN),
+        "lifecycle": {"preStop": {"exec": {"command": retire}}},
     }
     volumes: dict[str, tuple[str, Object]] = {
-        "/etc/sightglass": (
+        _CONFIGURATION: (
             "nginx",
             {"configMap": {"name": "nginx", "items": [Flow(key=k, path=p) for k, p in NGINX_FILES.items()]}},
         ),
@@ -282,7 +288,7 @@ def nginx() -> Object:
         "/var/lib/edge": ("edge", {"emptyDir": {}}),
         TEMPORARY: ("tmp", {"emptyDir": {"medium": "Memory", "sizeLimit": service.temporary}}),
     }
-    read_only = {"/etc/sightglass", "/etc/site/nginx", "/run/tls"}
+    read_only = {_CONFIGURATION, "/etc/site/nginx", "/run/tls"}
     container["volumeMounts"] = [
         {"name": name, "mountPath": target, **({"readOnly": True} if target in read_only else {})}
         for target, (name, _) in volumes.items()
@@ -291,6 +297,6 @@ def nginx() -> Object:
         service,
         container,
         [{"name": name, **source} for name, source in volumes.values()],
-        _plus(service.grace_seconds, EDGE_DRAIN),
+        _plus(service.grace_seconds, EDGE_DRAIN, EDGE_LAST_SCRAPE),
     )
     return _deployment(NGINX, {"replicas": Value("edge.replicas", 2)}, pod)

@@ -224,17 +224,17 @@ API = (
 JOBS = (
     Alert(
         "JobsNotWorkedOn",
-        # How much waits only a job process tells; what was accepted is remembered for longer than a weekend.
-        'sum(increase(jobs_total{job="api",status="accepted"}[3d])) > 0 unless on () model_ready{job="jobs"} == 1',
+        # The API tells what waits. None of it and no process is no fault: an autoscaler may have ended the last one.
+        'max(job_queue_depth{job="api"}) > 0 unless on () model_ready{job="jobs"} == 1',
         "2m",
         "ticket",
         "jobs",
-        "Jobs are accepted and nobody works on them",
-        "About {{ $value | humanize }} jobs came within 3 days, and no job process answers with its model ready.",
+        "Jobs wait and nobody works on them",
+        "{{ $value | humanize }} jobs wait, and no job process answers with its model ready.",
     ),
     Alert(
         "JobQueueOld",
-        f'max(job_queue_age_seconds{{job="jobs"}}) > {JOB_AGE}',
+        f"max(job_queue_age_seconds{{{OURS}}}) > {JOB_AGE}",
         "2m",
         "ticket",
         "jobs",

@@ -1,10 +1,12 @@
 """``python3 -m scripts.cluster parts|up|down``."""
 
+import fcntl
 import sys
 import time
+from typing import TextIO
 
 from scripts.cluster import control_plane, ending, keys, node, parts
-from scripts.cluster.layout import HERE, KUBECONFIG, LOGS, RUN
+from scripts.cluster.layout import CACHE, HERE, KUBECONFIG, LOGS, RUN
 from scripts.cluster.processes import ClusterError, run
 from scripts.commands import CommandError, say, step
 
@@ -18,6 +20,7 @@ def up() -> None:
 
     """
     parts.get()
+    _alone()
     ending.down()
     step("starting a cluster")
     begun = time.monotonic()
@@ -40,6 +43,20 @@ def up() -> None:
     run("kubectl", "apply", "-f", str(HERE / "dns.yaml"))
     run("kubectl", "-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=90s", seconds=100)
     tell(f"DNS; export KUBECONFIG={KUBECONFIG}")
+
+
+_held: list[TextIO] = []
+
+
+def _alone() -> None:
+    """Wait for whoever else has a cluster, as tests do until their end; the lock is the kernel's and goes with us."""
+    lock = (CACHE / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        step("waiting for another cluster's end")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    _held.append(lock)
 
 
 COMMANDS = {"parts": parts.get, "up": up, "down": ending.down}

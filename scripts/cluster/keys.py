@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from scripts.cluster.layout import API_PORT, API_SERVICE, NODE, NODE_ADDRESS, PKI
+from scripts.cluster.layout import API_PORT, API_SERVICE, NODE_ADDRESS, NODES, PKI
 from scripts.cluster.processes import run
 
 _API_NAMES = (
@@ -15,7 +15,10 @@ _CERTIFICATES = {
     "admin": ("/O=system:masters/CN=admin", ""),
     "controller-manager": ("/CN=system:kube-controller-manager", ""),
     "scheduler": ("/CN=system:kube-scheduler", ""),
-    "kubelet": (f"/O=system:nodes/CN=system:node:{NODE}", f"IP:{NODE_ADDRESS},DNS:{NODE}"),
+    **{
+        f"kubelet-{node.name}": (f"/O=system:nodes/CN=system:node:{node.name}", f"IP:{node.address},DNS:{node.name}")
+        for node in NODES
+    },
     "proxy": ("/CN=system:kube-proxy", ""),
     "front-proxy": ("/CN=front-proxy-client", ""),
 }

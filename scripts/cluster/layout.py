@@ -1,5 +1,6 @@
 """Where everything is: directories, addresses and names."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 NAME = "sightglass-cluster"
@@ -11,18 +12,42 @@ STATE = Path("/var/lib") / NAME
 """What goes with the cluster."""
 RUN = Path("/run") / NAME
 """Sockets, whose paths must be short."""
-NETWORK_NAMESPACE = NAME
 CGROUP = NAME
 
 PKI = STATE / "pki"
 LOGS = STATE / "logs"
 KUBECONFIG = PKI / "admin.conf"
-CONTAINERD = RUN / "containerd.sock"
 
-HOST_LINK, NODE_LINK = "sgc-host", "sgc-node"
-HOST_ADDRESS, NODE_ADDRESS = "172.31.99.254", "172.31.99.1"
-NODE = "node1"
-POD_RANGE, NODE_POD_RANGE = "10.244.0.0/16", "10.244.0.0/24"
+HOST_LINK, HOST_ADDRESS = "sgc-host", "172.31.99.254"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node: a network namespace, a containerd and a kubelet of its own. All but the first are behind the first."""
+
+    name: str
+    address: str
+    gateway: str
+    pods: str
+    network_namespace: str
+    state: Path
+    run: Path
+    cgroup: str
+
+    @property
+    def containerd(self) -> Path:
+        """Its containerd's socket."""
+        return self.run / "containerd.sock"
+
+
+FIRST = Node("node1", "172.31.99.1", HOST_ADDRESS, "10.244.0.0/24", NAME, STATE, RUN, CGROUP)
+SECOND = Node(
+    *("node2", "172.31.98.2", "172.31.98.1", "10.244.1.0/24"),
+    *(f"{NAME}-2", STATE / "node2", RUN / "node2", f"{CGROUP}/node2"),
+)
+NODES = (FIRST, SECOND)
+NODE_ADDRESS = FIRST.address
+POD_RANGE = "10.244.0.0/16"
 SERVICE_RANGE, API_SERVICE, DNS_SERVICE = "10.96.0.0/16", "10.96.0.1", "10.96.0.10"
 CLUSTER_DOMAIN = "cluster.local"
 API_PORT = 6443

@@ -28,12 +28,17 @@ MODULES: dict[str, tuple[tuple[str, ...], str]] = {
     "kubernetes": (tuple(f"k8s.io/kubernetes/cmd/{program}" for program in _PROGRAMS), _KUBERNETES_FLAGS),
     "coredns": (("github.com/coredns/coredns",), ""),
     "helm": (("helm.sh/helm/v4/cmd/helm",), ""),
+    "metrics-server": (("sigs.k8s.io/metrics-server/cmd/metrics-server",), ""),
+    "kube-router": (("github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",), ""),
     "pause": ((".",), ""),
     "tofu": (("github.com/opentofu/opentofu/cmd/tofu",), ""),
     "kubectl-provider": (("github.com/gavinbunney/terraform-provider-kubectl",), ""),
 }
-DEBIAN = ("etcd-server", "containerd", "containernetworking-plugins", "kubectl")
-"""Debian forky's: they run on bookworm and later."""
+DEBIAN = {
+    "forky": ("etcd-server", "containerd", "containernetworking-plugins", "kubectl"),
+    "bookworm": ("ipset", "libipset13"),  # linked against a C library: the oldest that will do
+}
+"""By suite. They run on bookworm and later."""
 
 # The definitions of objects that operators bring, by the module that has them.
 DEFINITIONS = {
@@ -61,6 +66,11 @@ def directory(name: str) -> Path:
 def debian() -> Path:
     """Return where the packages are unpacked."""
     return CACHE / f"debian-{hashlib.sha256(repr(DEBIAN).encode()).hexdigest()[:16]}"
+
+
+def libraries() -> Path:
+    """Return where the packages' shared libraries are."""
+    return next((debian() / "usr/lib").glob("*/libipset.so.*")).parent
 
 
 def definitions() -> Path:
@@ -102,11 +112,12 @@ def _into(place: Path, fill: Callable[[Path], None]) -> None:
 
 
 def _unpack(place: Path) -> None:
-    step(f"Debian packages: {' '.join(DEBIAN)}")
-    with tempfile.TemporaryDirectory() as work:
-        checked(str(HERE / "packages.sh"), work, *DEBIAN)
-        for package in sorted(Path(work).glob("*.deb")):
-            checked("dpkg", "-x", str(package), str(place))
+    for suite, packages in DEBIAN.items():
+        step(f"Debian {suite}'s packages: {' '.join(packages)}")
+        with tempfile.TemporaryDirectory() as work:
+            checked(str(HERE / "packages.sh"), suite, work, *packages)
+            for package in sorted(Path(work).glob("*.deb")):
+                checked("dpkg", "-x", str(package), str(place))
 
 
 def _build(name: str, place: Path) -> None:

@@ -9,40 +9,46 @@ from contextlib import suppress
 from pathlib import Path
 
 from scripts.cluster import parts
-from scripts.cluster.layout import CONTAINERD, KUBECONFIG, LOGS, NETWORK_NAMESPACE
-
-IN_NAMESPACE = ("nsenter", f"--net=/run/netns/{NETWORK_NAMESPACE}")
+from scripts.cluster.layout import FIRST, KUBECONFIG, LOGS, RUN, Node
 
 
 class ClusterError(Exception):
     """Something did not come to be in time, or failed."""
 
 
-def environment() -> dict[str, str]:
-    """Return the environment in which commands find the cluster and its parts."""
+def in_network(node: Node = FIRST) -> tuple[str, ...]:
+    """Return what a command begins with that runs in a node's network.
+
+    `ip netns exec` would mount another /sys.
+    """
+    return ("nsenter", f"--net=/run/netns/{node.network_namespace}")
+
+
+def environment(node: Node = FIRST) -> dict[str, str]:
+    """Return the environment in which commands find the cluster, a node's containers, and all parts."""
     return os.environ | {
         "PATH": parts.search_path(),
         "KUBECONFIG": str(KUBECONFIG),
-        "CONTAINERD_ADDRESS": str(CONTAINERD),
+        "CONTAINERD_ADDRESS": str(node.containerd),
         "CONTAINERD_NAMESPACE": "k8s.io",
     }
 
 
-def start(name: str, *command: str) -> None:
-    """Start a process that outlives this one."""
+def start(name: str, *command: str, node: Node = FIRST) -> None:
+    """Start a process that outlives this one, in a node's network."""
     with (LOGS / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
-            [*IN_NAMESPACE, *command],
+            [*in_network(node), *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env=environment(),
+            env=environment(node),
         )
     (LOGS / f"{name}.pid").write_text(f"{process.pid} {_started(process.pid)}")
 
 
-def run(*command: str, given: str | None = None, seconds: float = 60) -> str:
+def run(*command: str, given: str | None = None, seconds: float = 60, node: Node = FIRST) -> str:
     """Run a command that must succeed, for what it prints.
 
     Raises:
@@ -51,7 +57,7 @@ def run(*command: str, given: str | None = None, seconds: float = 60) -> str:
     """
     try:
         result = subprocess.run(
-            command, input=given, capture_output=True, text=True, check=False, timeout=seconds, env=environment()
+            command, input=given, capture_output=True, text=True, check=False, timeout=seconds, env=environment(node)
         )
     except subprocess.TimeoutExpired:
         raise ClusterError(f"{' '.join(command)}: nothing within {seconds:.0f} s") from None
@@ -74,10 +80,10 @@ def until(what: str, holds: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.2)
 
 
-def succeeds(*command: str, seconds: float = 10) -> bool:
+def succeeds(*command: str, seconds: float = 10, node: Node = FIRST) -> bool:
     """Tell whether a command succeeds in time."""
     try:
-        run(*command, seconds=seconds)
+        run(*command, seconds=seconds, node=node)
     except ClusterError:
         return False
     return True
@@ -107,7 +113,7 @@ def kill_shims() -> None:
             words = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if words[0].endswith(b"containerd-shim-runc-v2") and str(CONTAINERD).encode() in words:
+        if words[0].endswith(b"containerd-shim-runc-v2") and any(word.startswith(f"{RUN}/".encode()) for word in words):
             _kill(int(process.name))
 
 

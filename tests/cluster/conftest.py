@@ -1,36 +1,85 @@
 """One real cluster for all tests of this folder; nothing of it is left afterwards."""
 
-import uuid
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from scripts.cluster import __main__ as commands
-from scripts.cluster import ending, node
+from scripts.cluster import ending, node, parts
+from scripts.cluster.layout import SECOND
+from scripts.cluster.processes import run
+from tests.cluster import prometheus
 from tests.cluster.cluster import Cluster, Installation
-from tests.edge.containers import docker
-from tests.edge.images import build, choose
+from tests.cluster.runbook import IMAGES
+from tests.edge.containers import ROOT, docker
+from tests.edge.images import build
+from tests.stack import Stack
+
+
+def make_images(directory: Path) -> dict[str, str]:
+    """Pull or build what runs in the cluster, an application that knows nothing of the stack among it."""
+    env_file = directory / "images.env"
+    env_file.touch()
+    names = ("nginx", "prometheus", "python")
+    subprocess.run(
+        [sys.executable, "scripts/images.py", "--env-file", str(env_file), *names],
+        cwd=ROOT, check=True, capture_output=True,
+    )  # fmt: skip
+    compose = ("--file", str(ROOT / "docker-compose.prod.yml"), "--env-file", str(env_file))
+    services = json.loads(docker("compose", *compose, "--profile", "*", "config", "--format", "json"))["services"]
+    chosen = dict(line.split("=", 1) for line in env_file.read_text().split())
+    build(IMAGES[0], chosen.get("PYTHON_IMAGE"), "service")
+    docker("tag", *IMAGES)
+    docker("tag", services["prometheus"]["image"], prometheus.IMAGE)  # a name without a digest, by which it is found
+    return {"nginx": services["nginx"]["image"], "foreign": foreign(directory / "foreign")}
+
+
+def foreign(directory: Path) -> str:
+    """Lay the stack over the applications of tests/apps, as `make up` does; returns the image."""
+    stack = Stack(directory, profiles=[], API_CONTEXT="./tests/apps")
+    subprocess.run([sys.executable, "scripts/images.py", "python"], cwd=directory, check=True, capture_output=True)
+    built = stack.run("python3", "scripts/build.py")
+    assert built.returncode == 0, built.stderr
+    docker("image", "rm", stack.project)
+    lines = dict(line.split("=", 1) for line in stack.env_file.read_text().splitlines() if "=" in line)
+    return lines["SERVED_IMAGE"]
+
+
+def killed_halfway() -> None:
+    """Leave what a start leaves that is killed in the midst of it: the next one has to do away with it."""
+    start = [sys.executable, "-m", "scripts.cluster", "up"]
+    with subprocess.Popen(start, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any("API server" in line for line in process.stdout)
+        process.kill()
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster of one node that has the images."""
-    directory = tmp_path_factory.mktemp("cluster")
-    nginx, base = choose(directory)
-    service = f"sightglass-cluster-test:{uuid.uuid4().hex[:8]}"
-    build(service, base, "service")
-    try:
+    """A cluster that has the images and the definitions that operators would bring; a second node joins meanwhile."""
+    directory = Path(tmp_path_factory.mktemp("cluster"))
+    with ExitStack() as left:
+        pool = left.enter_context(ThreadPoolExecutor())
+        made = pool.submit(make_images, directory)
+        left.callback(ending.down)
+        killed_halfway()
         commands.up()
-        for image in (nginx, service):
-            node.import_image(image)
-        yield Cluster(Path(directory), nginx, service)
-    finally:
-        ending.down()
-        docker("image", "rm", service)
+        images = made.result()
+        left.callback(docker, "image", "rm", *IMAGES, images["foreign"], prometheus.IMAGE)
+        node.import_images(*IMAGES, *images.values(), prometheus.IMAGE)
+        run("kubectl", "apply", "--server-side", "-f", str(parts.definitions()), seconds=180)
+        joined = pool.submit(node.join, SECOND, images["nginx"], *IMAGES)
+        left.callback(joined.exception)
+        yield Cluster(directory, images, joined)
 
 
 @pytest.fixture(scope="session")
 def installed(cluster: Cluster) -> Installation:
-    """The chart, as it is installed by one command, with limits out of the way."""
-    return cluster.install()
+    """The chart, as the runbook has it installed, with limits out of the way."""
+    return cluster.install_by_runbook()

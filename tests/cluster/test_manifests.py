@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.cluster import parts
 from scripts.cluster.processes import run
 from tests.cluster.cluster import CHART, Cluster, helm
 from tests.unit.kubernetes.manifests import BASE, COMPONENTS, OVERLAYS, objects, of_chart
@@ -23,8 +22,7 @@ VALUE_SETS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def defined(cluster: Cluster) -> Cluster:
-    """The cluster, with the definitions that operators would bring, and the namespaces."""
-    run("kubectl", "apply", "--server-side", "-f", str(parts.definitions()), seconds=120)
+    """The cluster, with the namespaces."""
     for namespace in ("sightglass", "sightglass-dev", "sightglass-staging", "dry"):
         run("kubectl", "create", "namespace", namespace)
     return cluster

@@ -1,88 +1,119 @@
-"""Under counted load no request fails, whatever is replaced."""
+"""Under counted load no request fails, and Prometheus tells of each, whatever is replaced."""
 
-import json
+import ssl
+import time
+from functools import partial
+from typing import Any
 
-import pytest
+from cryptography import x509
 
-from tests.cluster.cluster import CHART, Installation, helm, kubectl
+from scripts.cluster.layout import FIRST, NODE_ADDRESS, SECOND
+from scripts.cluster.processes import run
+from tests.cluster import runbook
+from tests.cluster.cluster import FOREIGN, KEYS, Cluster, Installation, helm, kubectl
 from tests.edge.load import Load
 from tests.support.waiting import eventually
 
-
-def loaded(installed: Installation) -> Load:
-    return Load(installed.url)
+SECRETS = "Another certificate, other keys"
 
 
-def test_the_first_request_is_answered(installed: Installation) -> None:
-    assert len(installed.pods("api")) == len(installed.pods("nginx")) == 2
-    print(f"helm install to the first answer through TLS: {installed.seconds:.1f} s")
+class Books(Load):
+    """The same of an application of tests/apps."""
 
+    def _predict(self) -> None:
+        with self._open() as client:
+            while not self._stop.is_set():
+                answer = client.get("/books/7")
+                self._check("predict", answer)
+                assert answer.json()["pages"] == 7
+                time.sleep(0.05)
 
-def test_helm_s_own_test_passes(installed: Installation) -> None:
-    assert "Succeeded" in helm("test", "shop")
+    def _upload(self, name: str, seconds: float) -> None:
+        self._predict()
 
 
 def test_pods_are_as_restricted_as_can_be(installed: Installation) -> None:
-    kubectl("label", "namespace", "shop", "pod-security.kubernetes.io/enforce=restricted")  # warns of pods that are not
+    assert len(installed.pods("api")) == len(installed.pods("nginx")) == 2
     warned = kubectl("label", "--dry-run=server", "namespace", "shop", "pod-security.kubernetes.io/enforce=restricted")
     assert "violate" not in warned
 
 
 def test_the_api_s_rollout(installed: Installation) -> None:
-    before = installed.counted()
-    with loaded(installed) as load:
-        eventually(lambda: load.total() > 50)
+    installed.cluster.joined.result()
+    with installed.loaded() as load:
         load.phase = "rollout"
-        installed.rollout("api")
-        load.phase = "after"
-        done = load.total()
-        eventually(lambda: load.total() > done + 50)
-    assert load.failures == []
-    eventually(lambda: (installed.counted() - before).total() == load.sent.total(), installed.counted)
-    assert set(installed.counted() - before) == {"200"}
+        run("kubectl", "cordon", FIRST.name)
+        installed.cluster.follow(SECRETS, among=slice(2, None))
+        installed.ready("api")
+    assert kubectl("exec", "deployment/api", "--", "printenv", "SECRET_GREETING") == "hello\n"
+    assert set(installed.pods("api").values()) == {SECOND.name}
 
 
 def test_the_edge_s_rollout(installed: Installation) -> None:
-    with loaded(installed) as load:
-        eventually(lambda: load.total() > 50)
+    with installed.loaded() as load:
         load.phase = "rollout"
         installed.rollout("nginx")
-        load.phase = "after"
-        done = load.total()
-        eventually(lambda: load.total() > done + 50)
-    assert load.failures == []
+    assert set(installed.pods("nginx").values()) == {SECOND.name}
 
 
-def test_an_upgrade_and_its_rollback(installed: Installation) -> None:
-    values = installed.cluster.file("more.json", json.dumps({"env": {"GREETING": "hello"}}))
-    with loaded(installed) as load:
-        eventually(lambda: load.total() > 50)
-        load.phase = "upgrade"
-        helm("upgrade", "shop", str(CHART), "--reuse-values", "-f", values, "--wait", "--timeout=170s")
-        assert kubectl("get", "configmap", "env", "-o", "jsonpath={.data.GREETING}") == "hello"
+def test_a_drain_of_one_of_two_nodes(installed: Installation) -> None:
+    with installed.loaded() as load:
+        load.phase = "drain"
+        run("kubectl", "uncordon", FIRST.name)
+        installed.cluster.follow("After a disaster", node=SECOND.name, among=slice(0, 1))
+        installed.ready("api")
+        installed.ready("nginx")
+    assert {*installed.pods("api").values(), *installed.pods("nginx").values()} == {FIRST.name}
+
+
+def test_an_update_and_its_rollback(installed: Installation) -> None:
+    def image() -> str:
+        return kubectl("get", "deployment", "api", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+
+    with installed.loaded() as load:
+        load.phase = "update"
+        installed.cluster.follow("Update")
+        assert image() == runbook.IMAGES[1]
         load.phase = "rollback"
-        helm("rollback", "shop", "--wait", "--timeout=170s")
-        load.phase = "after"
-        done = load.total()
-        eventually(lambda: load.total() > done + 50)
-    assert load.failures == []
-    assert kubectl("get", "configmap", "env", "-o", "jsonpath={.data}") == ""
+        installed.cluster.follow("Rollback")
+        assert image() == runbook.IMAGES[0]
+        installed.ready("api")
 
 
-def test_a_budget_keeps_one_of_each(installed: Installation) -> None:
-    eventually(lambda: len(installed.pods("api")) == 2)  # those that end are gone
-    first, second = installed.pods("api")
+def served(installed: Installation) -> str:
+    """Return the subject of the certificate that the edge shows."""
+    port = int(installed.url.rpartition(":")[2])
+    shown = x509.load_pem_x509_certificate(ssl.get_server_certificate((NODE_ADDRESS, port)).encode())
+    return shown.subject.rfc4514_string()
 
-    def evict(pod: str) -> str:
-        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
-        path = f"/api/v1/namespaces/shop/pods/{pod}/eviction"
-        return kubectl("create", "--raw", path, "-f", "-", given=json.dumps(eviction))
 
-    with loaded(installed) as load:
-        eventually(lambda: load.total() > 50)
-        evict(first)
-        with pytest.raises(Exception, match="disruption budget"):
-            evict(second)
-        kubectl("rollout", "status", "deployment/api", "--timeout=170s")
-        eventually(lambda: first not in installed.pods("api"))
-    assert load.failures == []
+def test_another_certificate_is_served_without_a_restart(installed: Installation) -> None:
+    pods = {*installed.pods("nginx"), *installed.pods("api")}
+    assert "new" not in served(installed)
+    with installed.loaded() as load:
+        load.phase = "certificate"
+        installed.cluster.follow(SECRETS, among=slice(0, 2))
+        # The Service keeps a client with one edge.
+        eventually(lambda: "new" in served(installed), partial(served, installed))
+    keys = ("exec", "deployment/api", "--", "cat", "/run/secrets/api_keys")
+    eventually(lambda: kubectl(*keys) == KEYS)
+    assert {*installed.pods("nginx"), *installed.pods("api")} == pods
+
+
+def test_a_foreign_application_by_image_and_variables_alone(cluster: Cluster, installed: Installation) -> None:
+    del installed  # its PodMonitor says what is scraped
+    variables = {"SIGHTGLASS_APP": "catalogue.main:app", "GREETING": "from the values"}
+    books = cluster.install(FOREIGN, image=cluster.images["foreign"], env=variables)
+    print(f"helm install to the first answer through TLS: {books.seconds:.1f} s")
+    with books.loaded(Books(books.url)):
+        assert books.kubectl("get", "deployment", "api", "-o", "jsonpath={.status.readyReplicas}") == "2"
+    helm("uninstall", FOREIGN, namespace=FOREIGN)
+
+
+def test_prometheus_has_the_rules(installed: Installation) -> None:
+    def rules() -> list[Any]:
+        groups = installed.cluster.prometheus.get("rules")["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
+    eventually(lambda: {rule["health"] for rule in rules()} == {"ok"}, rules)
+    assert {"APIDown", "JobQueueOld", "EdgeGatewayErrors"} <= {rule["name"] for rule in rules()}

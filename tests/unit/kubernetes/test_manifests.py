@@ -194,8 +194,9 @@ def test_image_command_and_user_are_compose_s(name: str) -> None:
 def test_limits_grace_and_hardening_are_compose_s(name: str) -> None:
     service, one = Service(name), container(name)
     assert one["resources"]["limits"] == {"cpu": service.cpus, "memory": service.memory}
-    sleep = one.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-    assert pod(name)["terminationGracePeriodSeconds"] == service.grace_seconds + sleep
+    hook = one.get("lifecycle", {}).get("preStop", {})
+    sleeps = [hook["sleep"]["seconds"]] if "sleep" in hook else map(int, hook["exec"]["command"][2:] if hook else [])
+    assert pod(name)["terminationGracePeriodSeconds"] == service.grace_seconds + sum(sleeps)
     read_only, dropped, options = service.hardening
     assert one["securityContext"] == {
         "readOnlyRootFilesystem": read_only,

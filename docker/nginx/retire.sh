@@ -1,0 +1,8 @@
+#!/bin/sh
+# The end of an edge that others take the place of, before NGINX itself is told to end. Usage: retire.sh SECONDS SECONDS
+# For so long new connections may still come; then those that are kept alive end with their next answer, and for so long
+# Prometheus may read what they have counted.
+set -eu
+sleep "$1"
+sh "$(dirname "$0")/reload.sh"
+sleep "$2"

@@ -1,0 +1,84 @@
+"""As many replicas as there is work for, and no request fails on the way."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from scripts.cluster import node
+from scripts.cluster.layout import HERE, SECOND
+from scripts.cluster.processes import ClusterError, run
+from tests.cluster import runbook
+from tests.cluster.cluster import Installation, kubectl
+from tests.edge.load import TEXT, Load
+from tests.support.waiting import eventually
+
+
+class Trickle(Load):
+    """One request a second, which leaves a replica far below its target."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._threads = self._threads[:1]
+
+    def _keep_alive(self) -> None:
+        with self._open() as client:
+            while not self._stop.wait(1):
+                self._check("predict", client.post("/api/v1/predict", json=TEXT))
+
+
+@pytest.fixture(scope="module")
+def measured(installed: Installation) -> Iterator[Installation]:
+    """The chart, and what tells its autoscaler how much the pods use."""
+    manifest = str(HERE / "metrics-server.yaml")
+    node.import_binary("metrics-server")
+    run("kubectl", "apply", "-f", manifest)
+    run("kubectl", "-n", "kube-system", "rollout", "status", "deployment/metrics-server", "--timeout=280s", seconds=300)
+    yield installed
+    run("kubectl", "delete", "-f", manifest, "--wait=false")
+
+
+def test_the_autoscaler_goes_up_with_the_load_and_down_after_it(measured: Installation) -> None:
+    def replicas() -> int:
+        return int(measured.kubectl("get", "deployment", "api", "-o", "jsonpath={.spec.replicas}"))
+
+    def told() -> str:
+        return measured.kubectl("describe", "hpa", "api")
+
+    load = Load(measured.url)
+    with measured.loaded(Trickle(measured.url), load, least=5):
+        assert replicas() == 2
+        begun = time.monotonic()
+        with load:
+            eventually(lambda: replicas() > 2, told, 600)
+            print(f"more replicas {time.monotonic() - begun:.0f} s after the load began")
+            measured.ready("api")
+        eventually(lambda: replicas() == 2, told, 600)
+        measured.ready("api")
+
+
+def test_more_replicas_by_hand(installed: Installation) -> None:
+    installed.cluster.follow("Scaling")
+    wanted = ("get", "deployment", "api", "-o", "jsonpath={.spec.replicas}")
+    eventually(lambda: installed.kubectl(*wanted) == "4")
+    installed.ready("api")
+
+
+def test_a_budget_keeps_one_of_each(installed: Installation) -> None:
+    edges = list(installed.pods("nginx"))
+
+    def evict(pod: str) -> str:
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+        path = f"/api/v1/namespaces/shop/pods/{pod}/eviction"
+        return kubectl("create", "--raw", path, "-f", "-", given=json.dumps(eviction))
+
+    evict(edges[0])
+    with pytest.raises(ClusterError, match="disruption budget"):
+        evict(edges[1])
+    installed.cluster.follow("After a disaster", node=SECOND.name, among=slice(1, 2))
+
+
+def test_every_command_of_the_runbook_was_run(installed: Installation) -> None:
+    del installed
+    assert {line for lines in runbook.sections().values() for line in lines} == runbook.followed
