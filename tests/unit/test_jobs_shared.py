@@ -210,7 +210,8 @@ def many(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]
             record.status, record.finished, record.original = Status.SUCCEEDED, now(), False
         entries.append(Entry(record.directory, 1, record))
     database.accept("", entries)
-    service.store.documents.size("none")  # what it needs is loaded
+    for store in (service.store, service.app.state.jobs):  # type: ignore[attr-defined]
+        store.documents.size("none")  # what it needs is loaded
     read = Record.model_validate_json
     counted: list[None] = []
 
@@ -249,8 +250,8 @@ def test_nothing_reads_all_jobs(many: Service) -> None:
     many.store.expire(now() - timedelta(hours=1))
     reads(many, 1)
     runner = many.runner()
-    assert runner.run_next()
-    assert client.get(f"{PATH}/{mine}").json()["status"] == "succeeded"  # before 8,000 of another, made earlier
+    turns = (runner.run_next() for _ in range(2))  # of two clients
+    assert any(client.get(f"{PATH}/{mine}").json()["status"] == "succeeded" for _ in turns)  # before 8,000 made earlier
     reads(many, 250)
 
 
