@@ -64,7 +64,8 @@ RUN rm -rf /usr/local/lib/python3*/*-packages/pip* /usr/local/lib/python3*/ensur
         /usr/share/python-wheels /usr/lib/python3*/ensurepip \
     && groupadd --gid 10001 app && useradd --uid 10001 --gid app --home-dir /app --no-create-home app \
     # A named volume takes the owner of the directory it is first mounted over.
-    && install -d -o app -g app /app /app/runs /run/tls /run/credentials /run/operators /run/valkey /run/edge \
+    && install -d -o app -g app /app /app/runs /run/tls /run/credentials /run/operators /run/valkey /run/database \
+        /run/edge \
     && install -d -o app -g app /run/telemetry/logs /run/telemetry/traces
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/srv/app:/app:/opt/sightglass \

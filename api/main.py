@@ -17,7 +17,7 @@ from api.privacy.inference import Inference
 from api.privacy.jobs import depth
 from api.privacy.jobs import routes as jobs
 from api.privacy.jobs.ids import Ids
-from api.privacy.jobs.queue import Queue
+from api.privacy.jobs.queue import open_queue
 from api.privacy.jobs.store import JobStore
 from api.privacy.keys import ApiKeys
 from api.privacy.quality.metrics import tell_quality
@@ -66,13 +66,14 @@ def create_app(
     )
     app.state.settings = settings
     app.state.inference = inference
-    app.state.jobs = JobStore(settings.runs_dir, settings.job_retention_bytes)
-    app.state.ids = Ids(settings.runs_dir)
-    app.state.queue = Queue(settings)
+    app.state.jobs = JobStore(settings)
+    app.state.ids = Ids(app.state.jobs.secret)
+    app.state.queue = open_queue(settings)
     app.state.keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
     health.add_check("keys", app.state.keys.check if app.state.keys else lambda: None)
     tell_quality(settings.runs_dir)
     install_problem_handlers(app)
+    jobs.install_away_handler(app)
     app.add_middleware(
         RequestSizeLimit,
         default=settings.max_request_size_bytes,

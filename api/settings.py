@@ -4,6 +4,7 @@ The table for people is ``.env.template``; a test holds the two against each oth
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -41,6 +42,17 @@ class Settings(LibrarySettings):
     queue_url: str | None = text(
         None, "redis://..., rediss://... or unix://...; unset, SQLite in RUNS_DIR", r"(redis|rediss|unix)://.+"
     )
+    database_url: str | None = text(
+        None,
+        "postgresql://USER[:PASSWORD]@HOST[:PORT]/DATABASE; unset, SQLite in RUNS_DIR",
+        r"postgres(ql)?://[^/]+/[^/]+",
+        secret=True,
+    )
+    documents_url: str | None = text(
+        None,
+        "s3://BUCKET[/PREFIX], together with DATABASE_URL; unset, files in RUNS_DIR",
+        r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/.*)?",
+    )
     job_attempts: int = whole(3, 1, 1000, _MANY)
     job_cpu_seconds: int = whole(21600, 1, 10_000_000, "whole seconds from 1 to 10000000")
     job_retention_hours: int = whole(168, 1, 87600, "whole hours from 1 to 87600")
@@ -49,6 +61,12 @@ class Settings(LibrarySettings):
         None, _origins, "* or origins, SCHEME://HOST[:PORT] in lower case, separated by spaces"
     )
     api_keys_file: Path | None = path(None, "a file of owner:key lines")
+
+    def conflicts(self) -> Iterator[str]:
+        """Name `documents_url` where jobs are on this machine: it holds them by a file beside the document."""
+        yield from super().conflicts()
+        if self.documents_url and not self.database_url:
+            yield "documents_url"
 
 
 @cache

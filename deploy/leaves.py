@@ -40,12 +40,16 @@ class When:
     default: bool
     equals: str | None = None
     negated: bool = False
+    also: str = ""
+    """Another value that has to be true."""
 
     @property
     def expression(self) -> str:
         """The condition in the language of templates."""
         value = f".Values.{self.path}"
         test = value if self.equals is None else f'eq {value} "{self.equals}"'
+        if self.also:
+            return f"and {value} .Values.{self.also}"
         return f"not {value}" if self.negated else test
 
 

@@ -32,6 +32,8 @@ EDGE_DELAY = Value("edge.readyAfterSeconds", DNS_SECONDS)
 """Before an edge serves: until then a replica may not know it, and not believe what it says of clients."""
 
 JOBS_ENABLED = When("jobs.enabled", default=False)
+JOBS_VOLUME = When("jobs.volume", default=True)
+WITH_VOLUME = When("jobs.enabled", default=False, also=JOBS_VOLUME.path)
 AUTOSCALED = When("autoscaling.enabled", default=True)
 BY_HAND = When("autoscaling.enabled", default=False, negated=True)
 
@@ -162,9 +164,13 @@ def _text(value: Value) -> InChart:
 
 
 def runs_volume(when: When | None = None) -> Object:
-    """Give the volume that the API and job processes share."""
+    """Give the volume that the API and job processes share, or each one's own where their state is elsewhere."""
     key: Any = Only("name", when) if when else "name"
-    return {key: "runs", "persistentVolumeClaim": {"claimName": "runs"}}
+    return {
+        key: "runs",
+        Only("persistentVolumeClaim", JOBS_VOLUME): {"claimName": "runs"},
+        Only("emptyDir", When("jobs.volume", default=False, negated=True)): {},
+    }
 
 
 def runs_mount(when: When | None = None) -> Object:
@@ -177,6 +183,7 @@ def runs_mount(when: When | None = None) -> Object:
 def _service_pod(service: Service, container: Object, grace: Any, when: When | None, **more: Any) -> Object:
     """Give a pod of the application's image: the API's, or one that works on jobs."""
     (keys,) = [target for target in service.mounts if target.endswith("/api_keys")]
+    (state,) = [target for target in service.mounts if target.endswith("/state")]
     container["env"] = _environment(service, {"SIGHTGLASS_FORWARDED_ALLOW_NAMES": NGINX_PODS})
     # The application's own; what is named above comes before.
     container["envFrom"] = [
@@ -186,11 +193,13 @@ def _service_pod(service: Service, container: Object, grace: Any, when: When | N
     container["volumeMounts"] = [
         {"name": "tmp", "mountPath": TEMPORARY},
         {"name": "api-keys", "mountPath": keys.rpartition("/")[0], "readOnly": True},
+        {"name": "state", "mountPath": state, "readOnly": True},
         runs_mount(when),
     ]
     volumes = [
         {"name": "tmp", "emptyDir": {}},
         {"name": "api-keys", "secret": {"secretName": "api-keys", "optional": True, "defaultMode": 0o440}},
+        {"name": "state", "secret": {"secretName": "state", "optional": True, "defaultMode": 0o440}},
         runs_volume(when),
     ]
     return _pod(service, container, volumes, grace, **more)

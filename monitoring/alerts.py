@@ -21,6 +21,8 @@ QUALITY_TOLERANCE = 0.02
 """By how much a model's f1 may be lower; api/privacy/quality/evaluation.py has the same."""
 EVENT_LOOP_LAG = 0.25
 """Seconds."""
+DATABASE_CONNECTIONS = 0.8
+"""Share of those that PostgreSQL takes."""
 JOB_AGE = 600
 """Seconds a job may wait."""
 CERTIFICATE_ATTEMPTS = 5
@@ -38,6 +40,9 @@ LOGS = {"type": "victoriametrics-logs-datasource", "uid": "victorialogs"}
 DISK_FREE_RATIO = (
     'node_filesystem_avail_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
     ' / node_filesystem_size_bytes{job="node",fstype!~"tmpfs|ramfs|squashfs"}'
+)
+DATABASE_CONNECTIONS_USED = (
+    'sum(pg_stat_database_numbackends{job="database"}) / max(pg_settings_max_connections{job="database"})'
 )
 CERTIFICATE_DAYS = '(min(probe_ssl_earliest_cert_expiry{job="probe"}) - time()) / 86400'
 JOBS_DEAD = 'jobs_total{job="jobs",status="dead"}'
@@ -245,6 +250,24 @@ JOBS = (
         "Jobs are given up",
         "About {{ $value | humanize }} jobs were given up within 30 minutes, after all their attempts or too many "
         "interruptions.",
+    ),
+    Alert(
+        "DatabaseDown",
+        'pg_up{job="database"} == 0',
+        "1m",
+        "page",
+        "jobs",
+        "The jobs' database does not answer",
+        "No job is accepted, looked at or worked on; those that were accepted are in it.",
+    ),
+    Alert(
+        "DatabaseConnectionsShort",
+        f"{DATABASE_CONNECTIONS_USED} > {DATABASE_CONNECTIONS}",
+        "5m",
+        "ticket",
+        "jobs",
+        "The jobs' database has few connections left",
+        "{{ $value | humanizePercentage }} of its connections are in use; beyond, requests about jobs are 503.",
     ),
 )
 

@@ -26,7 +26,11 @@ from scripts.pulling import Outcome
 
 IMAGES = ROOT / "docker" / "images"
 DEBIAN_PACKAGES = "Debian packages"
-RECIPES = {DEBIAN_PACKAGES: IMAGES / "Dockerfile", "Go modules": IMAGES / "telemetry" / "Dockerfile"}
+RECIPES = {
+    DEBIAN_PACKAGES: IMAGES / "Dockerfile",
+    "Go modules": IMAGES / "telemetry" / "Dockerfile",
+    "a Debian package": IMAGES / "postgres" / "Dockerfile",
+}
 """What describes stand-ins, by what they are made from; the first has the base of all."""
 LOCAL = "sightglass-local"
 UNAVAILABLE = "unavailable"  # a profile nobody asks for

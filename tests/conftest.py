@@ -38,6 +38,7 @@ GROUPS = {
     "deploys": r"edge/test_deploy",
     "the certificate": r"acme/",
     "the edge": r"edge/",
+    "the state": r"state/",
     "any app": r"e2e/",
     "unmodified apps": r"apps/",
     "the dashboards": r"dashboards/",

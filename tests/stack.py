@@ -76,7 +76,8 @@ class Stack:
     def up(self) -> None:
         """Start everything and wait until it is healthy; on failure the containers' logs are in the error."""
         say(f"{self.project}: images")
-        for names in ([], ["valkey"])[: 1 + ("valkey" in self.profiles)]:
+        beside = {"valkey": ["valkey"], "postgres": ["postgres", "database-exporter"]}
+        for names in ([], *(beside[profile] for profile in self.profiles if profile in beside)):
             command = [sys.executable, "scripts/images.py", *names]
             subprocess.run(command, cwd=self.directory, check=True, capture_output=True)
         say(f"{self.project}: building, starting, waiting until healthy")

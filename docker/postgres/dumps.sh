@@ -6,7 +6,7 @@ umask 077
 cd /var/lib/postgresql/dumps
 
 dump() {
-    for file in /run/postgres/*; do
+    for file in /run/postgres/* /run/database/*; do
         [ -s "$file" ] || continue
         name=$(basename "$file")
         # Not compressed, of which two versions have nothing in common: restic does it.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Becomes PostgreSQL: with a cluster, made at the first start, and in it a role and a database for each file in
-# /run/postgres, whose content is the password. Another content is another password from the next start on.
+# /run/postgres and /run/database, whose content is the password. Another content is another password from the next start on.
 # Dumps that a restore has put in /var/lib/postgresql/restore, by their databases' names, are taken in.
 set -eu
 : "${PGDATA:=/var/lib/postgresql/18/docker}"
@@ -20,7 +20,7 @@ fi
 
 # The server's single-user mode: before anybody can connect. What is there already is an error that stays unsaid.
 alone() { printf '%s\n' "$1" | postgres --single postgres >/dev/null 2>&1; }
-for file in /run/postgres/*; do
+for file in /run/postgres/* /run/database/*; do
     [ -s "$file" ] || continue
     name=$(basename "$file")
     password=$(sed "s/'/''/g" "$file")

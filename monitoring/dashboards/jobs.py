@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.alerts import JOB_AGE
+from monitoring.alerts import DATABASE_CONNECTIONS, DATABASE_CONNECTIONS_USED, JOB_AGE
 from monitoring.panels import (
     BAD,
     CALM,
@@ -24,6 +24,8 @@ from monitoring.slo import Objectives
 
 JOBS = 'job="jobs",instance=~"$process"'
 NOBODY = "None there"
+NO_DATABASE = "SQLite, or elsewhere"
+DATABASE = 'job="database",datname="sightglass"'
 NONE_WHERE_EXPECTED = '0 * sum(stack:replicas:expected{job="jobs"} > 0)'
 """0 where there must be some, else nothing."""
 ENDS = {
@@ -146,10 +148,38 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
         ),
     )
+    database = Row(
+        "Database",
+        (
+            lines(
+                "Connections",
+                "Share of those that PostgreSQL takes (profile postgres); the line is the alert's threshold.",
+                "percentunit",
+                Query(DATABASE_CONNECTIONS_USED, "in use"),
+                limits=((None, "transparent"), (DATABASE_CONNECTIONS, BAD)),
+                empty=NO_DATABASE,
+            ),
+            lines(
+                "Transactions",
+                "Of the jobs' database, by how they ended.",
+                "ops",
+                Query(f"sum(rate(pg_stat_database_xact_commit{{{DATABASE}}}[$__rate_interval]))", "committed"),
+                Query(f"sum(rate(pg_stat_database_xact_rollback{{{DATABASE}}}[$__rate_interval]))", "rolled back"),
+                empty=NO_DATABASE,
+            ),
+            lines(
+                "Size",
+                "Of the jobs' database on disk; documents are elsewhere.",
+                "bytes",
+                Query(f"max(pg_database_size_bytes{{{DATABASE}}})", "on disk"),
+                empty=NO_DATABASE,
+            ),
+        ),
+    )
     return board(
         "jobs",
         "Jobs",
         "Work in the background: how much waits, how long it takes, how it ends.",
-        (now, work),
+        (now, work, database),
         (choice("process", "Process", 'label_values(job_queue_depth{job="jobs"}, instance)'),),
     )

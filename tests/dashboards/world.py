@@ -336,6 +336,14 @@ def _jobs(world: World, rate: float) -> None:
     world.gauge("app_info", 1, **NEW, **at)
     world.gauge("job_queue_depth", 2 if rate else 0, **at)
     world.gauge("job_queue_age_seconds", 4 if rate else 0, **at)
+    database: Labels = {"job": "database", "instance": "172.20.0.12:9187"}
+    world.gauge("up", 1, **database)
+    world.gauge("pg_up", 1, **database)
+    world.gauge("pg_settings_max_connections", 100, **database)
+    world.gauge("pg_stat_database_numbackends", 9, datname="sightglass", **database)
+    world.gauge("pg_database_size_bytes", 40e6, datname="sightglass", **database)
+    world.counter("pg_stat_database_xact_commit", 10 + 20 * rate, datname="sightglass", **database)
+    world.counter("pg_stat_database_xact_rollback", 0, datname="sightglass", **database)
     ends = {"succeeded": 0.95, "failed": 0.02, "dead": 0.004, "retried": 0.03, "cancelled": 0.01, "accepted": 0}
     for status, share in ends.items():
         world.counter("jobs_total", rate * share, status=status, **at)

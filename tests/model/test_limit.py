@@ -118,7 +118,7 @@ def test_a_document_that_meets_it_is_a_problem_and_nothing_of_it_is_sent(client:
 def test_a_job_that_meets_it_has_failed_at_its_first_attempt(client: TestClient, tmp_path: Path) -> None:
     answer = client.post(JOBS, content="slow", headers={"Content-Type": "text/plain"})
     job_id = answer.headers["location"].rpartition("/")[2]
-    store = JobStore(tmp_path)
+    store = JobStore(Settings(runs_dir=tmp_path))
 
     def find(_: str) -> list[Finding]:
         raise SearchLimitError

@@ -15,7 +15,7 @@ from tests.support.service import StubModel, words
 
 if __name__ == "__main__":
     settings = Settings(runs_dir=Path(sys.argv[1]))
-    store = JobStore(settings.runs_dir)
+    store = JobStore(settings)
     runner = Runner(settings, store, StubModel(words("Zaphod")), Event())
     while runner.run_next():
         peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())

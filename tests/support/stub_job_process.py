@@ -3,12 +3,13 @@
 import logging
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 from api.privacy.findings import Finding
 from api.privacy.jobs import depth, process
-from api.settings import Settings
+from api.settings import load_settings
 from tests.support.service import StubModel, words
 
 
@@ -19,6 +20,6 @@ def find(text: str) -> list[Finding]:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    settings = Settings(runs_dir=Path(sys.argv[1]))
+    settings = replace(load_settings(), runs_dir=Path(sys.argv[1]))
     depth.INTERVAL_SECONDS = 0.2
     process.work(settings, Event(), lambda _: StubModel(find))

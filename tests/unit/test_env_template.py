@@ -70,6 +70,7 @@ SHOWN_EMPTY = {
     "MODELS_DIR",
     "LOG_FORMAT",
     "MLFLOW_DB_PASSWORD_FILE",
+    "STATE_SECRETS_DIR",
     "TLS_CERT",
     "TLS_KEY",
 } | {n for n in TEMPLATE if n.endswith("_IMAGE")}

@@ -1,12 +1,12 @@
 import errno
 import os
 import socket
-import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,12 @@ from api.privacy.documents import EXAMPLES
 from api.privacy.findings import Finding
 from api.privacy.jobs import depth, intake
 from api.privacy.jobs import runner as running
-from api.privacy.jobs import store as storing
-from api.privacy.jobs.database import Database, Waiting
-from api.privacy.jobs.queue import Queue
+from api.privacy.jobs.queue import Messages
 from api.privacy.jobs.record import Record, Status, now
 from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import sweep
+from api.privacy.jobs.state import directory as files
+from api.privacy.jobs.state.interface import Waiting
 from api.privacy.jobs.store import DOCUMENT_ROOM, DRAFT_AGE, JobStore
 from api.settings import Settings
 from sightglass.context import RequestContext, current_request
@@ -47,10 +47,6 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
         yield Jobs(client, Settings(runs_dir=tmp_path, job_attempts=2))
 
 
-def ids(queue: Queue) -> list[str]:
-    return [task.args[0] for task in queue.huey.pending()]
-
-
 @pytest.mark.parametrize(("media_type", "example"), EXAMPLES.items())
 def test_a_job_is_accepted_done_and_fetched(jobs: Jobs, media_type: str, example: tuple[str, str]) -> None:
     accepted, succeeded = metric("jobs_total", status="accepted"), metric("jobs_total", status="succeeded")
@@ -60,7 +56,7 @@ def test_a_job_is_accepted_done_and_fetched(jobs: Jobs, media_type: str, example
     job = answer.json()
     where = answer.headers["location"]
     assert (where, job["status"], job["attempts"]) == (f"{PATH}/{job['id']}", "queued", 0)
-    assert ids(Queue(jobs.settings)) == [job["id"]]
+    assert jobs.named() == [job["id"]]
     early = jobs.client.get(f"{where}/result")
     assert (early.status_code, early.headers["content-type"]) == (409, MEDIA_TYPE)
     jobs.work()
@@ -89,7 +85,7 @@ def test_parts_of_a_result_and_what_is_no_part_of_it(jobs: Jobs) -> None:
     assert (beyond.status_code, beyond.headers["content-type"]) == (416, MEDIA_TYPE)
     assert (beyond.json()["status"], beyond.headers["content-range"]) == (416, "bytes */15")
     described = jobs.client.get("/openapi.json").json()["paths"][f"{PATH}/{{job_id}}/result"]["get"]["responses"]
-    assert set(described) == {"200", "206", "401", "404", "409", "416", "422", "429", "500"}
+    assert set(described) == {"200", "206", "401", "404", "409", "416", "422", "429", "500", "503"}
 
 
 @pytest.mark.parametrize(("job_id", "status"), [("0" * 32, 404), ("..%2f..%2fetc", 404), (MARKER, 422)])
@@ -156,7 +152,7 @@ def test_a_form_there_is_no_room_for_leaves_no_job(jobs: Jobs, monkeypatch: pyte
 
     def full(fd: int) -> None:
         nonlocal synced
-        synced += Path(f"/proc/self/fd/{fd}").readlink().name == "document"
+        synced += Path(f"/proc/self/fd/{fd}").readlink().name == "document.part"
         if synced == 3:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(fd)
@@ -166,15 +162,10 @@ def test_a_form_there_is_no_room_for_leaves_no_job(jobs: Jobs, monkeypatch: pyte
         patch.setattr(os, "fsync", full)
         answer = jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "k"})
     assert (answer.status_code, answer.headers["content-type"]) == (507, MEDIA_TYPE)
-    assert (jobs.all(), ids(Queue(jobs.settings))) == ([], [])
-    assert left_in(jobs.settings.runs_dir) == []
+    assert (jobs.all(), jobs.named()) == ([], [])
+    assert jobs.left() == []
     assert metric("jobs_total", status="accepted") == accepted
     assert jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "k"}).status_code == 202
-
-
-def left_in(runs_dir: Path) -> list[Path]:
-    """Give the documents and results, and directories of them, that there are."""
-    return [path for path in (runs_dir / "documents").rglob("*") if path.name != "lock"]
 
 
 @pytest.mark.parametrize("where", ["directory", "upload", "documents", "database"])
@@ -191,10 +182,10 @@ def test_a_job_that_is_not_surely_on_disk_is_none(jobs: Jobs, monkeypatch: pytes
         if where == "database":
             patch.setattr(Record, "model_dump_json", lambda _: "no JSON")
         else:
-            patch.setattr(storing, "_sync", sync)
+            patch.setattr(files, "_sync", sync)
         assert jobs.create().status_code == 507
     assert jobs.all() == []
-    assert left_in(jobs.settings.runs_dir) == []
+    assert jobs.left() == []
 
 
 def test_what_a_refused_form_repeats_stays(jobs: Jobs) -> None:
@@ -228,7 +219,7 @@ def test_a_form_is_accepted_as_a_whole_or_not_at_all(jobs: Jobs, content_type: s
     assert (answer.status_code, answer.headers["content-type"]) == (status, MEDIA_TYPE)
     assert MARKER not in answer.text
     assert jobs.all() == []
-    assert left_in(jobs.settings.runs_dir) == []
+    assert jobs.left() == []
 
 
 def test_a_form_of_too_many_documents_is_refused(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,10 +246,10 @@ def test_a_failing_model_is_tried_again_later_and_then_given_up(jobs: Jobs, capl
     assert (record.status, record.attempts) == (Status.QUEUED, 1)
     assert record.not_before is not None
     assert record.not_before > now()
-    queue = Queue(jobs.settings)
+    queue = Messages(jobs.settings)
     queue.huey.flush()
     sweep(jobs.store, queue)
-    assert ids(queue) == []  # not yet
+    assert jobs.named() == []  # not yet
     jobs.work(StubModel(fail))
     job = jobs.client.get(where).json()
     assert (job["status"], job["attempts"], job["error"]) == ("dead", 2, "Every attempt failed")
@@ -322,7 +313,7 @@ def test_a_full_disk_puts_a_job_off_and_takes_none_of_its_attempts(
     assert (record.status, record.attempts, record.interruptions) == (Status.QUEUED, 0, 0)
     assert record.not_before is not None
     assert record.not_before > now()
-    assert not jobs.store.path(record, "result.part").exists()  # it would be in the way of what the next one writes
+    assert len(jobs.left()) == 3  # the document and its directories: the rest would be in the way of what is next
     assert metric("model_errors_total") == errors
     assert metric("jobs_total", status="retried") == retried + 2 * running.INTERRUPTIONS
     assert "the disk failed: No space left on device" in caplog.text
@@ -348,7 +339,7 @@ def test_a_disk_that_takes_no_record_raises_nothing_and_loses_nothing(
 
     job_id = jobs.create().json()["id"]
     with monkeypatch.context() as patch:
-        patch.setattr(Database, "save", fail)
+        patch.setattr(type(jobs.rows), "save", fail)
         jobs.work()
     assert said(caplog, "job left as it was: OSError") == [(job_id, None)]
     jobs.work()
@@ -387,11 +378,12 @@ def test_a_job_can_be_removed_at_any_time(jobs: Jobs) -> None:
     thread.start()
     assert started.wait(30)
     assert [jobs.client.delete(where).status_code for where in (queued, done, busy)] == [204, 204, 202]
+    jobs.hear()
     go.set()
     thread.join(30)
     assert [jobs.client.get(where).status_code for where in (queued, done, busy)] == [404] * 3
     assert metric("jobs_total", status="cancelled") == cancelled + 2
-    assert left_in(jobs.settings.runs_dir) == []
+    assert jobs.left() == []
 
 
 def test_a_job_is_in_one_pair_of_hands(jobs: Jobs) -> None:
@@ -408,26 +400,26 @@ def test_a_job_is_accepted_without_the_queue_and_named_by_the_sweep(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Queue, "put", lambda *_: (_ for _ in ()).throw(ConnectionError))
+        patch.setattr(Messages, "put", lambda *_: (_ for _ in ()).throw(ConnectionError))
         job_id = jobs.create().json()["id"]
     assert "the queue is not reachable" in caplog.text
-    queue = Queue(jobs.settings)
+    queue = Messages(jobs.settings)
     for _ in range(3):
         sweep(jobs.store, queue)
-        assert ids(queue) == [job_id]  # once, however often
+        assert jobs.named() == [job_id]  # once, however often
         assert metric("job_queue_depth") == 1
         assert metric("job_queue_age_seconds") > 0
     jobs.work()
     queue.huey.flush()
     sweep(jobs.store, queue)
-    assert (ids(queue), metric("job_queue_depth"), metric("job_queue_age_seconds")) == ([], 0, 0)
+    assert (jobs.named(), metric("job_queue_depth"), metric("job_queue_age_seconds")) == ([], 0, 0)
 
 
 def test_depth_and_age_are_told_while_the_queue_is_gone(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs.create()
-    monkeypatch.setattr(Queue, "__len__", lambda _: (_ for _ in ()).throw(ConnectionError))
+    monkeypatch.setattr(Messages, "__len__", lambda _: (_ for _ in ()).throw(ConnectionError))
     with pytest.raises(ConnectionError):
-        sweep(jobs.store, Queue(jobs.settings))
+        sweep(jobs.store, Messages(jobs.settings))
     assert metric("job_queue_depth") == 1
     assert metric("job_queue_age_seconds") > 0
 
@@ -453,7 +445,7 @@ def test_a_redis_that_is_gone_loses_no_job(tmp_path: Path, caplog: pytest.LogCap
 def test_what_the_service_puts_into_the_queue_a_job_process_understands(jobs: Jobs) -> None:
     job_id = jobs.create().json()["id"]
     seen: list[str] = []
-    queue = Queue(jobs.settings, seen.append)
+    queue = Messages(jobs.settings, seen.append)
     queue.huey.execute(queue.huey.dequeue())
     assert seen == [job_id]
 
@@ -475,12 +467,6 @@ def on_disk(directory: Path) -> int:
     return sum(path.stat().st_blocks * 512 for path in directory.rglob("*"))
 
 
-def taken(jobs: Jobs) -> dict[str, int]:
-    """Give the room that is charged to each client."""
-    with sqlite3.connect(jobs.settings.runs_dir / "jobs.db") as rows:
-        return dict(rows.execute("SELECT client, bytes FROM clients"))
-
-
 def test_jobs_and_uploads_are_charged_what_they_take_on_disk(jobs: Jobs) -> None:
     for text in ("a", "Zaphod " * 10_000):
         jobs.create(text)
@@ -489,18 +475,18 @@ def test_jobs_and_uploads_are_charged_what_they_take_on_disk(jobs: Jobs) -> None
     def on_disk_by_jobs() -> int:
         return sum(on_disk(upload) for upload in documents.iterdir())
 
-    assert sum(taken(jobs).values()) == on_disk_by_jobs()
+    assert sum(jobs.taken().values()) == on_disk_by_jobs()
     jobs.work()
-    assert sum(taken(jobs).values()) == on_disk_by_jobs()
+    assert sum(jobs.taken().values()) == on_disk_by_jobs()
     with jobs.store.upload("@somebody") as upload:
         upload.expect(100_000)
-        assert taken(jobs)["@somebody"] == 100_000 + DOCUMENT_ROOM
+        assert jobs.taken()["@somebody"] == 100_000 + DOCUMENT_ROOM
         upload.take(200_000)
-        assert taken(jobs)["@somebody"] == 400_000 + DOCUMENT_ROOM  # and as much again that may come
-    assert "@somebody" not in taken(jobs)
+        assert jobs.taken()["@somebody"] == 400_000 + DOCUMENT_ROOM  # and as much again that may come
+    assert "@somebody" not in jobs.taken()
     for record in jobs.all():
         assert jobs.store.cancel(record.id)
-    assert taken(jobs) == {}
+    assert jobs.taken() == {}
 
 
 def test_what_takes_too_much_goes_the_largest_clients_oldest_first(jobs: Jobs) -> None:
@@ -511,18 +497,20 @@ def test_what_takes_too_much_goes_the_largest_clients_oldest_first(jobs: Jobs) -
                 other.post(PATH, content="Zaphod " * 10_000, headers=PLAIN).json()["id"] for _ in range(number)
             ]
     jobs.work()
-    most = sum(taken(jobs).values()) - 1
-    assert JobStore(jobs.settings.runs_dir, most).expire(now() - timedelta(days=1)) == 1
+    most = sum(jobs.taken().values()) - 1
+    assert JobStore(replace(jobs.settings, job_retention_bytes=most)).expire(now() - timedelta(days=1)) == 1
     assert {record.id for record in jobs.all()} == {*made["a"], *made["b"][1:]}
-    assert JobStore(jobs.settings.runs_dir, 1).expire(now() - timedelta(days=1)) == 4
+    assert JobStore(replace(jobs.settings, job_retention_bytes=1)).expire(now() - timedelta(days=1)) == 4
     assert jobs.all() == []
 
 
 def test_what_a_killed_upload_left_expires_within_hours(jobs: Jobs) -> None:
     upload = jobs.store.upload("@somebody").__enter__()  # and the process is killed
-    document = upload.part() / "document"
-    document.touch()
-    with sqlite3.connect(jobs.settings.runs_dir / "jobs.db") as rows:
+    directory, draft = upload.part()
+    with draft as draft_file:
+        draft_file.keep()
+    document = jobs.settings.runs_dir / directory / "document"
+    with jobs.rows._write() as rows:  # type: ignore[attr-defined]
         rows.execute("UPDATE jobs SET touched = 1")
     for minutes, there in ((1, True), (-1, False)):  # an upload still writes to its document
         written = (now() - DRAFT_AGE + timedelta(minutes=minutes)).timestamp()
@@ -531,7 +519,7 @@ def test_what_a_killed_upload_left_expires_within_hours(jobs: Jobs) -> None:
         jobs.store.expire(now() - timedelta(days=7))
         assert document.exists() is there
     assert not document.parent.parent.exists()
-    assert taken(jobs) == {}
+    assert jobs.taken() == {}
 
 
 def test_a_job_goes_on_with_its_requests_ids_and_trace(
@@ -576,7 +564,7 @@ def test_too_large_a_document_leaves_nothing(tmp_path: Path) -> None:
     with serving(lambda _: StubModel(), runs_dir=tmp_path, max_request_size_bytes=2000) as client:
         answer = client.post(PATH, content=(b"a" * 999 for _ in range(3)), headers=PLAIN)
     assert answer.status_code == 413
-    assert left_in(tmp_path) == []
+    assert Jobs(client, Settings(runs_dir=tmp_path)).left() == []
 
 
 def test_a_job_process_without_a_model_says_so_and_stays(jobs: Jobs, tmp_path: Path) -> None:

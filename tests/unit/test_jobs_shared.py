@@ -10,7 +10,9 @@ import stat
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,13 @@ from fastapi.testclient import TestClient
 from api.privacy.documents import EXAMPLES, SUFFIXES
 from api.privacy.findings import Finding
 from api.privacy.jobs import store as storing
-from api.privacy.jobs.database import Database, Entry
 from api.privacy.jobs.ids import Ids
-from api.privacy.jobs.queue import Queue
+from api.privacy.jobs.queue import Messages, open_queue
 from api.privacy.jobs.record import Record, Status, now
 from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import AT_ONCE, Runner, sweep
+from api.privacy.jobs.state.interface import Entry
+from api.privacy.jobs.state.sqlite import secret_in
 from api.privacy.jobs.store import JobStore
 from api.settings import Settings
 from sightglass.problem import MEDIA_TYPE
@@ -47,15 +50,14 @@ class Service:
     def __init__(self, client: TestClient, settings: Settings) -> None:
         self.app = client.app
         self.settings = settings
-        self.store = JobStore(settings.runs_dir, settings.job_retention_bytes)
+        self.store = JobStore(settings)
         self.stopping = threading.Event()
 
     def at(self, address: str) -> TestClient:
         return TestClient(self.app, client=(address, 1), raise_server_exceptions=False)
 
     def runner(self, find: Find = ZAPHOD, **settings: Any) -> Runner:
-        changed = Settings(runs_dir=self.settings.runs_dir, **settings)
-        return Runner(changed, self.store, StubModel(find), self.stopping)
+        return Runner(replace(self.settings, **settings), self.store, StubModel(find), self.stopping)
 
 
 @pytest.fixture
@@ -138,7 +140,7 @@ def test_the_cursor_is_described(owned: TestClient) -> None:
     described = owned.get("/openapi.json").json()
     listing = described["paths"][PATH]["get"]
     assert {parameter["name"] for parameter in listing["parameters"]} == {"limit", "before", "batch"}
-    assert set(listing["responses"]) == {"200", "401", "403", "422", "429", "500"}
+    assert set(listing["responses"]) == {"200", "401", "403", "422", "429", "500", "503"}
     assert "next" in described["components"]["schemas"]["Page"]["properties"]
 
 
@@ -151,12 +153,16 @@ def test_two_clients_with_one_idempotency_key_do_not_meet(service: Service) -> N
     assert identity(post(service.at("2001:db8:1:1::ffff"), "text 2", **{"Idempotency-Key": "k"})) == made[2]
 
 
+def ids_in(runs_dir: Path) -> Ids:
+    return Ids(partial(secret_in, runs_dir / "secret"))
+
+
 def test_an_id_cannot_be_guessed_from_its_key(service: Service, tmp_path_factory: pytest.TempPathFactory) -> None:
     made = identity(post(service.at("192.0.2.1"), **{"Idempotency-Key": "k"}))
     for known in ("\0k", "k", "@192.0.2.1\0k", "job\0@192.0.2.1\0k"):
         assert hashlib.sha256(known.encode()).hexdigest()[:32] != made
-    other = Ids(tmp_path_factory.mktemp("other"))
-    same = Ids(service.settings.runs_dir)
+    other = ids_in(tmp_path_factory.mktemp("other"))
+    same = ids_in(service.settings.runs_dir)
     assert other.derived("job", "@192.0.2.1", "k") != made == same.derived("job", "@192.0.2.1", "k")
 
 
@@ -165,7 +171,7 @@ def test_the_secret_is_its_owners_alone_and_one_however_many_make_it(tmp_path: P
 
     def make() -> None:
         barrier.wait(30)
-        derived.add(Ids(runs).derived("a"))
+        derived.add(ids_in(runs).derived("a"))
 
     threads = [threading.Thread(target=make) for _ in range(8)]
     for thread in threads:
@@ -190,7 +196,7 @@ def test_no_address_is_kept(service: Service, caplog: pytest.LogCaptureFixture) 
 @pytest.fixture
 def many(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """12,000 jobs of one client, a third of each: waiting, to be tried again, finished."""
-    database = Database(service.settings.runs_dir, 10**12)
+    database = JobStore(replace(service.settings, job_retention_bytes=10**12))._rows
     example = Record(
         id="", created=now(), size=1, media_type="text/plain", charset=None, coding="identity", language="en",
         min_confidence=0.35, owner=None, digest="", client="@crowd", batch="b" * 32,
@@ -204,6 +210,8 @@ def many(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]
             record.status, record.finished, record.original = Status.SUCCEEDED, now(), False
         entries.append(Entry(record.directory, 1, record))
     database.accept("", entries)
+    for store in (service.store, service.app.state.jobs):  # type: ignore[attr-defined]
+        store.documents.size("none")  # what it needs is loaded
     read = Record.model_validate_json
     counted: list[None] = []
 
@@ -235,15 +243,15 @@ def test_nothing_reads_all_jobs(many: Service) -> None:
     reads(many, 1)
     mine = identity(post(client))
     reads(many, 1)
-    queue = Queue(many.settings)
+    queue = open_queue(many.settings)
     sweep(many.store, queue)
-    assert len(queue) == 101
+    assert len(queue) == (101 if isinstance(queue, Messages) else 0)
     reads(many, 1)
     many.store.expire(now() - timedelta(hours=1))
     reads(many, 1)
     runner = many.runner()
-    assert runner.run_next()
-    assert client.get(f"{PATH}/{mine}").json()["status"] == "succeeded"  # before 8,000 of another, made earlier
+    turns = (runner.run_next() for _ in range(2))  # of two clients
+    assert any(client.get(f"{PATH}/{mine}").json()["status"] == "succeeded" for _ in turns)  # before 8,000 made earlier
     reads(many, 250)
 
 
@@ -336,7 +344,7 @@ def test_an_original_that_a_kill_has_left_goes_with_the_next_clearing_up(service
     with service.store.claim(job) as claim:
         assert claim
         claim.save(status=Status.SUCCEEDED, finished=now())
-        document = claim.directory / "document"
+        document = service.settings.runs_dir / claim.record.directory / "document"
     assert document.exists()
     service.store.expire(now() - timedelta(hours=1))
     assert not document.exists()

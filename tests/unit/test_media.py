@@ -190,7 +190,7 @@ def test_the_delimiter_is_in_the_query_or_the_media_type(tmp_path: Path, query: 
         assert seen[-1].split("\n")[0] == cell
         job = client.post(JOBS + query, content=table, headers={"Content-Type": "text/csv" + parameter}).json()
         settings = Settings(runs_dir=tmp_path)
-        store = JobStore(tmp_path)
+        store = JobStore(settings)
         Runner(settings, store, StubModel(find), Event()).run(job["id"])
     assert seen[-1].split("\n")[0] == cell
 

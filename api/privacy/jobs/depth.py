@@ -6,8 +6,8 @@ import time
 
 from prometheus_client import Gauge
 
-from api.privacy.jobs.database import Waiting
 from api.privacy.jobs.record import now
+from api.privacy.jobs.state.interface import Waiting
 from api.privacy.jobs.store import JobStore
 
 JOB_QUEUE_DEPTH = Gauge("job_queue_depth", "Jobs that wait for a job process.")

@@ -2,18 +2,17 @@
 
 import hashlib
 import hmac
-import os
 import secrets
-from contextlib import suppress
+from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 
 
 class Ids:
-    """Ids made with a secret that the processes of a `RUNS_DIR` share, in its file `secret`."""
+    """Ids made with a secret that all processes of a service share."""
 
-    def __init__(self, runs_dir: Path) -> None:
-        self._file = runs_dir / "secret"
+    def __init__(self, secret: Callable[[], bytes]) -> None:
+        """Take what gives the secret; asked once, at first use."""
+        self._give = secret
 
     def new(self) -> str:
         """Give an id that is nobody's."""
@@ -30,17 +29,4 @@ class Ids:
 
     @cached_property
     def _secret(self) -> bytes:
-        if not self._file.exists():
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            draft = self._file.with_name(f"secret.{secrets.token_hex(8)}")
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(secrets.token_bytes(32))
-                    file.flush()
-                    os.fsync(file.fileno())
-                with suppress(FileExistsError):  # another process was first
-                    os.link(draft, self._file)
-            finally:
-                draft.unlink()
-        return self._file.read_bytes()
+        return self._give()

@@ -1,11 +1,9 @@
-"""The documents of a request on their way to disk: its body, or each part of a `multipart/form-data` one (RFC 7578)."""
+"""The documents of a request as they are taken in: its body, or each part of a `multipart/form-data` one (RFC 7578)."""
 
 import asyncio
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from fastapi import Request
@@ -18,7 +16,7 @@ from multipart import (  # type: ignore[import-untyped]
 from api.privacy.documents import Document, Search, document_of, read_document
 from api.privacy.formats.document import DocumentError
 from api.privacy.formats.media import TEXT, file_name, parse_header
-from api.privacy.jobs.store import DOCUMENT, Upload
+from api.privacy.jobs.store import Upload
 
 MULTIPART = "multipart/form-data"
 MAX_DOCUMENTS = 1000
@@ -26,9 +24,9 @@ MAX_DOCUMENTS = 1000
 
 
 class Received(NamedTuple):
-    """A document in its draft, synced. `size` in bytes as sent."""
+    """A document that is kept for good, below a directory. `size` in bytes as sent."""
 
-    draft: Path
+    directory: str
     document: Document
     size: int
     digest: str
@@ -50,7 +48,7 @@ def is_multipart(request: Request) -> bool:
 
 
 async def take_in(request: Request, search: Search, upload: Upload) -> list[Received]:
-    """Put a request's documents on disk, off the event loop.
+    """Keep a request's documents, off the event loop.
 
     Raises:
         ClientDisconnect: the client left.
@@ -74,22 +72,21 @@ class _Incoming:
 
     def __init__(self, upload: Upload, document: Document, files: ExitStack) -> None:
         self._upload = upload
-        self._draft = draft = upload.part()
         self._document = document
-        self._file = files.enter_context((draft / DOCUMENT).open("wb"))
+        self._open = files.enter_context(ExitStack())
+        self._directory, draft = upload.part()
+        self._draft = self._open.enter_context(draft)
         self._digest = hashlib.sha256(repr(document).encode())
 
     def write(self, data: bytes | bytearray) -> None:
         self._upload.take(len(data))
-        self._file.write(data)
+        self._draft.write(data)
         self._digest.update(data)
 
     def end(self) -> Received:
-        with self._file:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            size = self._file.tell()
-        return Received(self._draft, self._document, size, self._digest.hexdigest())
+        with self._open:
+            size = self._draft.keep()
+        return Received(self._directory, self._document, size, self._digest.hexdigest())
 
 
 class _One:

@@ -15,7 +15,7 @@ from threading import Event
 
 from api.privacy.findings import Model, ModelError, load_model
 from api.privacy.jobs import depth
-from api.privacy.jobs.queue import Queue
+from api.privacy.jobs.queue import open_queue
 from api.privacy.jobs.record import now
 from api.privacy.jobs.runner import AT_ONCE, Runner, sweep
 from api.privacy.jobs.store import JobStore
@@ -50,14 +50,12 @@ def work(
         stopping.wait()
         return
     MODEL_READY.set(1)
-    store = JobStore(settings.runs_dir, settings.job_retention_bytes)
+    store = JobStore(settings)
     runner = Runner(settings, store, model, stopping)
     if heart:
         heart.moves = lambda: runner.turns.busy() < LONGEST_STEP_SECONDS
-    queue = Queue(settings, lambda _: runner.run_all())
-    consumer = queue.huey.create_consumer(workers=AT_ONCE, periodic=False, max_delay=1.0)
-    consumer._set_signal_handlers = lambda: None  # ours are set already
-    consumer.start()
+    queue = open_queue(settings, lambda _: runner.run_all())
+    stop = queue.start(AT_ONCE)
     logger.info("job process started")
     expired = 0.0
     pause = depth.INTERVAL_SECONDS
@@ -71,7 +69,7 @@ def work(
         except Exception:  # a queue or disk that is gone may come back
             logger.exception("the sweep failed")
         pause = depth.pause_after(time.monotonic() - begun)
-    consumer.stop(graceful=True)
+    stop()
 
 
 def main() -> None:

@@ -67,6 +67,8 @@ class Record(BaseModel):
     """Both of the request that made it."""
     traceparent: str | None = None
     directory: str = ""
-    """Where its files are, below `RUNS_DIR`."""
+    """Where its documents are."""
     original: bool = True
     """Whether the document as sent may still be there."""
+    result: str = "result"
+    """The name of its result."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any, BinaryIO
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
@@ -17,13 +17,13 @@ from starlette.types import Receive, Scope, Send
 
 from api.privacy.dependencies import AuthorizedRoute, ClientOf, IdsOf, OwnerOf, QueueOf, StoreOf
 from api.privacy.documents import CLIENT_CLOSED_REQUEST, EXAMPLES, SearchOf, as_download, content, output_charset
-from api.privacy.jobs.database import TakenError
 from api.privacy.jobs.intake import MAX_DOCUMENTS, MULTIPART, Received, is_multipart, take_in
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.record import Record, Status, now, sortable
+from api.privacy.jobs.state.interface import AwayError, TakenError
 from api.privacy.jobs.store import JobStore, ShareError, Upload
 from api.privacy.metrics import JOBS
-from api.problem import ProblemError, error_responses, invalid
+from api.problem import ProblemError, error_responses, invalid, problem_response
 from sightglass.context import current_request
 
 PATH = "/api/v1/jobs"
@@ -159,7 +159,7 @@ async def _accept(
         ProblemError: 422, a job that already has an id is of another document.
 
     """
-    documents = [(one.draft, record) for one, record in zip(received, records, strict=True)]
+    documents = [(one.directory, record) for one, record in zip(received, records, strict=True)]
     try:
         existing = await asyncio.to_thread(store.accept, upload, documents)
     except TakenError:
@@ -175,7 +175,7 @@ async def _accept(
     return [found or record for record, found in zip(records, existing, strict=True)]
 
 
-@router.get("", summary="List jobs", responses=error_responses(401, 403, 422, 429, 500))
+@router.get("", summary="List jobs", responses=error_responses(401, 403, 422, 429, 500, 503))
 def index(
     owner: OwnerOf,
     store: StoreOf,
@@ -213,7 +213,7 @@ def _read_cursor(cursor: str | None) -> tuple[str, str] | None:
 
 
 @router.get(
-    "/{job_id}", summary="Look at a job", responses=error_responses(401, 404, 422, 429, 500), response_model=Job
+    "/{job_id}", summary="Look at a job", responses=error_responses(401, 404, 422, 429, 500, 503), response_model=Job
 )
 def show(job_id: JobId, owner: OwnerOf, store: StoreOf) -> Job:
     """Tell how far a job is."""
@@ -225,7 +225,7 @@ def show(job_id: JobId, owner: OwnerOf, store: StoreOf) -> Job:
     summary="Get a job's result",
     response_class=FileResponse,
     response_model=None,
-    responses=error_responses(401, 404, 409, 416, 422, 429, 500)
+    responses=error_responses(401, 404, 409, 416, 422, 429, 500, 503)
     | {200: {"description": "The document without personal data", "content": content(1)}}
     | {206: {"description": "The part of it that `Range` asked for"}},
 )
@@ -270,7 +270,8 @@ class _ResultResponse(FileResponse):
     "/{job_id}",
     status_code=204,
     summary="Cancel and remove a job",
-    responses=error_responses(401, 404, 422, 429, 500) | {202: {"description": "It ends and is removed in a moment"}},
+    responses=error_responses(401, 404, 422, 429, 500, 503)
+    | {202: {"description": "It ends and is removed in a moment"}},
 )
 def delete(job_id: JobId, owner: OwnerOf, store: StoreOf) -> Response:
     """Remove a job with its document and result, ending it first if it runs."""
@@ -280,6 +281,17 @@ def delete(job_id: JobId, owner: OwnerOf, store: StoreOf) -> Response:
     if record.status is Status.QUEUED:
         JOBS.labels("cancelled").inc()
     return Response(status_code=204)
+
+
+def install_away_handler(app: FastAPI) -> None:
+    """Have every route answer 503 while what keeps the jobs is away."""
+    app.add_exception_handler(AwayError, _away)
+
+
+async def _away(_: Request, error: Exception) -> Response:
+    assert isinstance(error, AwayError)  # noqa: S101  (Starlette's handler type is wider than its calls)
+    logger.error("%s", error.strerror)
+    return problem_response(503, "What keeps the jobs does not answer", headers={"Retry-After": "10"})
 
 
 def _own(store: JobStore, job_id: str, owner: str | None) -> Record:
@@ -304,6 +316,8 @@ def _room() -> Iterator[None]:
             "Your jobs take all the room that they may; remove some, or wait until some are done",
             headers={"Retry-After": "60"},
         ) from None
+    except AwayError:
+        raise
     except OSError as error:
         logger.error("no room for a job: %s", error.strerror)
         raise ProblemError(507, "There is no room for the document") from None

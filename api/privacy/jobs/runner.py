@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from contextvars import copy_context
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from threading import Event, Lock
 
 from opentelemetry import trace
@@ -23,7 +22,8 @@ from api.privacy.formats.redaction import make_redactor, redact_file
 from api.privacy.jobs import depth
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.record import FINAL, Record, Status, now
-from api.privacy.jobs.store import DOCUMENT, RESULT, Claim, JobStore
+from api.privacy.jobs.state.interface import AwayError, LostError
+from api.privacy.jobs.store import Claim, JobStore
 from api.privacy.metrics import JOBS, MODEL_ERRORS, PII_DETECTED, PREDICTIONS
 from api.privacy.redactor import Redactor
 from api.privacy.turns import Turns, take
@@ -113,12 +113,11 @@ class Runner:
         self._begun = {client: self._begun[client] for client in clients if client in self._begun}
         free = [client for client in clients if self._running[client] < self._most]
         for client in sorted(free, key=lambda name: (self._running[name], self._begun.get(name, 0))):
-            for job_id in self._store.due(client, moment):
-                claim = held.enter_context(self._store.claim(job_id))
-                if claim and claim.record.status not in FINAL:
-                    self._jobs += 1
-                    self._begun[client] = self._jobs
-                    return claim
+            claim = held.enter_context(self._store.claim_due(client, moment))
+            if claim:
+                self._jobs += 1
+                self._begun[client] = self._jobs
+                return claim
         return None
 
     def run(self, job_id: str) -> None:
@@ -163,8 +162,13 @@ class Runner:
             self._end(claim, Status.FAILED, "The document takes more CPU time than a job may")
         except ProblemError as error:
             self._end(claim, Status.FAILED, error.detail)
+        except LostError:
+            raise
         except OSError as error:  # no fault of the document's or the model's
-            logger.error("the disk failed: %s", os.strerror(error.errno or 0), extra=_about(claim))
+            what = (
+                error.strerror if isinstance(error, AwayError) else f"the disk failed: {os.strerror(error.errno or 0)}"
+            )
+            logger.error("%s", what, extra=_about(claim))
             self._put_off(claim, DISK_PAUSE_SECONDS, attempts=failed)
         except Exception as error:
             # Its message may hold the text.
@@ -182,12 +186,8 @@ class Runner:
         find = partial(self._find, record)
         redactor = make_redactor(record.media_type, record.charset, find, record.delimiter)
         decompressor = Decompressor(record.coding, self._settings.max_request_size_bytes)
-        part = claim.directory / f"{RESULT}.part"
-        try:
-            self._write(claim, part, decompressor, redactor)
-        finally:
-            part.unlink(missing_ok=True)  # what is left of it takes the room that the record may need
-        self._end(claim, Status.SUCCEEDED, None)
+        self._write(claim, decompressor, redactor)
+        self._end(claim, Status.SUCCEEDED, None, result=claim.result)
         PREDICTIONS.inc()
         for entity_type, count in redactor.found.items():
             PII_DETECTED.labels(entity_type).inc(count)
@@ -198,10 +198,10 @@ class Runner:
         except OSError:
             raise RuntimeError from None  # the model's trouble, not the disk's
 
-    def _write(self, claim: Claim, part: Path, decompressor: Decompressor, redactor: Redactor) -> None:
+    def _write(self, claim: Claim, decompressor: Decompressor, redactor: Redactor) -> None:
         noted = time.monotonic()
         left = float(self._settings.job_cpu_seconds)
-        with (claim.directory / DOCUMENT).open("rb") as source, part.open("wb") as target:
+        with claim.open_document() as source, claim.create_result() as target:
             steps = redact_file(source, decompressor, redactor)
             context = copy_context()
             write: Callable[[bytes], int] = target.write
@@ -223,9 +223,7 @@ class Runner:
                 if time.monotonic() - noted > PROGRESS_INTERVAL_SECONDS:
                     noted = time.monotonic()
                     claim.save(done=source.tell())
-            target.flush()
-            os.fsync(target.fileno())
-        part.replace(claim.directory / RESULT)
+            target.keep()
 
     def _put_off(self, claim: Claim, seconds: float, **changes: object) -> None:
         claim.save(status=Status.QUEUED, not_before=now() + timedelta(seconds=seconds), **changes)

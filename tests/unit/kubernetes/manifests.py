@@ -77,6 +77,8 @@ def _value(expression: str, values: Object) -> Any:
     match name:
         case "not":
             found: Any = not given[0]
+        case "and":
+            found = all(given)
         case "eq":
             found = given[0] == given[1]
         case "add":

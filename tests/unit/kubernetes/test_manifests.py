@@ -179,7 +179,7 @@ def test_only_a_balancer_keeps_clients_on_the_nodes_they_reach(kind: str) -> Non
 
 WORKLOADS = ("nginx", "api", "jobs")
 # Directories of the one host, and the password of the Valkey that Compose runs.
-NOT_IN_THE_CLUSTER = {"/srv/app", "/models", "/data", "/run/valkey"}
+NOT_IN_THE_CLUSTER = {"/srv/app", "/models", "/data", "/run/valkey", "/run/database"}
 
 
 @pytest.mark.parametrize("name", WORKLOADS)

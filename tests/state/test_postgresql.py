@@ -1,0 +1,215 @@
+"""What only several machines have: hands that are lost, a server that is gone, processes that are killed."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from api.privacy.findings import Finding
+from api.privacy.jobs.ids import Ids
+from api.privacy.jobs.record import Status, now
+from api.privacy.jobs.routes import PATH
+from api.privacy.jobs.state import postgresql
+from api.privacy.jobs.state.interface import AwayError, LostError
+from api.privacy.jobs.state.postgresql import PostgresRows
+from api.privacy.jobs.store import JobStore
+from sightglass.problem import MEDIA_TYPE
+from tests.support.jobs import Jobs
+from tests.support.servers import Server
+from tests.support.service import StubModel, eventually, metric, words
+from tests.support.workers import workers
+
+
+@pytest.fixture
+def other(jobs: Jobs) -> Iterator[JobStore]:
+    """The store as another machine has it."""
+    store = JobStore(jobs.settings)
+    yield store
+    store._rows.close()  # type: ignore[attr-defined]
+
+
+def give_up(jobs: Jobs) -> None:
+    """End all leases, as time does when nobody renews them."""
+    with jobs.rows._write() as rows:  # type: ignore[attr-defined]
+        rows.execute("UPDATE jobs SET held_until = clock_timestamp() - interval '1 s' WHERE holder IS NOT NULL")
+
+
+def test_a_job_in_one_machines_hands_is_in_no_others_until_its_lease_ends(jobs: Jobs, other: JobStore) -> None:
+    job = jobs.create().json()["id"]
+    with jobs.store.claim(job) as mine:
+        assert mine
+        for _ in range(2):
+            with other.claim(job) as theirs, other.claim_due(mine.record.client, now()) as due:
+                assert (theirs, due) == (None, None)
+        give_up(jobs)
+        jobs.hear()  # renewed, before another came
+        with other.claim(job) as theirs:
+            assert theirs is None
+        give_up(jobs)
+        with other.claim(job) as theirs:
+            assert theirs
+            jobs.hear()
+            for late in (lambda: mine.cancelled, lambda: mine.save(done=1), mine.drop_original):
+                with pytest.raises(LostError):
+                    late()
+            theirs.save(done=2)
+    assert jobs.store.get(job).done == 2  # type: ignore[union-attr]
+
+
+def test_hands_that_were_too_slow_end_no_job_and_count_nothing(
+    jobs: Jobs, other: JobStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A machine stands still in the middle of a job; meanwhile another does it; then the first goes on."""
+    job = jobs.create("Zaphod").json()["id"]
+    counted = metric("jobs_total", status="succeeded")
+
+    def stand_still(text: str) -> list[Finding]:
+        give_up(jobs)
+        jobs.runner(StubModel(words("Zaphod"))).run(job)
+        return []  # and would find nothing
+
+    slow = Jobs(jobs.client, jobs.settings)
+    slow.runner(StubModel(stand_still)).run(job)
+    slow.rows.close()  # type: ignore[attr-defined]
+    record = jobs.store.get(job)
+    assert record
+    assert (record.status, record.attempts, record.interruptions) == (Status.SUCCEEDED, 1, 1)
+    assert jobs.client.get(f"{PATH}/{job}/result").text == "[WORD]"
+    assert metric("jobs_total", status="succeeded") == counted + 1
+    assert "job left as it was: LostError" in caplog.text
+
+
+def test_many_hands_take_each_job_once(jobs: Jobs) -> None:
+    made = {jobs.create().json()["id"] for _ in range(40)}
+    client = jobs.all()[0].client
+    taken: list[str] = []
+    start = threading.Barrier(8)
+
+    def take() -> None:
+        store = JobStore(jobs.settings)
+        start.wait(60)
+        while True:
+            with store.claim_due(client, now()) as claim:
+                if claim is None:
+                    break
+                taken.append(claim.record.id)
+                claim.save(status=Status.FAILED, finished=now())
+        store._rows.close()  # type: ignore[attr-defined]
+
+    with ThreadPoolExecutor(8) as pool:
+        for future in [pool.submit(take) for _ in range(8)]:
+            future.result()
+    assert sorted(taken) == sorted(made)
+
+
+def test_a_job_that_ended_as_its_end_was_asked_for_goes(jobs: Jobs, other: JobStore) -> None:
+    job = jobs.create().json()["id"]
+    with jobs.store.claim(job) as claim:
+        assert claim
+        claim.save(status=Status.FAILED, finished=now())
+        assert other.cancel(job) is False
+    assert jobs.client.get(f"{PATH}/{job}").status_code == 404
+    jobs.store.expire(now() - timedelta(days=1))
+    assert (jobs.left(), jobs.taken()) == ([], {})
+
+
+def test_all_machines_have_one_secret(jobs: Jobs, other: JobStore) -> None:
+    assert Ids(jobs.store.secret).derived("a") == Ids(other.secret).derived("a")
+    assert len(jobs.store.secret()) == 32
+
+
+def test_documents_and_results_that_are_gone_leave_nothing(jobs: Jobs) -> None:
+    made = [jobs.create("Zaphod " * 1000).json()["id"] for _ in range(3)]
+    jobs.work()
+    assert [jobs.client.delete(f"{PATH}/{job}").status_code for job in made] == [204] * 3
+    assert (jobs.left(), jobs.taken(), jobs.all()) == ([], {}, [])
+
+
+@pytest.mark.parametrize("kept", ["files"], indirect=True)
+def test_a_password_is_read_at_each_connection(
+    kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    file = tmp_path / "password"
+    given: list[object] = []
+    connect = psycopg.Connection.connect.__func__  # type: ignore[attr-defined]
+
+    def note(cls: Any, /, conninfo: str = "", **options: Any) -> Any:
+        given.append(options.get("password"))
+        return connect(cls, conninfo, **options)
+
+    monkeypatch.setattr(psycopg.Connection, "connect", classmethod(note))
+    monkeypatch.setattr(postgresql, "PASSWORD", file)
+    for text in ("first\n", "second\n"):
+        file.write_text(text)
+        rows = PostgresRows(kept["database_url"], 1)
+        assert rows.clients() == []
+        rows.close()
+    assert set(given) == {"first", "second"}
+    assert given == sorted(given, key=str)
+
+
+def test_no_error_has_a_row_or_a_password_in_it(jobs: Jobs) -> None:
+    with pytest.raises(AwayError) as error, jobs.rows._write() as rows:  # type: ignore[attr-defined]
+        rows.execute("INSERT INTO jobs (directory, client, bytes, touched) VALUES ('Marker4711', NULL, 1, 1)")
+    assert str(error.value) == "[Errno 5] the jobs' database: NotNullViolation"
+
+
+# ── what is killed ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_zero_job_processes_and_back(jobs: Jobs) -> None:
+    """What waits is told by the API, and done later, untouched by hand."""
+    made = [jobs.create().json()["id"] for _ in range(3)]
+    from api.privacy.jobs import depth
+
+    depth.tell(jobs.client.app.state.jobs)  # type: ignore[attr-defined]
+    assert metric("job_queue_depth") == 3
+    with workers(jobs.settings, 1):
+        for job in made:
+            eventually(lambda job=job: jobs.client.get(f"{PATH}/{job}").json()["status"] == "succeeded")  # type: ignore[misc]
+    depth.tell(jobs.client.app.state.jobs)  # type: ignore[attr-defined]
+    assert metric("job_queue_depth") == 0
+
+
+def test_a_database_that_is_killed_loses_no_job(jobs: Jobs, database: Server) -> None:
+    """While it is gone nothing is accepted, and each route says so; what was accepted is done once, with one result."""
+    accepted = metric("jobs_total", status="accepted")
+    texts: dict[str, str] = {}
+
+    def submit(number: int) -> bool:
+        text = f"{number} Zaphod " + "and so on " * (200 * (number % 7))
+        answer = jobs.create(text, **{"Idempotency-Key": str(number)})
+        if answer.status_code == 202:
+            texts[answer.json()["id"]] = text
+        else:
+            assert (answer.status_code, answer.headers["content-type"]) == (503, MEDIA_TYPE)
+            assert answer.headers["retry-after"]
+        return bool(answer.status_code == 202)
+
+    with workers(jobs.settings, 2):
+        for number in range(15):
+            assert submit(number)
+        database.kill()
+        try:
+            assert not submit(15)
+            some = next(iter(texts))
+            for method, path in (("GET", ""), ("GET", "/result"), ("DELETE", "")):
+                answer = jobs.client.request(method, f"{PATH}/{some}{path}")
+                assert (answer.status_code, answer.headers["content-type"]) == (503, MEDIA_TYPE)
+        finally:
+            database.start()
+        for number in range(15, 20):
+            eventually(lambda number=number: submit(number))  # type: ignore[misc]
+        for job in texts:
+            eventually(lambda job=job: jobs.client.get(f"{PATH}/{job}").json().get("status") == "succeeded")  # type: ignore[misc]
+    for job, text in texts.items():
+        assert jobs.client.get(f"{PATH}/{job}/result").text == text.replace("Zaphod", "[WORD]")
+        record = jobs.store.get(job)
+        assert record
+        assert record.attempts == 1
+    assert sorted(record.id for record in jobs.all()) == sorted(texts)
+    assert metric("jobs_total", status="accepted") == accepted + 20
