@@ -55,6 +55,9 @@ RUN pip uninstall -qy pip && find /opt/venv -name '*.so*' -exec strip --strip-de
 
 FROM build-service AS venv-service
 RUN pip uninstall -qy pip && find /opt/venv -name '*.so*' -exec strip --strip-debug {} +
+# Of AWS's services S3, and those that give keys to it; a bundle of certificates that is not used beside certifi's.
+RUN cd /opt/venv/lib/python3*/site-packages/botocore && rm cacert.pem \
+    && find data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name signin ! -name 'sso*' ! -name sts -exec rm -r {} +
 
 
 # ── base: everything the two final images share but their packages ──────────────────────────────────────────────────
