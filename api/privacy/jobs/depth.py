@@ -9,6 +9,7 @@ from prometheus_client import Gauge
 from api.privacy.jobs.record import now
 from api.privacy.jobs.state.interface import Waiting
 from api.privacy.jobs.store import JobStore
+from api.privacy.jobs.threads import in_thread
 
 JOB_QUEUE_DEPTH = Gauge("job_queue_depth", "Jobs that wait for a job process.")
 JOB_QUEUE_AGE = Gauge("job_queue_age_seconds", "Age of the oldest job that waits for a job process, 0 when none does.")
@@ -38,7 +39,7 @@ async def keep_telling(store: JobStore) -> None:
     while True:
         begun = time.monotonic()
         try:
-            await asyncio.to_thread(tell, store)
+            await in_thread(tell, store)
         except OSError as error:
             logger.debug("the jobs that wait could not be counted: %s", error.strerror)
         await asyncio.sleep(pause_after(time.monotonic() - begun))
