@@ -420,6 +420,8 @@ def test_a_job_can_be_removed_at_any_time(jobs: Jobs) -> None:
     thread = threading.Thread(target=jobs.runner(StubModel(block)).run, args=[busy.rpartition("/")[2]])
     thread.start()
     assert started.wait(30)
+    depth.tell(jobs.store)
+    assert (metric("job_queue_depth"), metric("jobs_unfinished")) == (1, 2)  # what is in somebody's hands is not done
     assert [jobs.client.delete(where).status_code for where in (queued, done, busy)] == [204, 204, 202]
     jobs.hear()
     go.set()
@@ -659,7 +661,7 @@ def test_the_api_tells_what_waits_while_there_is_no_job_process(tmp_path: Path) 
 
 
 def test_a_disk_that_is_gone_leaves_what_was_told_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked = iter([OSError(errno.EIO, "gone"), (Waiting(3, 3, None), []), OSError(errno.EIO, "gone")])
+    looked = iter([OSError(errno.EIO, "gone"), (Waiting(3, 3, None, 3), []), OSError(errno.EIO, "gone")])
     ended = threading.Event()
 
     def waiting(*_: object) -> object:

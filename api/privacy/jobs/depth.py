@@ -12,6 +12,7 @@ from api.privacy.jobs.store import JobStore
 from api.privacy.jobs.threads import in_thread
 
 JOB_QUEUE_DEPTH = Gauge("job_queue_depth", "Jobs that wait for a job process.")
+JOBS_UNFINISHED = Gauge("jobs_unfinished", "Jobs that wait for a job process or are in one's hands.")
 JOB_QUEUE_AGE = Gauge("job_queue_age_seconds", "Age of the oldest job that waits for a job process, 0 when none does.")
 
 INTERVAL_SECONDS = 2.0
@@ -22,9 +23,10 @@ logger = logging.getLogger(__name__)
 
 
 def tell(store: JobStore) -> tuple[Waiting, list[str]]:
-    """Count the jobs that are in nobody's hands for the metrics, and give what `JobStore.waiting` does."""
+    """Count jobs for the metrics, and give what `JobStore.waiting` does."""
     waiting, some = store.waiting(moment := now())
     JOB_QUEUE_DEPTH.set(waiting.jobs)
+    JOBS_UNFINISHED.set(waiting.unfinished)
     JOB_QUEUE_AGE.set((moment - waiting.oldest).total_seconds() if waiting.oldest else 0)
     return waiting, some
 
