@@ -1,5 +1,6 @@
 """What keeps jobs elsewhere, while it is not there; with a server it is tests/state."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -110,3 +111,19 @@ def test_a_password_that_could_not_be_written_is_not_said_to_be(tmp_path: Path, 
         assert (result.returncode == 0) is (status == 0)
         assert ("generated" in result.stdout) is (status == 0)
     assert len((tmp_path / name).read_text()) == 48
+
+
+def test_a_database_server_that_cannot_begin_says_why(tmp_path: Path) -> None:
+    fakes, secrets = tmp_path / "bin", tmp_path / "run"
+    for directory in (fakes, secrets):
+        directory.mkdir()
+    (secrets / "sightglass").write_text("of-the-tests-own")
+    failing = "echo 'FATAL:  no space left on device'; echo \"STATEMENT:  PASSWORD 'of-the-tests-own'\"; exit 1"
+    for name, does in {"initdb": "mkdir -p $PGDATA", "postgres": failing}.items():
+        (fakes / name).write_text(f"#!/bin/sh\n{does}\n")
+        (fakes / name).chmod(0o755)
+    script = (ROOT / "docker/postgres/start.sh").read_text()
+    script = script.replace("home=/var/lib/postgresql", f"home={tmp_path}").replace("/run/database", str(secrets))
+    environment = {"PATH": f"{fakes}:{os.environ['PATH']}", "PGDATA": str(tmp_path / "data")}
+    result = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (1, "FATAL:  no space left on device\n")
