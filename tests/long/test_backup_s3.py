@@ -62,10 +62,3 @@ def test_a_wiped_machine_is_back_from_a_bucket(stack: Stack, server: Server) -> 
         "run", "--rm", "--volume", f"{stack.project}_tls:/tls", "--user", "0:0", image, "cat", "/tls/tls.crt"
     )
     assert there == certificate.strip()
-
-
-def test_a_server_that_is_gone_is_one_line(stack: Stack, server: Server) -> None:
-    docker("stop", server.name)
-    gone = stack.run("make", "backups", **KNOWN)
-    assert gone.returncode != 0
-    assert f"backup: the repository {REPOSITORY} does not answer: " in said(gone)
