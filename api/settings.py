@@ -45,7 +45,7 @@ class Settings(LibrarySettings):
     database_url: str | None = text(
         None,
         "postgresql://USER[:PASSWORD]@HOST[:PORT]/DATABASE; unset, SQLite in RUNS_DIR",
-        r"postgres(ql)?://[^/]+/[^/]+",
+        r"postgres(ql)?://[^/]+/[^/?]+(\?.+)?",
         secret=True,
     )
     documents_url: str | None = text(

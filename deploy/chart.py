@@ -46,7 +46,7 @@ EXPLAINED = {
     "jobs.storageClass": "A class with ReadWriteMany; empty, the cluster's default.",
     "jobs.nodeSelector": "Spot nodes, for instance: a job that loses its node begins again elsewhere.",
     "jobs.autoscaling.enabled": "By KEDA, which must be there, down to none.",
-    "jobs.autoscaling.waitingPerReplica": "Jobs that wait, for each pod.",
+    "jobs.autoscaling.jobsPerReplica": "Jobs that wait or are worked on, for each pod.",
     "networkPolicy.enabled": "All is denied but what is named. The cluster's network must enforce policies.",
     "networkPolicy.monitoringNamespace": "Where Prometheus, KEDA and the collector of traces are.",
     "networkPolicy.dnsNamespace": "Where the cluster's DNS is.",

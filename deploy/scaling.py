@@ -41,7 +41,10 @@ def autoscaler() -> Object:
 
 
 def jobs_autoscaler() -> Object:
-    """Give KEDA's scaler of what works on jobs: by what waits, which the API tells also while there is none."""
+    """Give KEDA's scaler of what works on jobs: by what is to be done, which the API tells also while there is none.
+
+    Not by what waits: nothing does while the last one is at the last job, and to end it would begin that job again.
+    """
     path = f"svc.cluster.local:{API_METRICS_PORT}{Service(JOBS).probe.path}"
     url = InChart(
         f'printf "http://{API}.%s.svc.%s:{API_METRICS_PORT}{Service(JOBS).probe.path}" '
@@ -64,8 +67,8 @@ def jobs_autoscaler() -> Object:
                     "metadata": {
                         "url": url,
                         "format": "prometheus",
-                        "valueLocation": "job_queue_depth",
-                        "targetValue": Value("jobs.autoscaling.waitingPerReplica", "5", "quote"),
+                        "valueLocation": "jobs_unfinished",
+                        "targetValue": Value("jobs.autoscaling.jobsPerReplica", "5", "quote"),
                         "activationTargetValue": "0",
                     },
                 }

@@ -35,7 +35,7 @@ EXAMPLES = {
 }
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "pipe": "|", "space": " ", "colon": ":"}
-DELIMITER = re.compile(rf'{"|".join(DELIMITERS)}|[^"\r\n\ufeff]')
+DELIMITER = re.compile(rf'{"|".join(DELIMITERS)}|[^"\r\n\x00\ufeff]')
 
 
 class Search(NamedTuple):

@@ -7,6 +7,7 @@ file=/run/credentials/sightglass
 if [ -s $file ]; then
     echo "the jobs' database: password kept"
 else
-    od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >$file.new && mv $file.new $file
+    od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >$file.new
+    mv $file.new $file
     echo "the jobs' database: password generated"
 fi

@@ -18,8 +18,14 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     echo "postgres: made a cluster in $PGDATA"
 fi
 
-# The server's single-user mode: before anybody can connect. What is there already is an error that stays unsaid.
-alone() { printf '%s\n' "$1" | postgres --single postgres >/dev/null 2>&1; }
+# The server's single-user mode: before anybody can connect. What is there already is an error that stays unsaid; what ends
+# the server, a full disk for one, is not.
+alone() {
+    said=$(printf '%s\n' "$1" | postgres --single postgres 2>&1) || {
+        printf '%s\n' "$said" | grep -vi password >&2
+        exit 1
+    }
+}
 for file in /run/postgres/* /run/database/*; do
     [ -s "$file" ] || continue
     name=$(basename "$file")

@@ -292,6 +292,49 @@ def said(caplog: pytest.LogCaptureFixture, message: str) -> list[tuple[str, str 
     ]
 
 
+def test_a_job_whose_document_is_gone_ends(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:
+    """As one does that a backup brings back, whose bucket is of another day."""
+    job = jobs.create().json()["id"]
+    record = jobs.store.get(job)
+    assert record
+    jobs.store.documents.remove(record.directory, "document")
+    errors = metric("model_errors_total")
+    for status in ("queued", "dead", "dead"):
+        jobs.work()
+        assert jobs.client.get(f"{PATH}/{job}").json()["status"] == status
+    assert caplog.text.count("attempt 1 failed: the document is not there") == 1
+    assert metric("model_errors_total") == errors
+
+
+@pytest.mark.parametrize("ending", ["broken", "refused"])
+def test_nobody_waits_on_the_event_loop_for_what_keeps_jobs_nor_in_its_threads(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """A bucket that is gone takes half a minute to be given up, and uploads are cleared there, too."""
+    seen: set[str] = set()
+
+    def noting(kept: object, name: str) -> None:
+        call = getattr(kept, name)
+
+        def note(*args: object, **kwargs: object) -> object:
+            seen.add(f"{name} in {threading.current_thread().name.partition('_')[0]}")
+            return call(*args, **kwargs)
+
+        monkeypatch.setattr(kept, name, note)
+
+    store = jobs.client.app.state.jobs  # type: ignore[attr-defined]
+    for kept, name in ((store._rows, "hold"), (store._rows, "accept"), (store.documents, "clear")):
+        noting(kept, name)
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    if ending == "broken":
+        assert jobs.create(b"--x\r\n\r\nZaphod\r\n--xy", **form).status_code == 422
+        assert seen == {"hold in jobs", "clear in jobs"}
+    else:
+        statuses = [jobs.create(text, **{"Idempotency-Key": "1"}).status_code for text in ("a", "b")]
+        assert statuses == [202, 422]
+        assert seen == {"hold in jobs", "accept in jobs", "clear in jobs"}
+
+
 def test_a_full_disk_puts_a_job_off_and_takes_none_of_its_attempts(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -377,6 +420,8 @@ def test_a_job_can_be_removed_at_any_time(jobs: Jobs) -> None:
     thread = threading.Thread(target=jobs.runner(StubModel(block)).run, args=[busy.rpartition("/")[2]])
     thread.start()
     assert started.wait(30)
+    depth.tell(jobs.store)
+    assert (metric("job_queue_depth"), metric("jobs_unfinished")) == (1, 2)  # what is in somebody's hands is not done
     assert [jobs.client.delete(where).status_code for where in (queued, done, busy)] == [204, 204, 202]
     jobs.hear()
     go.set()
@@ -616,7 +661,7 @@ def test_the_api_tells_what_waits_while_there_is_no_job_process(tmp_path: Path) 
 
 
 def test_a_disk_that_is_gone_leaves_what_was_told_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked = iter([OSError(errno.EIO, "gone"), (Waiting(3, 3, None), []), OSError(errno.EIO, "gone")])
+    looked = iter([OSError(errno.EIO, "gone"), (Waiting(3, 3, None, 3), []), OSError(errno.EIO, "gone")])
     ended = threading.Event()
 
     def waiting(*_: object) -> object:

@@ -9,6 +9,7 @@ import re
 import stat
 import threading
 import tracemalloc
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -130,7 +131,21 @@ def test_pages_have_every_job_of_the_owner_once_the_newest_first(owned: TestClie
     assert listed == made[::-1]
 
 
-@pytest.mark.parametrize("cursor", ["x", "%00", "YQ", "AAAA", "MjAyNiB4", "é", "a" * 201])
+def cursor(text: str) -> str:
+    return urlsafe_b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        *("x", "%00", "YQ", "AAAA", "MjAyNiB4", "é", "a" * 201),
+        *(
+            cursor(f"2026-11-27T00:00:00+00:00 {odd}")
+            for odd in ("", "\0", "a" * 31, "A" * 32, "a" * 31 + "\0", "a" * 33)
+        ),
+        *(cursor(f"{moment} {'a' * 32}") for moment in ("0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", "")),
+    ],
+)
 def test_what_is_no_cursor_is_a_422(owned: TestClient, cursor: str) -> None:
     answer = owned.get(f"{PATH}?before={cursor}", headers=bearer(ANNA))
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/before")

@@ -87,6 +87,7 @@ REFUSED = [
     ("text/plain; charset=../../etc/passwd", None),
     ("text/plain; charset=encodings.utf_8", None),
     ("text/csv; delimiter=ab", None),
+    ("text/csv; delimiter=\0", None),  # no database takes one as text
     ('text/csv; delimiter="\\""', None),
 ]
 

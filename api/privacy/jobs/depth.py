@@ -9,8 +9,10 @@ from prometheus_client import Gauge
 from api.privacy.jobs.record import now
 from api.privacy.jobs.state.interface import Waiting
 from api.privacy.jobs.store import JobStore
+from api.privacy.jobs.threads import in_thread
 
 JOB_QUEUE_DEPTH = Gauge("job_queue_depth", "Jobs that wait for a job process.")
+JOBS_UNFINISHED = Gauge("jobs_unfinished", "Jobs that wait for a job process or are in one's hands.")
 JOB_QUEUE_AGE = Gauge("job_queue_age_seconds", "Age of the oldest job that waits for a job process, 0 when none does.")
 
 INTERVAL_SECONDS = 2.0
@@ -21,9 +23,10 @@ logger = logging.getLogger(__name__)
 
 
 def tell(store: JobStore) -> tuple[Waiting, list[str]]:
-    """Count the jobs that are in nobody's hands for the metrics, and give what `JobStore.waiting` does."""
+    """Count jobs for the metrics, and give what `JobStore.waiting` does."""
     waiting, some = store.waiting(moment := now())
     JOB_QUEUE_DEPTH.set(waiting.jobs)
+    JOBS_UNFINISHED.set(waiting.unfinished)
     JOB_QUEUE_AGE.set((moment - waiting.oldest).total_seconds() if waiting.oldest else 0)
     return waiting, some
 
@@ -38,7 +41,7 @@ async def keep_telling(store: JobStore) -> None:
     while True:
         begun = time.monotonic()
         try:
-            await asyncio.to_thread(tell, store)
+            await in_thread(tell, store)
         except OSError as error:
             logger.debug("the jobs that wait could not be counted: %s", error.strerror)
         await asyncio.sleep(pause_after(time.monotonic() - begun))

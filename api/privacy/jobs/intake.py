@@ -1,9 +1,8 @@
 """The documents of a request as they are taken in: its body, or each part of a `multipart/form-data` one (RFC 7578)."""
 
-import asyncio
 import hashlib
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from typing import NamedTuple, Protocol
 
 from fastapi import Request
@@ -16,7 +15,8 @@ from multipart import (  # type: ignore[import-untyped]
 from api.privacy.documents import Document, Search, document_of, read_document
 from api.privacy.formats.document import DocumentError
 from api.privacy.formats.media import TEXT, file_name, parse_header
-from api.privacy.jobs.store import Upload
+from api.privacy.jobs.store import JobStore, Upload
+from api.privacy.jobs.threads import in_thread
 
 MULTIPART = "multipart/form-data"
 MAX_DOCUMENTS = 1000
@@ -47,6 +47,16 @@ def is_multipart(request: Request) -> bool:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower() == MULTIPART
 
 
+@asynccontextmanager
+async def uploading(store: JobStore, client: str) -> AsyncIterator[Upload]:
+    """Give room for documents to be jobs; what was not accepted is removed, off the event loop."""
+    room = ExitStack()
+    try:
+        yield room.enter_context(store.upload(client))
+    finally:
+        await in_thread(room.close)
+
+
 async def take_in(request: Request, search: Search, upload: Upload) -> list[Received]:
     """Keep a request's documents, off the event loop.
 
@@ -61,10 +71,10 @@ async def take_in(request: Request, search: Search, upload: Upload) -> list[Rece
         intake = (_Many if is_multipart(request) else _One)(request, search, upload, files)
         announced = request.headers.get("content-length", "")
         if announced.isdecimal():
-            await asyncio.to_thread(upload.expect, int(announced))
+            await in_thread(upload.expect, int(announced))
         async for chunk in request.stream():
-            await asyncio.to_thread(intake.feed, chunk)
-        return await asyncio.to_thread(intake.finish)
+            await in_thread(intake.feed, chunk)
+        return await in_thread(intake.finish)
 
 
 class _Incoming:

@@ -1,7 +1,7 @@
 """`/api/v1/jobs`: documents redacted in the background."""
 
-import asyncio
 import logging
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,11 +17,12 @@ from starlette.types import Receive, Scope, Send
 
 from api.privacy.dependencies import AuthorizedRoute, ClientOf, IdsOf, OwnerOf, QueueOf, StoreOf
 from api.privacy.documents import CLIENT_CLOSED_REQUEST, EXAMPLES, SearchOf, as_download, content, output_charset
-from api.privacy.jobs.intake import MAX_DOCUMENTS, MULTIPART, Received, is_multipart, take_in
+from api.privacy.jobs.intake import MAX_DOCUMENTS, MULTIPART, Received, is_multipart, take_in, uploading
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.record import Record, Status, now, sortable
 from api.privacy.jobs.state.interface import AwayError, TakenError
 from api.privacy.jobs.store import JobStore, ShareError, Upload
+from api.privacy.jobs.threads import in_thread
 from api.privacy.metrics import JOBS
 from api.problem import ProblemError, error_responses, invalid, problem_response
 from sightglass.context import current_request
@@ -108,10 +109,10 @@ async def create(
     """Accept a document, or many as a form, a job for each. Once answered they will be done, whatever is restarted."""
     with _room():
         # A form's first job has the id that a document alone would have: a key is of the one or of the other.
-        first = await asyncio.to_thread(ids.derived, "job", client, idempotency_key) if idempotency_key else ids.new()
+        first = await in_thread(ids.derived, "job", client, idempotency_key) if idempotency_key else ids.new()
         # Addresses are personal data: what is kept is good for comparing them and nothing else.
-        charged = owner or "@" + await asyncio.to_thread(ids.derived, "client", client)
-        with store.upload(charged) as upload:
+        charged = owner or "@" + await in_thread(ids.derived, "client", client)
+        async with uploading(store, charged) as upload:
             try:
                 received = await take_in(request, search, upload)
             except ClientDisconnect:
@@ -161,14 +162,14 @@ async def _accept(
     """
     documents = [(one.directory, record) for one, record in zip(received, records, strict=True)]
     try:
-        existing = await asyncio.to_thread(store.accept, upload, documents)
+        existing = await in_thread(store.accept, upload, documents)
     except TakenError:
         raise ProblemError(422, "The idempotency key was used for another document") from None
     new = [record for record, found in zip(records, existing, strict=True) if not found]
     JOBS.labels("accepted").inc(len(new))
     for record in new:
         try:
-            await asyncio.to_thread(queue.put, record.id)
+            await in_thread(queue.put, record.id)
         except Exception as error:
             # It is on disk: the job processes' sweep names it as soon as the queue is there again.
             logger.warning("the queue is not reachable: %s", type(error).__name__)
@@ -207,9 +208,12 @@ def _read_cursor(cursor: str | None) -> tuple[str, str] | None:
         return None
     try:
         created, job_id = urlsafe_b64decode(cursor).decode("ascii").split(" ")
-        return sortable(datetime.fromisoformat(created)), job_id
-    except ValueError:
-        raise invalid("/before", "Input should be the `next` of another page") from None
+        moment = sortable(datetime.fromisoformat(created))
+    except (ValueError, OverflowError):  # the latter for a time that UTC has in no year
+        moment, job_id = "", ""
+    if not re.fullmatch(ID, job_id):
+        raise invalid("/before", "Input should be the `next` of another page")
+    return moment, job_id
 
 
 @router.get(

@@ -164,6 +164,9 @@ class Runner:
             self._end(claim, Status.FAILED, error.detail)
         except LostError:
             raise
+        except FileNotFoundError:  # its bucket or disk has lost it; or this machine has another's
+            logger.error("attempt %d failed: the document is not there", failed + 1, extra=_about(claim))
+            self._try_again(claim, failed)
         except OSError as error:  # no fault of the document's or the model's
             what = (
                 error.strerror if isinstance(error, AwayError) else f"the disk failed: {os.strerror(error.errno or 0)}"
@@ -174,10 +177,7 @@ class Runner:
             # Its message may hold the text.
             logger.error("attempt %d failed: %s", failed + 1, type(error).__name__, extra=_about(claim))
             MODEL_ERRORS.inc()
-            if failed + 1 >= self._settings.job_attempts:
-                self._end(claim, Status.DEAD, "Every attempt failed")
-            else:
-                self._put_off(claim, BACK_OFF_SECONDS * 2**failed)
+            self._try_again(claim, failed)
 
     def _redact(self, claim: Claim) -> None:
         record = claim.record
@@ -224,6 +224,13 @@ class Runner:
                     noted = time.monotonic()
                     claim.save(done=source.tell())
             target.keep()
+
+    def _try_again(self, claim: Claim, failed: int) -> None:
+        """Put off a job whose attempt has failed after so many, or give it up."""
+        if failed + 1 >= self._settings.job_attempts:
+            self._end(claim, Status.DEAD, "Every attempt failed")
+        else:
+            self._put_off(claim, BACK_OFF_SECONDS * 2**failed)
 
     def _put_off(self, claim: Claim, seconds: float, **changes: object) -> None:
         claim.save(status=Status.QUEUED, not_before=now() + timedelta(seconds=seconds), **changes)

@@ -233,7 +233,10 @@ class JobStore:
         left = self._rows.left(MOST)
         created = [*([waiting.oldest] if waiting.oldest else []), *(record.created for record in left)]
         ids = [*(record.id for record in left), *self._rows.with_status(Status.QUEUED, MOST)]
-        return Waiting(waiting.jobs + len(left), waiting.due + len(left), min(created, default=None)), ids
+        found = Waiting(
+            waiting.jobs + len(left), waiting.due + len(left), min(created, default=None), waiting.unfinished
+        )
+        return found, ids
 
     def expire(self, before: datetime) -> int:
         """Remove jobs finished before a moment, then finished ones of whoever takes most, until all are within bounds.

@@ -11,6 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from api.privacy.jobs import depth
 from deploy import chart, composed, generate
 from deploy.composed import ROOT, Service
 from deploy.files import NGINX_FILES
@@ -124,6 +125,15 @@ def test_the_chart_with_everything_on_makes_the_components_too() -> None:
     assert api["volumes"] == pod("api")["volumes"] + patch["volumes"]
     mounts = patch["containers"][0]["volumeMounts"]
     assert api["containers"][0]["volumeMounts"] == container("api")["volumeMounts"] + mounts
+
+
+def test_the_last_job_process_is_not_ended_while_it_is_at_the_last_job() -> None:
+    """It would begin it again at the next start, and be ended again: `job_queue_depth` is 0 then."""
+    (trigger,) = ALL["ScaledObject", "jobs"]["spec"]["triggers"]
+    assert (trigger["metadata"]["valueLocation"], trigger["metadata"]["activationTargetValue"]) == (
+        depth.JOBS_UNFINISHED._name,
+        "0",
+    )
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,12 @@ class LostError(OSError):
 
 
 class Waiting(NamedTuple):
-    """Jobs that wait: how many, of them those whose time has come, and when the oldest came."""
+    """Jobs that wait: how many, of them those whose time has come, when the oldest came; and all unfinished ones."""
 
     jobs: int
     due: int
     oldest: datetime | None
+    unfinished: int
 
 
 class Entry(NamedTuple):
@@ -113,7 +114,7 @@ class Rows(Protocol):
         """Give the clients that have jobs to be done."""
 
     def waiting(self, moment: datetime) -> Waiting:
-        """Count the jobs that nobody has begun."""
+        """Count the jobs that nobody has begun, and those that are not finished."""
 
     def left(self, most: int) -> list[Record]:
         """Give jobs that were begun, and are in nobody's hands."""

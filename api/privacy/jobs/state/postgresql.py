@@ -139,6 +139,7 @@ class PostgresRows(SqlRows):
         self._url = url
         self._opening = threading.Lock()
         self._opened: ConnectionPool[psycopg.Connection[Any]] | None = None
+        self._prepared = False
         self._held: dict[str, _Held] = {}
         self._renewing = False
 
@@ -275,7 +276,7 @@ class PostgresRows(SqlRows):
     def _connections(self) -> "ConnectionPool[psycopg.Connection[Any]]":
         with self._opening:
             if self._opened is None:
-                pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
+                self._opened = ConnectionPool(
                     self._url,
                     connection_class=_connection_class(self._url),
                     min_size=0,
@@ -293,14 +294,11 @@ class PostgresRows(SqlRows):
                     },
                     open=True,
                 )
-                try:
-                    with pool.connection() as connection:
-                        _prepare(connection)
-                except BaseException:
-                    pool.close()
-                    raise
-                self._opened = pool
-            return self._opened
+        if not self._prepared:  # each waits for the database by itself: one after the other the last would wait long
+            with self._opened.connection() as connection:
+                _prepare(connection)
+            self._prepared = True
+        return self._opened
 
 
 def _prepare(connection: psycopg.Connection[Any]) -> None:

@@ -4,7 +4,9 @@ boto3, as it alone takes every `AWS_…` variable and file that people know. A d
 written to a file of this machine's own, and read from one.
 """
 
+import errno
 import math
+import os
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,6 +19,8 @@ from api.privacy.jobs.state.interface import AwayError
 
 CREDENTIALS = Path("/run/state/aws")
 """Keys in the format of AWS's credentials file, where there is one."""
+ROOM = 4096
+"""Bytes that an object takes beside its own: a document of none is a row of the database, too."""
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 30, 4
 
 
@@ -80,7 +84,7 @@ class Bucket:
             self._delete(one["Key"])
 
     def size(self, directory: str) -> int:
-        return sum(one["Size"] for one in self._objects(directory))
+        return sum(one["Size"] + ROOM for one in self._objects(directory))
 
     def written(self, directory: str) -> float:
         return max((one["LastModified"].timestamp() for one in self._objects(directory)), default=-math.inf)
@@ -138,7 +142,7 @@ def _answers() -> Iterator[None]:
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in {"404", "NoSuchKey"}:
-            raise FileNotFoundError from None
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
         raise AwayError(f"the documents' bucket: {code}") from None
     except (BotoCoreError, Boto3Error) as error:
         raise AwayError(f"the documents' bucket: {type(error).__name__}") from None

@@ -121,11 +121,12 @@ class SqlRows(ABC):
 
     def waiting(self, moment: datetime) -> Waiting:
         query = (
-            "SELECT COUNT(*), COUNT(*) FILTER (WHERE not_before IS NULL OR not_before <= ?), MIN(created) "
-            "FROM jobs WHERE to_do = ?"
+            "SELECT COUNT(*), COUNT(*) FILTER (WHERE not_before IS NULL OR not_before <= ?), MIN(created), "
+            "(SELECT COUNT(*) FROM jobs WHERE to_do = ?) FROM jobs WHERE to_do = ?"
         )
-        jobs, due, oldest = self._one(query, sortable(moment), Status.QUEUED.value)
-        return Waiting(int(jobs), int(due), datetime.fromisoformat(oldest) if oldest else None)
+        values = (sortable(moment), Status.RUNNING.value, Status.QUEUED.value)
+        jobs, due, oldest, begun = self._one(query, *values)
+        return Waiting(int(jobs), int(due), datetime.fromisoformat(oldest) if oldest else None, int(jobs) + int(begun))
 
     def with_status(self, status: Status, most: int) -> list[str]:
         query = "SELECT id FROM jobs WHERE to_do = ? ORDER BY created LIMIT ?"

@@ -1,0 +1,129 @@
+"""What keeps jobs elsewhere, while it is not there; with a server it is tests/state."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import psycopg
+import pytest
+from botocore.stub import Stubber  # type: ignore[import-untyped]
+
+from api.privacy.jobs.state import postgresql
+from api.privacy.jobs.state.interface import AwayError
+from api.privacy.jobs.state.postgresql import PostgresRows
+from api.privacy.jobs.state.s3 import ROOM, Bucket
+from api.settings import load_settings
+from sightglass.environment import SettingsError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_whoever_waits_for_a_database_that_never_was_there_waits_beside_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    together = Barrier(4)
+
+    class Pool:
+        check_connection = None
+
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        @contextmanager
+        def connection(self) -> Iterator[None]:
+            together.wait(60)
+            raise psycopg.OperationalError
+            yield
+
+    monkeypatch.setattr(postgresql, "ConnectionPool", Pool)
+    rows = PostgresRows("postgresql://u@host/db", 1)
+
+    def look() -> str:
+        with pytest.raises(AwayError) as error:
+            rows.clients()
+        return str(error.value)
+
+    with ThreadPoolExecutor(4) as threads:
+        said = [future.result() for future in [threads.submit(look) for _ in range(4)]]
+    assert said == ["[Errno 5] the jobs' database: OperationalError"] * 4
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Bucket, Any]]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "of-the-tests-own")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    documents = Bucket("s3://documents")
+    with Stubber(documents._client()) as stub:
+        yield documents, stub
+
+
+def test_an_object_that_is_gone_is_told_from_a_bucket_that_is(bucket: tuple[Bucket, Any]) -> None:
+    documents, stub = bucket
+    stub.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+    with pytest.raises(FileNotFoundError, match="No such file"):
+        documents.open("documents/1", "result")
+    stub.add_client_error("get_object", "NoSuchBucket", http_status_code=404)
+    with pytest.raises(AwayError, match="NoSuchBucket"):
+        documents.open("documents/1", "result")
+
+
+def test_a_document_of_nothing_takes_room(bucket: tuple[Bucket, Any]) -> None:
+    """Else a client's share would be no bound of how many it may have."""
+    documents, stub = bucket
+    stub.add_response("list_objects_v2", {"Contents": [{"Key": "a", "Size": 0}, {"Key": "b", "Size": 7}]})
+    assert documents.size("documents/1") == 7 + 2 * ROOM
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("postgresql://u@host/db", True),
+        ("postgres://u:p@host:5432/db", True),
+        ("postgresql://u@host/db?sslmode=verify-full&sslrootcert=/run/state/ca.pem", True),
+        ("postgresql://u@host/db/other", False),
+        ("postgresql://u@host/", False),
+        ("postgresql://u@host/?sslmode=require", False),
+        ("mysql://u@host/db", False),
+    ],
+)
+def test_what_a_database_is_called(monkeypatch: pytest.MonkeyPatch, url: str, allowed: bool) -> None:
+    monkeypatch.setenv("SIGHTGLASS_DATABASE_URL", url)
+    load_settings.cache_clear()
+    try:
+        with nullcontext() if allowed else pytest.raises(SettingsError, match="DATABASE_URL"):
+            assert load_settings().database_url == url
+    finally:
+        load_settings.cache_clear()
+
+
+@pytest.mark.parametrize(("script", "name"), [("postgres", "sightglass"), ("mlflow", "mlflow")])
+def test_a_password_that_could_not_be_written_is_not_said_to_be(tmp_path: Path, script: str, name: str) -> None:
+    text = (ROOT / "docker" / script / "setup.sh").read_text()
+    for directory, status in ((tmp_path, 0), (tmp_path / "none", 2)):
+        made = text.replace("/run/credentials", str(directory))
+        result = subprocess.run(["sh", "-c", made], capture_output=True, text=True, check=False)
+        assert (result.returncode == 0) is (status == 0)
+        assert ("generated" in result.stdout) is (status == 0)
+    assert len((tmp_path / name).read_text()) == 48
+
+
+def test_a_database_server_that_cannot_begin_says_why(tmp_path: Path) -> None:
+    fakes, secrets = tmp_path / "bin", tmp_path / "run"
+    for directory in (fakes, secrets):
+        directory.mkdir()
+    (secrets / "sightglass").write_text("of-the-tests-own")
+    failing = "echo 'FATAL:  no space left on device'; echo \"STATEMENT:  PASSWORD 'of-the-tests-own'\"; exit 1"
+    for name, does in {"initdb": "mkdir -p $PGDATA", "postgres": failing}.items():
+        (fakes / name).write_text(f"#!/bin/sh\n{does}\n")
+        (fakes / name).chmod(0o755)
+    script = (ROOT / "docker/postgres/start.sh").read_text()
+    script = script.replace("home=/var/lib/postgresql", f"home={tmp_path}").replace("/run/database", str(secrets))
+    environment = {"PATH": f"{fakes}:{os.environ['PATH']}", "PGDATA": str(tmp_path / "data")}
+    result = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (1, "FATAL:  no space left on device\n")
