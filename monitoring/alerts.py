@@ -513,6 +513,8 @@ SHOWN_ON = {
     "JobsNotWorkedOn": "Processes",
     "JobQueueOld": "Age of the oldest",
     "JobsGivenUp": "Given up in this time range",
+    "DatabaseDown": "Connections",
+    "DatabaseConnectionsShort": "Connections",
     "EdgeProbeFailing": "Probe by phase",
     "EdgeGatewayErrors": "Gateway errors",
     "RateLimiterRejecting": "Over the rate limit",

@@ -144,5 +144,5 @@ def _answers() -> Iterator[None]:
         if code in {"404", "NoSuchKey"}:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
         raise AwayError(f"the documents' bucket: {code}") from None
-    except (BotoCoreError, Boto3Error) as error:
+    except (BotoCoreError, Boto3Error, ValueError) as error:  # ValueError: of an AWS_ENDPOINT_URL that is none
         raise AwayError(f"the documents' bucket: {type(error).__name__}") from None
