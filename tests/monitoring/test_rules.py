@@ -137,7 +137,7 @@ def test_the_runbook_has_no_section_without_an_alert() -> None:
 
 def test_the_jobs_missed_are_the_jobs_scraped() -> None:
     scraped = yaml.safe_load((ROOT / "docker/prometheus.yml").read_text())["scrape_configs"]
-    optional = {"grafana", "jobs", "site", *TELEMETRY.split("|")}
+    optional = {"grafana", "jobs", "database", "site", *TELEMETRY.split("|")}
     assert set(EXPECTED_JOBS) | {"api"} | optional == {job["job_name"] for job in scraped}
 
 
