@@ -58,8 +58,10 @@ if [ -n "${TLS_CERT:-}${TLS_KEY:-}" ]; then
         refuse "TLS_KEY: not a private key; expected a PEM file without a passphrase"
     [ "$certificate" = "$key" ] || refuse "TLS_KEY: not the key of TLS_CERT; expected the two to belong together"
     # Not cp, which keeps a mode that only its owner may read.
-    cat /given/TLS_KEY > $tls/new.key && mv $tls/new.key $tls/tls.key
-    cat /given/TLS_CERT > $tls/new.crt && mv $tls/new.crt $tls/tls.crt
+    cat /given/TLS_KEY > $tls/new.key
+    mv $tls/new.key $tls/tls.key
+    cat /given/TLS_CERT > $tls/new.crt
+    mv $tls/new.crt $tls/tls.crt
     rm -f $tls/acme.prom  # what docker/acme told of another
     echo "certificate: yours ($(openssl x509 -in $tls/tls.crt -noout -enddate))"
 elif fits && { [ "${1:-}" != another-certificate ] || ! ours; }; then
@@ -86,10 +88,12 @@ if [ ! -s $credentials/grafana_admin_password ]; then
         if ! password=$(grep -Ex '[!-~]{16,128}' /given/GRAFANA_PASSWORD_FILE) || [ "$(wc -l </given/GRAFANA_PASSWORD_FILE)" -gt 1 ]; then
             refuse "GRAFANA_PASSWORD_FILE: not a password; expected one line of 16 to 128 printable characters without spaces"
         fi
-        printf %s "$password" > $credentials/new && mv $credentials/new $credentials/grafana_admin_password
+        printf %s "$password" > $credentials/new
+        mv $credentials/new $credentials/grafana_admin_password
         echo "Grafana's admin password: yours"
     else
-        openssl rand -base64 24 | tr -d '\n' > $credentials/new && mv $credentials/new $credentials/grafana_admin_password
+        openssl rand -base64 24 | tr -d '\n' > $credentials/new
+        mv $credentials/new $credentials/grafana_admin_password
         echo "Grafana's admin password: generated"
     fi
 else
@@ -109,7 +113,8 @@ fi
 
 queue=/run/valkey
 if [ -d $queue ] && [ ! -s $queue/password ]; then
-    openssl rand -hex 24 | tr -d '\n' > $queue/new && mv $queue/new $queue/password
+    openssl rand -hex 24 | tr -d '\n' > $queue/new
+    mv $queue/new $queue/password
     echo "Valkey's password: generated"
 fi
 

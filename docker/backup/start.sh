@@ -18,7 +18,8 @@ printf '%s\n' "$BACKUP_KEEP" | grep -Eqx '(--keep-[a-z-]+ [0-9a-z]+ *)+' ||
     refuse BACKUP_KEEP "options of restic forget, such as --keep-daily 7 --keep-weekly 5"
 
 if [ ! -s $own/password ]; then
-    od -An -tx1 -N24 /dev/urandom | tr -d ' \n' >$own/password.new && mv $own/password.new $own/password
+    od -An -tx1 -N24 /dev/urandom | tr -d ' \n' >$own/password.new
+    mv $own/password.new $own/password
 fi
 
 # What is known of earlier ones: seconds since the epoch, bytes; nothing where there was none.

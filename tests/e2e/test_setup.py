@@ -59,3 +59,16 @@ def test_a_name_no_certificate_can_have_is_one_line(stack: Stack, tmp_path: Path
     (line,) = result.stderr.splitlines()
     assert line == f"SERVER_NAME={name}: not allowed; expected host names in lower case, separated by spaces"
     assert list((tmp_path / "tls").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("volume", "file", "said"),
+    [("credentials", "new", "Grafana's admin password"), ("operators", "new", "the operators' password")],
+)
+def test_a_password_that_cannot_be_written_is_not_said_to_be(
+    stack: Stack, tmp_path: Path, volume: str, file: str, said: str
+) -> None:
+    (tmp_path / volume / file).mkdir(parents=True)
+    result = setup(stack, tmp_path)
+    assert result.returncode != 0
+    assert said not in result.stdout
