@@ -28,6 +28,7 @@ STAND_INS = {
 BEHIND = {"prometheus": "3.5.3"}
 # The digests of these tags are not known yet; Renovate adds them (.github/renovate.json).
 WITHOUT_DIGEST = {
+    "database-exporter",
     "nginx",
     "operators",
     "telemetry-door",
