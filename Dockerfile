@@ -55,9 +55,11 @@ RUN pip uninstall -qy pip && find /opt/venv -name '*.so*' -exec strip --strip-de
 
 FROM build-service AS venv-service
 RUN pip uninstall -qy pip && find /opt/venv -name '*.so*' -exec strip --strip-debug {} +
-# Of AWS's services S3, and those that give keys to it; a bundle of certificates that is not used beside certifi's.
-RUN cd /opt/venv/lib/python3*/site-packages/botocore && rm cacert.pem \
-    && find data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name signin ! -name 'sso*' ! -name sts -exec rm -r {} +
+# Packages' own tests, some of which numpy.testing needs; of AWS's services all but S3 and those that give keys to it; a
+# bundle of certificates that is not used beside certifi's.
+RUN cd /opt/venv/lib/python3*/site-packages && find . -name tests -type d -not -path './numpy/*' -prune -exec rm -r {} + \
+    && rm botocore/cacert.pem \
+    && find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name signin ! -name 'sso*' ! -name sts -exec rm -r {} +
 
 
 # ── base: everything the two final images share but their packages ──────────────────────────────────────────────────
