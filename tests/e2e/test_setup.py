@@ -13,7 +13,10 @@ LONG = "a-service-with-a-name-that-says-what-it-does.of-a-team-that-does-so-too.
 
 
 def setup(stack: Stack, directory: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run docker/setup.sh as the Compose file does, with directories of the host for volumes."""
+    """Run docker/setup.sh as the Compose file does, with directories of the host for volumes.
+
+    What a variable `…_FILE` names is the file of that name there.
+    """
     for volume in ("tls", "credentials", "operators"):
         (directory / volume).mkdir(exist_ok=True)
         (directory / volume).chmod(0o777)
@@ -21,6 +24,7 @@ def setup(stack: Stack, directory: Path, **environment: str) -> subprocess.Compl
     return subprocess.run(
         ["docker", "run", "--rm", "--network", "none", "--volume", f"{ROOT}/docker:/etc/sightglass:ro",
          *(f"--volume={directory}/{volume}:/run/{volume}" for volume in ("tls", "credentials", "operators")),
+         *(f"--volume={path}:/given/{path.name}:ro" for path in directory.glob("*_FILE")),
          *(f"--env={name}={value}" for name, value in environment.items()), image, "sh", "/etc/sightglass/setup.sh"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -72,3 +76,29 @@ def test_a_password_that_cannot_be_written_is_not_said_to_be(
     result = setup(stack, tmp_path)
     assert result.returncode != 0
     assert said not in result.stdout
+
+
+PASSWORD = "of-the-tests-own-1"
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_password_of_grafana_s_may_be_given(stack: Stack, tmp_path: Path, end: str) -> None:
+    given = tmp_path / "GRAFANA_PASSWORD_FILE"
+    given.write_text(PASSWORD + end)
+    result = setup(stack, tmp_path, GRAFANA_PASSWORD_FILE=str(given))
+    assert "Grafana's admin password: yours\n" in result.stdout, result.stderr
+    assert PASSWORD not in result.stdout + result.stderr
+    assert (tmp_path / "credentials" / "grafana_admin_password").read_text() == PASSWORD
+
+
+@pytest.mark.parametrize(
+    "text", ["", "too-short", "has a space in it", f"{PASSWORD}\n{PASSWORD}\n", "x" * 129, "ü" * 16]
+)
+def test_what_is_no_password_is_one_line_and_not_said(stack: Stack, tmp_path: Path, text: str) -> None:
+    given = tmp_path / "GRAFANA_PASSWORD_FILE"
+    given.write_text(text)
+    result = setup(stack, tmp_path, GRAFANA_PASSWORD_FILE=str(given))
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("GRAFANA_PASSWORD_FILE: not a password; expected one line of 16 to 128 printable characters")
+    assert not (tmp_path / "credentials" / "grafana_admin_password").exists()
