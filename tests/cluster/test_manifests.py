@@ -46,7 +46,7 @@ def test_the_api_server_takes_the_overlay(defined: Cluster, overlay: Any) -> Non
 def test_the_api_server_takes_the_component(defined: Cluster, component: Any) -> None:
     whole = defined.directory / component.name
     whole.mkdir()
-    needed = [COMPONENTS / "jobs"] if component.name == "jobs-autoscaling" else []
+    needed = [COMPONENTS / "jobs"] if component.name.startswith("jobs-") else []
 
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
