@@ -12,6 +12,7 @@ from scripts import deploy, judging, releases
 from scripts.deploy import DeployError
 from scripts.judging import Judgement, Watch
 from scripts.verdict import Verdict
+from tests.support.sleeping import sleep_here
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 BEFORE = ["DEPLOY_BEFORE", "pin old", "up", "healthy"]
@@ -96,7 +97,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine
     monkeypatch.setattr(judging, "edge", made.edge)
     monkeypatch.setattr(judging, "Watch", lambda new, others, under_way: (new, others))
     monkeypatch.setattr(judging, "judge", made.judge)
-    monkeypatch.setattr("time.sleep", made.sleep)
+    monkeypatch.setattr("time.sleep", sleep_here(made.sleep))
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     yield made
     for number, handler in handlers.items():
@@ -186,7 +187,7 @@ def test_a_replica_that_does_not_say_at_once_is_asked_again(
     gauge = 'http_requests_in_progress{worker="0"} 1\nhttp_requests_in_progress{worker="1"} 2.0\nother 7\n'
     answers = iter([(1, "")] * refusals + [(0, gauge)])
     monkeypatch.setattr(deploy, "run", lambda *command: subprocess.CompletedProcess(command, *next(answers)))
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", sleep_here(lambda _: None))
     assert deploy.in_progress("api-1") == expected
 
 

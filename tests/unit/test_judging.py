@@ -9,6 +9,7 @@ import pytest
 from scripts import judging
 from scripts.judging import Judgement, Watch
 from scripts.verdict import Verdict
+from tests.support.sleeping import sleep_here
 
 NEW, OLD = ("new", "10.0.0.9:8000"), [("a", "10.0.0.1:8000"), ("b", "10.0.0.2:8000")]
 
@@ -53,7 +54,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine()
     for name in ("edge", "checked", "run"):
         monkeypatch.setattr(judging, name, getattr(made, name))
-    monkeypatch.setattr("time.sleep", made.sleep)
+    monkeypatch.setattr("time.sleep", sleep_here(made.sleep))
     monkeypatch.setattr("time.monotonic", lambda: made.now)
     return made
 
