@@ -3,14 +3,13 @@
 import json
 import random
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import httpx
 import pytest
 
 from api.privacy.jobs.runner import AT_ONCE
-from tests.stack import DEADLINE, Stack, docker, eventually, say
+from tests.stack import Stack, eventually, say
+from tests.support.kills import accepted_while_killed
 
 PATH = "/api/v1/jobs"
 SEED = 4711
@@ -143,31 +142,8 @@ def test_no_accepted_job_is_lost_or_done_twice_whatever_is_killed(service: Stack
     documents = {
         number: f"{number} anna@example.com " + "and so on " * chosen.randrange(9000) for number in range(DOCUMENTS)
     }
-    accepted: dict[int, str] = {}
     before = ids(service)
-
-    def submit(number: int) -> None:
-        """Send one document until it is accepted, as a client with an idempotency key does."""
-        headers = {"Content-Type": "text/plain", "Idempotency-Key": f"{queue}-{number}"}
-        end = time.monotonic() + DEADLINE
-        while number not in accepted and time.monotonic() < end:
-            time.sleep(0.3)  # so that they come all the time while containers are killed
-            with suppress(httpx.HTTPError), service.client(timeout=20) as client:
-                answer = client.post(PATH, content=documents[number], headers=headers)
-                if answer.status_code == 202:
-                    accepted[number] = answer.headers["location"]
-
-    with ThreadPoolExecutor(4) as pool:
-        submitting = [pool.submit(submit, number) for number in documents]
-        for kill, name in enumerate(victims, 1):
-            due = chosen.randrange(DOCUMENTS * (kill - 1), DOCUMENTS * kill) // len(victims)
-            eventually(lambda due=due: len(accepted) >= due, lambda: f"{len(accepted)} accepted")  # type: ignore[misc]
-            container = chosen.choice(service.compose("ps", "--all", "--quiet", name).stdout.split())
-            say(f"kill {kill}, {len(accepted)} accepted: {name}")
-            docker("kill", container)
-            docker("start", container)
-        for future in submitting:
-            future.result()
+    accepted = accepted_while_killed(service, PATH, documents, victims, chosen, queue)
     service.compose("restart", "--timeout", "20")
     service.compose("up", "--detach", "--wait")
     assert sorted(accepted) == sorted(documents)

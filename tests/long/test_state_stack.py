@@ -1,18 +1,15 @@
 """The production stack with jobs in PostgreSQL (profile postgres) and documents in S3: what is killed loses no job."""
 
 import random
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.e2e.test_jobs import finish
-from tests.stack import DEADLINE, Stack, docker, eventually, running_stack, say
+from tests.stack import Stack, docker, eventually, running_stack
 from tests.support import servers
+from tests.support.kills import accepted_while_killed
 from tests.support.servers import Server
 
 PATH = "/api/v1/jobs"
@@ -97,30 +94,8 @@ def test_no_accepted_job_is_lost_or_done_twice_whatever_is_killed(stack: Stack) 
     victims = ["api", "postgres", "jobs", "jobs", "nginx"] * 2
     chosen.shuffle(victims)
     documents = {n: f"{n} anna@example.com " + "and so on " * chosen.randrange(9000) for n in range(DOCUMENTS)}
-    accepted: dict[int, str] = {}
     before = ids(stack)
-
-    def submit(number: int) -> None:
-        headers = PLAIN | {"Idempotency-Key": f"killed-{number}"}
-        end = time.monotonic() + DEADLINE
-        while number not in accepted and time.monotonic() < end:
-            time.sleep(0.3)  # so that they come all the time while containers are killed
-            with suppress(httpx.HTTPError), stack.client(timeout=60) as client:
-                answer = client.post(PATH, content=documents[number], headers=headers)
-                if answer.status_code == 202:
-                    accepted[number] = answer.headers["location"]
-
-    with ThreadPoolExecutor(4) as pool:
-        submitting = [pool.submit(submit, number) for number in documents]
-        for kill, name in enumerate(victims, 1):
-            due = chosen.randrange(DOCUMENTS * (kill - 1), DOCUMENTS * kill) // len(victims)
-            eventually(lambda due=due: len(accepted) >= due, lambda: f"{len(accepted)} accepted")  # type: ignore[misc]
-            container = chosen.choice(stack.compose("ps", "--all", "--quiet", name).stdout.split())
-            say(f"kill {kill}, {len(accepted)} accepted: {name}")
-            docker("kill", container)
-            docker("start", container)
-        for future in submitting:
-            future.result()
+    accepted = accepted_while_killed(stack, PATH, documents, victims, chosen, "killed")
     stack.compose("up", "--detach", "--wait")
     assert sorted(accepted) == sorted(documents)
     with stack.client() as client:
