@@ -9,8 +9,8 @@ import yaml
 
 from scripts.cluster.processes import run
 from tests.cluster.cluster import CHART, Cluster, helm
-from tests.unit.kubernetes.manifests import BASE, COMPONENTS, OVERLAYS, objects, of_chart
-from tests.unit.kubernetes.test_manifests import EVERYTHING, by_key, without_annotations
+from tests.kubernetes.manifests import BASE, COMPONENTS, OVERLAYS, objects, of_chart
+from tests.kubernetes.test_manifests import EVERYTHING, by_key, without_annotations
 
 EACH_OVERLAY = sorted(OVERLAYS.iterdir())
 VALUE_SETS: dict[str, dict[str, Any]] = {

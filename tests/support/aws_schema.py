@@ -1,6 +1,6 @@
 """What the AWS provider takes and tells, as the package of its Python bindings has it.
 
-``python -m tests.support.aws_schema WHEEL`` writes tests/unit/terraform/aws.json: the schema of what deploy/terraform
+``python -m tests.support.aws_schema WHEEL`` writes tests/terraform/aws.json: the schema of what deploy/terraform
 uses. The package is read, not run.
 """
 
@@ -14,10 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.unit.terraform.modules import used
+from tests.terraform.modules import used
 
 PACKAGE = "cdktf-cdktf-provider-aws==21.22.1"
-KEPT = Path(__file__).resolve().parents[1] / "unit/terraform/aws.json"
+KEPT = Path(__file__).resolve().parents[1] / "terraform/aws.json"
 _OF_EVERY_RESOURCE = {
     *("connection", "count", "depends_on", "for_each", "lifecycle", "provider", "provisioners", "timeouts"),
 }

@@ -15,7 +15,7 @@ from api.privacy.jobs import depth
 from deploy import chart, composed, generate
 from deploy.composed import ROOT, Service
 from deploy.files import NGINX_FILES
-from tests.unit.kubernetes.manifests import BASE, CHART, COMPONENTS, OVERLAYS, Object, merged, objects, of_chart
+from tests.kubernetes.manifests import BASE, CHART, COMPONENTS, OVERLAYS, Object, merged, objects, of_chart
 
 VERSIONS = ("1.30", "1.33", "1.37")  # preStop's sleep is on from the first
 EACH_COMPONENT = sorted(path for path in COMPONENTS.iterdir())

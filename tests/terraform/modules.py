@@ -9,7 +9,7 @@ from typing import Any
 
 import hcl2
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = ROOT / "deploy/terraform"
 DIRECTORIES = [TERRAFORM, TERRAFORM / "in-cluster", *sorted((TERRAFORM / "modules").iterdir())]
 Block = dict[str, Any]

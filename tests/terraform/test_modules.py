@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.terraform.modules import (
+from tests.terraform.modules import (
     DIRECTORIES,
     TERRAFORM,
     Block,
