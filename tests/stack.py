@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -208,12 +208,17 @@ class Stack:
 
     def wait_for_value(self, expression: str, expected: float) -> None:
         """Wait until a query has exactly this value, and still has it one scrape later."""
-        eventually(
-            lambda: self.value(expression) == expected,
-            lambda: f"{expression} is {self.value(expression)}, not {expected}",
-        )
+        self.wait_for_values({expression: expected})
+
+    def wait_for_values(self, expected: Mapping[str, float]) -> None:
+        """Wait until queries have exactly these values, all of them at once, and still have them one scrape later."""
+
+        def found() -> dict[str, float | None]:
+            return {expression: self.value(expression) for expression in expected}
+
+        eventually(lambda: found() == expected, lambda: f"{found()}, not {expected}")
         self.wait_for_scrape()
-        assert self.value(expression) == expected
+        assert found() == expected
 
     def wait_for_scrape(self) -> None:
         """Wait until everything has been scraped once more."""

@@ -41,9 +41,8 @@ def test_prometheus_counts_exactly_the_requests_sent(stack: Stack) -> None:
             body: dict[str, Any] = {"text": TEXT} if number % 4 else {"txt": TEXT}
             client.post("/api/v1/predict", json=body)
         time.sleep(0.12)  # below the rate limit
-    stack.wait_for_value(counted(200), good + REQUESTS * 3 // 4)
-    stack.wait_for_value(counted(422), bad + REQUESTS // 4)
-    stack.wait_for_value(histogram, timed + REQUESTS)
+    expected = {counted(200): good + REQUESTS * 3 // 4, counted(422): bad + REQUESTS // 4}
+    stack.wait_for_values(expected | {histogram: timed + REQUESTS})
 
 
 def test_bad_requests_are_problems(stack: Stack) -> None:

@@ -14,6 +14,7 @@ BLOCKS = [
 COMMANDS = [line.removeprefix("$ ") for block in BLOCKS for line in block.splitlines() if line.startswith("$ ")]
 ELSEWHERE = {
     "make test": "this is it",
+    "make up": "it started the stack that the others are tried on, and is run again by tests/e2e/test_up.py",
     "make doctor": "it fails where something is to be mended; tests/e2e/test_doctor.py",
     "cp .env.template .env": "each stack of the tests begins with it, its own ports added",
 }

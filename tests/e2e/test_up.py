@@ -159,30 +159,36 @@ def run(stack: Stack, service: str, *command: str, **environment: str) -> subpro
     return stack.run("docker", "compose", "run", *options, service, *command[1:], **environment)
 
 
-@pytest.mark.parametrize(("name", "service", "target"), GIVEN)
+@pytest.mark.parametrize("service", sorted({service for _, service, _ in GIVEN}))
 @pytest.mark.parametrize("how", ["given", "./given", "../{tree}/given", "{directory}/given"])
-def test_a_path_of_the_host_is_mounted_however_it_is_written(
-    made: Stack, name: str, service: str, target: str, how: str
-) -> None:
+def test_a_path_of_the_host_is_mounted_however_it_is_written(made: Stack, service: str, how: str) -> None:
+    targets = {name: target for name, of, target in GIVEN if of == service}
     given = made.directory / "given"
-    value = how.format(directory=made.directory, tree=made.directory.name)
-    if is_directory(name):
-        given.mkdir()
-        (given / "inside").write_text("the host's")
-    else:
-        given.write_text("the host's")
+    given.mkdir()
     try:
-        shown = run(made, service, "cat", f"{target}/inside" if is_directory(name) else target, **{name: value})
-        assert shown.stdout == "the host's", shown.stderr
+        for name in targets:
+            if is_directory(name):
+                (given / name).mkdir()
+                (given / name / "inside").write_text(f"{name}\n")
+            else:
+                (given / name).write_text(f"{name}\n")
+        values = {name: f"{how}/{name}".format(directory=made.directory, tree=made.directory.name) for name in targets}
+        inside = [f"{target}/inside" if is_directory(name) else target for name, target in targets.items()]
+        shown = run(made, service, "cat", *inside, **values)
+        assert shown.stdout.split() == list(targets), shown.stderr
     finally:
-        shutil.rmtree(given) if given.is_dir() else given.unlink()
+        shutil.rmtree(given)
 
 
-@pytest.mark.parametrize(("name", "service", "target"), GIVEN)
-@pytest.mark.parametrize("value", ["missing", "./missing", "{directory}/missing"])
-def test_a_path_that_is_not_there_is_refused_and_not_made(
-    made: Stack, name: str, service: str, target: str, value: str
-) -> None:
+@pytest.mark.parametrize(
+    ("name", "service", "value"),
+    [
+        *((name, service, "missing") for name, service, _ in GIVEN),
+        ("APP_DIR", "api", "./missing"),
+        ("APP_DIR", "api", "{directory}/missing"),
+    ],
+)
+def test_a_path_that_is_not_there_is_refused_and_not_made(made: Stack, name: str, service: str, value: str) -> None:
     given = value.format(directory=made.directory)
     result = run(made, service, "true", **{name: given})
     assert result.returncode != 0
@@ -375,23 +381,33 @@ def test_up_shows_the_line_of_what_did_not_start(made: Stack) -> None:
     }
 
 
-@pytest.mark.parametrize(("file", "broken", "expected"), [
-    ("docker/nginx/http/gzip.conf", "bogus on;", 'unknown directive "bogus"'),
-    ("docker/prometheus/rules/causes.yml", "groups: [", "causes.yml"),
-    ("docker/prometheus.yml", "global: [", "prometheus.yml"),
-    ("docker/operators/pass.conf", "bogus on;", 'unknown directive "bogus"'),
-    ("docker/alertmanager.yml", "route: [", "alertmanager.yml"),
-])  # fmt: skip
-def test_up_over_a_broken_configuration_changes_nothing(made: Stack, file: str, broken: str, expected: str) -> None:
-    before, text = containers(made), (made.directory / file).read_text()
-    (made.directory / file).write_text(broken)
+BROKEN = {
+    "docker/nginx/http/gzip.conf": ("bogus on;", 'unknown directive "bogus"'),
+    "docker/prometheus/rules/causes.yml": ("groups: [", "causes.yml"),
+    "docker/prometheus.yml": ("global: [", "prometheus.yml"),
+    "docker/operators/pass.conf": ("bogous on;", 'unknown directive "bogous"'),
+    "docker/alertmanager.yml": ("route: [", "alertmanager.yml"),
+}
+
+
+@pytest.mark.parametrize("files", [
+    ["docker/nginx/http/gzip.conf"],
+    ["docker/prometheus.yml", "docker/operators/pass.conf"],
+    ["docker/prometheus/rules/causes.yml", "docker/alertmanager.yml"],
+], ids=" and ".join)  # fmt: skip
+def test_up_over_a_broken_configuration_changes_nothing(made: Stack, files: list[str]) -> None:
+    before, texts = containers(made), {file: (made.directory / file).read_text() for file in files}
+    for file in files:
+        (made.directory / file).write_text(BROKEN[file][0])
     try:
         result = made.run("make", "up", HSTS_SECONDS="1")  # for which NGINX would be another container
         assert result.returncode != 0
-        assert expected in result.stderr
+        for file in files:
+            assert BROKEN[file][1] in result.stderr
         assert containers(made) == before
     finally:
-        (made.directory / file).write_text(text)
+        for file, text in texts.items():
+            (made.directory / file).write_text(text)
 
 
 def test_a_deploy_builds_what_up_would(made: Stack) -> None:
