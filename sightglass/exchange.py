@@ -1,7 +1,7 @@
 """One HTTP request or WebSocket connection, watched from outside the app: its sizes, its end, its one record."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from time import perf_counter, time
 
 from starlette.types import Message, Receive, Scope, Send
@@ -92,26 +92,28 @@ class Exchange(Record):
         """Record what is not recorded yet, when the app has raised."""
         raise NotImplementedError
 
-    def _with_headers(self, message: Message, headers: _Headers, names: Collection[bytes]) -> Message:
+    def _begin(self, start: Message) -> Message:
         """Return the message that starts a response with our ids as its only ones, for the edge its route.
 
         Args:
-            message: the app's; it may keep it and send it again.
-            headers: those of the message, in a list of our own.
-            names: theirs.
+            start: the app's; it may keep it and send it again.
 
         """
+        headers: _Headers = list(start.get("headers", ()))
+        by_name = dict(headers)
+        if (length := by_name.get(b"content-length")) is not None and length.isdigit():
+            self._length = int(length)
         context = self.context
         # What it was when the answer began, so that all who tell of the request name it alike.
         self.route = route = self._route_of(self.scope)
-        if not _OURS.isdisjoint(names):
+        if not _OURS.isdisjoint(by_name):
             headers = [header for header in headers if header[0] not in _OURS]
         headers.append((b"x-request-id", context.request_id.encode()))
         if context.trace_id is not None:
             headers.append((b"x-trace-id", context.trace_id.encode()))
         if EDGE in self.scope and route.isprintable():
             headers.append((ROUTE_HEADER, route.encode()))
-        return {**message, "headers": headers}
+        return {**start, "headers": headers}
 
     def _end(self, status: int, outcome: Outcome) -> None:
         if self.recorded:
@@ -165,7 +167,14 @@ class Request(Exchange):
                 self.response_size += len(message.get("body", b""))
             last = not message.get("more_body", False) or self.response_size == self._length
         elif kind == "http.response.start":
+            self.sent = status = message["status"]
             message = self._begin(message)
+            if self.method == "HEAD" or status in _WITHOUT_BODY:
+                self._length = 0
+            if status == 500 and self.scope.get("http_version") == "1.1":
+                # An exception may follow, at which uvicorn closes: a request sent meanwhile would be lost.
+                message["headers"].append((b"connection", b"close"))
+            self.first_byte = perf_counter() - self.started
             last = self._length == 0
         else:
             last = kind == "http.response.pathsend"
@@ -175,7 +184,13 @@ class Request(Exchange):
             self._disconnected = True
             raise
         if last and not self._complete:
-            self._completed()
+            self._complete = True
+            self.duration = perf_counter() - self.started
+            status = self.sent or 500
+            if self._client_left():
+                self._end(CLIENT_CLOSED_REQUEST, "disconnected")
+            elif status < 500:
+                self._end(status, "ok")
 
     def returned(self) -> None:
         """Record what is not recorded yet, when the app has returned."""
@@ -196,30 +211,6 @@ class Request(Exchange):
             self._end(CLIENT_CLOSED_REQUEST, "cancelled")
         else:
             self._end(500, "error")
-
-    def _begin(self, start: Message) -> Message:
-        headers: _Headers = list(start.get("headers", ()))
-        by_name = dict(headers)
-        self.sent = status = start["status"]
-        if self.method == "HEAD" or status in _WITHOUT_BODY:
-            self._length = 0
-        elif (length := by_name.get(b"content-length")) is not None and length.isdigit():
-            self._length = int(length)
-        message = self._with_headers(start, headers, by_name)
-        if status == 500 and self.scope.get("http_version") == "1.1":
-            # An exception may follow, at which uvicorn closes: a request sent meanwhile would be lost.
-            message["headers"].append((b"connection", b"close"))
-        self.first_byte = perf_counter() - self.started
-        return message
-
-    def _completed(self) -> None:
-        self._complete = True
-        self.duration = perf_counter() - self.started
-        status = self.sent or 500
-        if self._client_left():
-            self._end(CLIENT_CLOSED_REQUEST, "disconnected")
-        elif status < 500:
-            self._end(status, "ok")
 
     def _client_left(self) -> bool:
         # An app that never asks is not told; uvicorn's request cycle, whose method `receive` is, knows.
@@ -276,10 +267,6 @@ class Connection(Exchange):
             self.returned()
         else:
             self._end(self.sent or 500, "error")
-
-    def _begin(self, message: Message) -> Message:
-        headers: _Headers = list(message.get("headers", ()))
-        return self._with_headers(message, headers, dict(headers))
 
 
 def _size(message: Message) -> int:

@@ -73,9 +73,12 @@ def regex_template(regex: str) -> str:
 def litestar_mount(scope: Any) -> str | None:
     """Return the path of the mount of Litestar's that serves a request; it leaves the handler then and no template."""
     handler = scope.get("route_handler")
-    if not getattr(handler, "is_mount", False):
-        return None
-    routes = getattr(scope.get("litestar_app"), "routes", ())
+    return _path_of_mount(scope.get("litestar_app"), handler) if getattr(handler, "is_mount", False) else None
+
+
+@cache  # of as many as the application has mounts
+def _path_of_mount(app: Any, handler: Any) -> str | None:
+    routes = getattr(app, "routes", ())
     path = next((route.path_format for route in routes if getattr(route, "route_handler", None) is handler), None)
     return None if path is None else path.rstrip("/")
 

@@ -19,7 +19,8 @@ from starlette.types import Receive, Scope, Send
 ROUTE = "/_sightglass/docs/{version}/{file}"
 
 _PACKAGE = "fastapi_offline"
-_MARK = "/_sightglass/docs/"
+MARK = "/_sightglass/docs/"
+"""In the path of each of the files, and of nothing else."""
 _TYPES = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -50,13 +51,13 @@ class DocsAssets:
     def __init__(self, directory: Path, version: str) -> None:
         self._directory = directory
         self._version = version
-        self.pattern = f".*{_MARK}([^/]+)/({'|'.join(map(re.escape, _TYPES))})"
+        self.pattern = f".*{MARK}([^/]+)/({'|'.join(map(re.escape, _TYPES))})"
         """The paths of the files, as a regular expression."""
         self._path = re.compile(self.pattern).fullmatch
 
     def serves(self, path: str) -> bool:
         """Whether a path, below whatever prefix, is that of a file."""
-        return _MARK in path and self._path(path) is not None
+        return self._path(path) is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer GET or HEAD for a file."""
@@ -73,7 +74,7 @@ class DocsAssets:
         pages: Any = sys.modules.get("fastapi.openapi.docs")
         if pages is None:
             return
-        base = f"{_MARK[1:]}{self._version}/"
+        base = f"{MARK[1:]}{self._version}/"
         for page, names in ((pages.get_swagger_ui_html, _SWAGGER), (pages.get_redoc_html, _REDOC)):
             for parameter, name in names.items():
                 if parameter in page.__kwdefaults__:

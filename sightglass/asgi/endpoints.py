@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sightglass.asgi.docs_assets import ROUTE, DocsAssets
+from sightglass.asgi.docs_assets import MARK, ROUTE, DocsAssets
 from sightglass.asgi.health import Health
 from sightglass.asgi.metrics_door import MetricsDoor
 from sightglass.asgi.shadowed import Shadowed, find_shadowed
@@ -57,7 +57,7 @@ class Endpoints:
         """Return the app that answers an HTTP request, None when it is not for one of these."""
         path = scope["path"]
         app = self._apps.get(path)
-        if app is None and self._docs is not None and self._docs.serves(path):
+        if app is None and MARK in path and self._docs is not None and self._docs.serves(path):
             app = self._docs
         return app if app is not None and scope["method"] in _METHODS else None
 
