@@ -23,14 +23,14 @@ from tests.e2e.test_jobs import finish
 from tests.edge.load import Load
 from tests.edge.outside import outside
 from tests.long.test_drills import OF_WHAT_HAPPENED, pages
-from tests.stack import ROOT, Stack, docker, eventually, free_ports, running_stack, say
+from tests.stack import Stack, docker, eventually, free_ports, running_stack, say
 
 pytestmark = pytest.mark.timeout(3000)
 
 NAME = "shop.example"
 PROFILES = ["monitoring", "telemetry", "postgres", "valkey"]
 MEBIBYTE = 1 << 20
-AT_REST_MEBIBYTES = 2600
+AT_REST_MEBIBYTES = 1500
 """What all containers hold at most when nobody asks anything; docs/tuning.md says so."""
 LIMITS = {"RATE_LIMIT": "100000", "RATE_BURST": "100000", "CONNECTION_LIMIT": "1000"}
 JOBS = "/api/v1/jobs"
@@ -135,11 +135,11 @@ def test_the_certificate_the_backup_and_the_model_are_there(whole: Stack) -> Non
     eventually(lambda: whole.value('max(model_quality{metric="f1",entity_type="EMAIL_ADDRESS"})') == 1)
 
 
-def test_a_foreign_application_stays_up_beside_a_judged_deploy(whole: Stack) -> None:
+def test_a_foreign_application_stays_up_beside_a_judged_deploy(whole: Stack, tmp_path: Path) -> None:
     """A second installation on the same machine, of somebody's application, notices nothing of it; nor do clients."""
-    with running_stack(
-        profiles=[], APP="shop.main:app", APP_DIR=str(ROOT / "examples" / "shop"), JOBS_REPLICAS="0", **LIMITS
-    ) as foreign:
+    tmp_path.chmod(0o755)
+    (tmp_path / "hello.py").write_text("from fastapi import FastAPI\n\napp = FastAPI()\n")
+    with running_stack(profiles=[], APP="hello:app", APP_DIR=str(tmp_path), JOBS_REPLICAS="0", **LIMITS) as foreign:
         with Load(url(whole)) as load, Watched(foreign) as watched:
             eventually(lambda: load.total() > 100, lambda: str(load.sent))
             deployed = whole.run("python3", "scripts/deploy.py", "--no-build")
