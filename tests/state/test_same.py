@@ -21,6 +21,7 @@ from tests.unit.test_jobs import (
     test_what_a_refused_form_repeats_stays,
     test_what_is_no_job_is_a_problem,
     test_what_takes_too_much_goes_the_largest_clients_oldest_first,
+    test_what_was_put_off_and_is_due_comes_before_what_is_younger,
 )
 from tests.unit.test_jobs_shared import (
     many,

@@ -22,7 +22,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from api.privacy.jobs.record import Record, Status, sortable
 from api.privacy.jobs.state.interface import AwayError, Hold, LostError
-from api.privacy.jobs.state.sql import Answer, SqlRows, Statements, as_record
+from api.privacy.jobs.state.sql import FRESH, PUT_OFF, Answer, SqlRows, Statements, as_record
 
 LEASE_SECONDS = 30
 """For which a job is nobody else's once its process is gone."""
@@ -63,7 +63,6 @@ CREATE TABLE jobs (
 CREATE UNIQUE INDEX by_id ON jobs (id);
 CREATE INDEX by_owner ON jobs (owner, created, id) WHERE record IS NOT NULL;
 CREATE INDEX by_batch ON jobs (batch, created, id) WHERE batch IS NOT NULL;
-CREATE INDEX to_do_by_client ON jobs (client, created, not_before, id) WHERE to_do IS NOT NULL;
 CREATE INDEX to_do_by_status ON jobs (to_do, created, not_before, id) WHERE to_do IS NOT NULL;
 CREATE INDEX finished ON jobs (finished, id) WHERE finished IS NOT NULL;
 CREATE INDEX finished_by_client ON jobs (client, finished, bytes, id) WHERE finished IS NOT NULL;
@@ -91,17 +90,21 @@ CREATE TRIGGER changed AFTER UPDATE OF bytes ON jobs FOR EACH ROW
 
 CREATE TABLE secret (one boolean PRIMARY KEY DEFAULT true CHECK (one), value bytea NOT NULL);
 """
+LATER = """
+CREATE INDEX due_by_client ON jobs (client, not_before, created, id) WHERE to_do IS NOT NULL;
+DROP INDEX IF EXISTS to_do_by_client;
+"""
+"""What was added to it since the first version."""
 _ALONE = "SELECT pg_advisory_xact_lock(7311580)"  # any number, the same for all
 _FREE = "(held_until IS NULL OR held_until < clock_timestamp())"
 _TAKE = (
-    f"UPDATE jobs SET holder = ?, held_until = clock_timestamp() + interval '{LEASE_SECONDS} s' WHERE directory = "  # noqa: S608
-    "(SELECT directory FROM jobs WHERE {} AND " + _FREE + " {} LIMIT 1 FOR UPDATE SKIP LOCKED) "
+    f"UPDATE jobs SET holder = ?, held_until = clock_timestamp() + interval '{LEASE_SECONDS} s' WHERE directory = {{}} "  # noqa: S608
     "RETURNING record, cancelled"
 )
-_TAKE_ONE = _TAKE.format("id = ?", "")
-_TAKE_DUE = _TAKE.format(
-    "to_do IS NOT NULL AND client = ? AND (not_before IS NULL OR not_before <= ?)", "ORDER BY created"
-)
+_ONE = f"(SELECT directory FROM jobs WHERE {{}} AND {_FREE} AND {{}} FOR UPDATE SKIP LOCKED)"  # noqa: S608
+_OF_CLIENT = "to_do IS NOT NULL AND client = ?"
+_TAKE_ONE = _TAKE.format(_ONE.format("id = ?", "true LIMIT 1"))
+_TAKE_DUE = _TAKE.format(f"COALESCE({_ONE.format(_OF_CLIENT, PUT_OFF)}, {_ONE.format(_OF_CLIENT, FRESH)})")
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +186,7 @@ class PostgresRows(SqlRows):
 
     @contextmanager
     def claim_due(self, client: str, moment: datetime) -> Iterator[Hold | None]:
-        with self._taken(_TAKE_DUE, client, sortable(moment)) as held:
+        with self._taken(_TAKE_DUE, client, sortable(moment), 1, client, 1) as held:
             yield held
 
     @contextmanager
@@ -302,11 +305,17 @@ class PostgresRows(SqlRows):
 
 
 def _prepare(connection: psycopg.Connection[Any]) -> None:
-    """Make the tables, once."""
-    if connection.execute("SELECT to_regclass('jobs')").fetchone() == (None,):
+    """Make the tables, once, or what an older version's lack."""
+    if not _there(connection, "due_by_client"):
         connection.execute(_ALONE.encode())
-        if connection.execute("SELECT to_regclass('jobs')").fetchone() == (None,):  # another process was first
+        if not _there(connection, "jobs"):  # else another process was first
             connection.execute(SCHEMA.encode())
+        if not _there(connection, "due_by_client"):
+            connection.execute(LATER.encode())
+
+
+def _there(connection: psycopg.Connection[Any], name: str) -> bool:
+    return connection.execute("SELECT to_regclass(%s)", (name,)).fetchone() != (None,)
 
 
 def _connection_class(url: str) -> type[psycopg.Connection[Any]]:
