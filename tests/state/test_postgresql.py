@@ -108,17 +108,6 @@ def test_many_hands_take_each_job_once(jobs: Jobs) -> None:
     assert sorted(taken) == sorted(made)
 
 
-def test_a_job_that_ended_as_its_end_was_asked_for_goes(jobs: Jobs, other: JobStore) -> None:
-    job = jobs.create().json()["id"]
-    with jobs.store.claim(job) as claim:
-        assert claim
-        claim.save(status=Status.FAILED, finished=now())
-        assert other.cancel(job) is False
-    assert jobs.client.get(f"{PATH}/{job}").status_code == 404
-    jobs.store.expire(now() - timedelta(days=1))
-    assert (jobs.left(), jobs.taken()) == ([], {})
-
-
 def test_all_machines_have_one_secret(jobs: Jobs, other: JobStore) -> None:
     assert Ids(jobs.store.secret).derived("a") == Ids(other.secret).derived("a")
     assert len(jobs.store.secret()) == 32

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ from api.privacy.jobs.record import Record, Status, now
 from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import sweep
 from api.privacy.jobs.state import directory as files
-from api.privacy.jobs.state.interface import Waiting
+from api.privacy.jobs.state.interface import LostError, Waiting
 from api.privacy.jobs.store import DOCUMENT_ROOM, DRAFT_AGE, JobStore
 from api.settings import Settings
 from sightglass.context import RequestContext, current_request
@@ -741,3 +741,44 @@ def test_what_was_put_off_and_is_due_comes_before_what_is_younger(jobs: Jobs) ->
             if claim:
                 claim.save(status=Status.FAILED, finished=now())
     assert found == [2, 1, 3, 4, None]
+
+
+@pytest.mark.parametrize("looked", [True, False], ids=["it looked", "its process died first"])
+@pytest.mark.parametrize("asked", ["before its end", "after its end"])
+def test_one_delete_is_enough_of_a_job_that_is_just_ending(jobs: Jobs, asked: str, looked: bool) -> None:
+    job = jobs.create("Zaphod", **{"Idempotency-Key": "mine"}).json()["id"]
+    with jobs.store.claim(job) as claim:
+        assert claim
+        claim.save(status=Status.RUNNING, started=now())
+        if asked == "before its end":
+            assert jobs.client.delete(f"{PATH}/{job}").status_code == 202
+        claim.save(status=Status.FAILED, finished=now())
+        if asked == "after its end":
+            assert jobs.client.delete(f"{PATH}/{job}").status_code == 204
+            assert jobs.client.get(f"{PATH}/{job}").status_code == 404
+            assert jobs.create("Zaphod", **{"Idempotency-Key": "mine"}).json()["id"] == job  # another, of the same id
+            with suppress(LostError):
+                claim.drop_original()
+            assert jobs.client.get(f"{PATH}/{job}").json()["status"] == "queued"
+            assert jobs.client.delete(f"{PATH}/{job}").status_code == 204
+        elif looked:
+            assert claim.cancelled
+            jobs.store.remove(claim)
+    jobs.store.expire(now() - timedelta(days=1))
+    assert jobs.client.get(f"{PATH}/{job}").status_code == 404
+    assert (jobs.left(), jobs.taken()) == ([], {})
+
+
+def test_a_delete_as_a_job_ends_is_heard_by_who_ends_it(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes between the last look at what is asked and the end's being saved."""
+    job = jobs.create("Zaphod").json()["id"]
+    end = running.Runner._end
+
+    def ask_first(*arguments: Any, **changes: Any) -> None:
+        assert jobs.client.delete(f"{PATH}/{job}").status_code == 202
+        end(*arguments, **changes)
+
+    monkeypatch.setattr(running.Runner, "_end", ask_first)
+    jobs.runner().run(job)
+    assert jobs.client.get(f"{PATH}/{job}").status_code == 404
+    assert (jobs.left(), jobs.taken()) == ([], {})

@@ -208,15 +208,10 @@ class PostgresRows(SqlRows):
                 self._release(held)
 
     def _release(self, held: _Held) -> None:
-        """Give a job back; one that ended as its end was asked for goes."""
-        gone = "cancelled AND finished IS NOT NULL"
+        """Give a job back."""
+        query = "UPDATE jobs SET holder = NULL, held_until = NULL WHERE directory = ? AND holder = ?"
         with self._write() as rows:
-            rows.execute(
-                "UPDATE jobs SET holder = NULL, held_until = NULL, "  # noqa: S608
-                f"touched = CASE WHEN {gone} THEN 0 ELSE touched END, "
-                f"record = CASE WHEN {gone} THEN NULL ELSE record END WHERE directory = ? AND holder = ?",
-                (held.record.directory, held.token),
-            )
+            rows.execute(query, (held.record.directory, held.token))
 
     def _renew_from_now_on(self) -> None:
         with self._opening:

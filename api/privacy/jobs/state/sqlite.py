@@ -105,8 +105,8 @@ class SqliteRows(SqlRows):
     def save(self, hold: Hold, record: Record, size: int | None = None) -> None:  # noqa: ARG002  (a lock is never lost)
         with self._write() as rows:
             rows.execute(
-                "UPDATE jobs SET record = ?, bytes = COALESCE(?, bytes) WHERE id = ?",
-                (record.model_dump_json(), size, record.id),
+                "UPDATE jobs SET record = ?, bytes = COALESCE(?, bytes) WHERE id = ? AND directory = ?",
+                (record.model_dump_json(), size, record.id, record.directory),
             )
 
     @contextmanager
