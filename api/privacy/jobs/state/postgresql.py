@@ -314,18 +314,27 @@ def _there(connection: psycopg.Connection[Any], name: str) -> bool:
 
 
 def _connection_class(url: str) -> type[psycopg.Connection[Any]]:
-    """Give connections that read the password from a file, where there is one, at each beginning: it may change."""
+    """Give connections that read the password from a file, where there is one, at each beginning: it may change.
+
+    Its successor stands beside it while it does, and PostgreSQL knows one of the two.
+    """
     server = urlsplit(url)
     file = PASSWORDS / (server.username or "-") if server.hostname == HOST else PASSWORD
+    successor = file.with_name(f"{file.name}.next")
     if server.password is not None:
         return psycopg.Connection
 
     class WithPassword(psycopg.Connection[Any]):
         @classmethod
         def connect(cls, conninfo: str = "", **options: Any) -> Any:
-            if file.is_file():
-                options["password"] = file.read_text().strip()
-            return super().connect(conninfo, **options)
+            if not file.is_file():
+                return super().connect(conninfo, **options)
+            try:
+                return super().connect(conninfo, **options | {"password": file.read_text().strip()})
+            except psycopg.OperationalError:  # it does not say whether the password was wrong
+                if not successor.is_file():
+                    raise
+                return super().connect(conninfo, **options | {"password": successor.read_text().strip()})
 
     return WithPassword
 
