@@ -22,6 +22,7 @@ from api.privacy.jobs.state.postgresql import PostgresRows
 from api.privacy.jobs.state.s3 import ROOM, Bucket
 from api.settings import Settings, load_settings
 from sightglass.environment import SettingsError
+from tests.support.service import metric
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,6 +46,7 @@ def test_whoever_waits_for_a_database_that_never_was_there_waits_beside_the_othe
 
     monkeypatch.setattr(postgresql, "ConnectionPool", Pool)
     rows = PostgresRows("postgresql://u@host/db", 1)
+    counted = metric("sightglass_job_state_errors_total", store="database", operation="read")
 
     def look() -> str:
         with pytest.raises(AwayError) as error:
@@ -54,6 +56,7 @@ def test_whoever_waits_for_a_database_that_never_was_there_waits_beside_the_othe
     with ThreadPoolExecutor(4) as threads:
         said = [future.result() for future in [threads.submit(look) for _ in range(4)]]
     assert said == ["[Errno 5] the jobs' database: OperationalError"] * 4
+    assert metric("sightglass_job_state_errors_total", store="database", operation="read") == counted + 4
 
 
 @pytest.fixture
@@ -74,6 +77,40 @@ def test_an_object_that_is_gone_is_told_from_a_bucket_that_is(bucket: tuple[Buck
     stub.add_client_error("get_object", "NoSuchBucket", http_status_code=404)
     with pytest.raises(AwayError, match="NoSuchBucket"):
         documents.open("documents/1", "result")
+
+
+@pytest.mark.parametrize(
+    ("operation", "call", "ask"),
+    [
+        ("write", "put_object", lambda documents: _put(documents)),
+        ("read", "get_object", lambda documents: documents.open("documents/1", "document")),
+        ("list", "list_objects_v2", lambda documents: documents.size("documents/1")),
+        ("list", "list_objects_v2", lambda documents: documents.written("documents/1")),
+        ("remove", "delete_object", lambda documents: documents.remove("documents/1", "document")),
+    ],
+)
+@pytest.mark.parametrize(("code", "away"), [("AccessDenied", True), ("NoSuchBucket", True), ("404", False)])
+def test_what_the_bucket_refuses_is_counted(
+    bucket: tuple[Bucket, Any], operation: str, call: str, ask: Any, code: str, away: bool
+) -> None:
+    documents, stub = bucket
+    stub.add_client_error(call, code)
+
+    def counted() -> dict[str, float]:
+        names = ("read", "write", "list", "remove")
+        return {one: metric("sightglass_job_state_errors_total", store="bucket", operation=one) for one in names}
+
+    before = counted()
+    with pytest.raises(AwayError if away else FileNotFoundError) as error:
+        ask(documents)
+    assert counted() == {**before, operation: before[operation] + away}
+    if away:
+        assert error.value.strerror == f"the documents' bucket: {code}"
+
+
+def _put(documents: Bucket) -> None:
+    with documents.create("documents/1", "document") as draft:
+        draft.keep()
 
 
 def test_a_document_of_nothing_takes_room(bucket: tuple[Bucket, Any]) -> None:

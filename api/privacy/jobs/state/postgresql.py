@@ -23,6 +23,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from api.privacy.jobs.record import Record, Status, sortable
 from api.privacy.jobs.state.interface import AwayError, Hold, LostError
 from api.privacy.jobs.state.sql import FRESH, PUT_OFF, Answer, SqlRows, Statements, as_record
+from api.privacy.metrics import JOB_STATE_ERRORS
 
 LEASE_SECONDS = 30
 """For which a job is nobody else's once its process is gone."""
@@ -139,6 +140,7 @@ class PostgresRows(SqlRows):
     def __init__(self, url: str, most: int) -> None:
         """Name the database, and the bytes that all rows together may take."""
         super().__init__(most)
+        self._failed = {one: JOB_STATE_ERRORS.labels("database", one) for one in ("read", "write")}
         self._url = url
         self._opening = threading.Lock()
         self._opened: ConnectionPool[psycopg.Connection[Any]] | None = None
@@ -258,18 +260,24 @@ class PostgresRows(SqlRows):
 
     @contextmanager
     def _read(self) -> Iterator[Statements]:
-        try:
-            with self._connections().connection() as connection:
-                yield _Statements(connection)
-        except (psycopg.Error, PoolTimeout) as error:
-            raise _as_os_error(error) from None
+        with self._transaction("read") as rows:
+            yield rows
 
     @contextmanager
     def _write(self, *, alone: bool = False) -> Iterator[Statements]:
-        with self._read() as rows:  # a transaction, until the connection is given back
+        with self._transaction("write") as rows:
             if alone:
                 rows.execute(_ALONE)
             yield rows
+
+    @contextmanager
+    def _transaction(self, operation: str) -> Iterator[Statements]:
+        try:
+            with self._connections().connection() as connection:  # one, until the connection is given back
+                yield _Statements(connection)
+        except (psycopg.Error, PoolTimeout) as error:
+            self._failed[operation].inc()
+            raise _as_os_error(error) from None
 
     def _connections(self) -> "ConnectionPool[psycopg.Connection[Any]]":
         with self._opening:
