@@ -84,11 +84,14 @@ def test_a_server_that_is_gone_is_one_line(stack: Stack, server: Server, where: 
 
 
 def test_the_schedule_gives_up_too_and_counts_it(stack: Stack, server: Server) -> None:
+    def logged() -> str:
+        return stack.compose("--profile", "backup", "logs", "--no-color", "restic").stdout
+
     stack.set(**KNOWN)
     with silent(server):
         stack.compose("--profile", "backup", "up", "--detach")
-        eventually(lambda: "FAILED, 1 in a row" in stack.logs("restic"), lambda: stack.logs("restic"))
-    assert SILENT in stack.logs("restic")
+        eventually(lambda: "FAILED, 1 in a row" in logged(), logged, deadline=300)
+    assert SILENT in logged()
     there = ("exec", "-T", "restic", "cat", "/var/lib/backup-metrics/backup.prom")
     assert "\nbackup_failed_attempts 1\n" in stack.compose("--profile", "backup", *there).stdout
     stack.compose("--profile", "backup", "rm", "--stop", "--force", "restic", "backup-copies")
