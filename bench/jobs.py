@@ -22,7 +22,7 @@ from api.privacy.jobs.record import Record, Status, now, sortable
 from api.privacy.jobs.state.directory import LOCK
 from api.privacy.jobs.store import JobStore
 from api.settings import Settings
-from bench.report import publish, table
+from bench.report import Figure, publish, table
 from tests.support import servers
 
 SECTION = "Jobs by their number"
@@ -242,7 +242,13 @@ def main() -> None:
                     f"{embedded / least[0]:.1f}", f"{shared / least[1]:.1f}",
                 ]
             )  # fmt: skip
-    publish(SECTION, f"{EXPLAINED}\n\n{table(HEAD, rows)}")
+    claiming = next(iter(OPERATIONS))
+    one, most = (measured[jobs][claiming] for jobs in (SIZES[0], SIZES[-1]))
+    figures = [
+        Figure(f"claiming a job among {SIZES[-1]:,}, {name}", "among one", most[side] / one[side])
+        for side, name in enumerate(("SQLite", "PostgreSQL"))
+    ]
+    publish(SECTION, f"{EXPLAINED}\n\n{table(HEAD, rows)}", figures)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ PATH=$PATH:/usr/lib/postgresql/18/bin
 home=/var/lib/postgresql
 exec 9>$home/lock
 flock 9  # for as long as the server runs: whether it does is what backups look at (docker/backup/copies.py)
+# So none runs now. What one that was killed has left names a process of this number in its container: as a rule this one.
+rm -f "$PGDATA/postmaster.pid"
 
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     # The administrator is who runs this, inside this container: there is no password that could be had elsewhere.
