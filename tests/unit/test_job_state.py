@@ -212,7 +212,7 @@ def test_a_passwords_successor_is_tried_too_while_it_is_there(
 ) -> None:
     tried: list[str | None] = []
 
-    def connect(_: object, __: str = "", **options: Any) -> None:
+    def connect(_: object, conninfo: str = "", /, **options: Any) -> None:
         tried.append(options["password"])
         if options["password"] != right:
             raise psycopg.OperationalError

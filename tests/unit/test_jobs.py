@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -29,6 +29,7 @@ from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import sweep
 from api.privacy.jobs.state import directory as files
 from api.privacy.jobs.state.interface import LostError, Waiting
+from api.privacy.jobs.state.sqlite import SqliteRows
 from api.privacy.jobs.store import DOCUMENT_ROOM, DRAFT_AGE, JobStore
 from api.settings import Settings
 from sightglass.context import RequestContext, current_request
@@ -684,6 +685,7 @@ def test_a_disk_that_is_gone_leaves_what_was_told_last(tmp_path: Path, monkeypat
 def test_no_statement_takes_more_steps_with_more_jobs(jobs: Jobs) -> None:
     """SQLite's own steps, counted: of 4,000 jobs almost all are put off, or just going."""
     record, later, rows = jobs.example(), now() + timedelta(hours=1), jobs.rows
+    assert isinstance(rows, SqliteRows)
     steps = 0
 
     def step() -> None:
@@ -693,7 +695,7 @@ def test_no_statement_takes_more_steps_with_more_jobs(jobs: Jobs) -> None:
     def counted(jobs_there: int) -> dict[str, int]:
         nonlocal steps
         found = {}
-        for name, ask in {
+        asked: dict[str, Callable[[], object]] = {
             "claiming": lambda: rows.due(record.client, now(), 100),
             "clients": rows.clients,
             "listing": lambda: rows.page(None, "b" * 32, None, 5),
@@ -702,7 +704,8 @@ def test_no_statement_takes_more_steps_with_more_jobs(jobs: Jobs) -> None:
             "a client's finished": lambda: rows.oldest_finished(record.client),
             "with original": rows.with_original,
             "forgetting": lambda: rows.forget("documents/x/1"),
-        }.items():
+        }
+        for name, ask in asked.items():
             steps = 0
             ask()
             found[name] = steps
@@ -712,17 +715,17 @@ def test_no_statement_takes_more_steps_with_more_jobs(jobs: Jobs) -> None:
         due = numbers[-5:]
         rows.accept("", [entry(record, one, not_before=None if one in due else later) for one in numbers])
 
-    rows._connection().set_progress_handler(step, 1)  # type: ignore[attr-defined]
+    rows._connection().set_progress_handler(step, 1)
     fill(range(10))
     for one in range(2):
         rows.discard(entry(record, one).record)
     few = counted(10)
-    with rows._write() as connection:  # type: ignore[attr-defined]
+    with rows._write() as connection:
         connection.execute("DELETE FROM jobs")
     fill(range(4_000))
     for one in range(1_000):
         rows.discard(entry(record, one).record)
-    assert rows.due(record.client, now(), 1) == [f"{3_995:032x}"]  # type: ignore[attr-defined]
+    assert rows.due(record.client, now(), 1) == [f"{3_995:032x}"]
     assert counted(4_000) == few
 
 
