@@ -136,6 +136,7 @@ def test_a_job_process_that_is_stopped_is_replaced_by_itself(stack: Stack) -> No
 @pytest.mark.parametrize("queue", ["", VALKEY], ids=["sqlite", "valkey"])
 def test_no_accepted_job_is_lost_or_done_twice_whatever_is_killed(service: Stack, queue: str) -> None:
     service.set(QUEUE_URL=queue)
+    service.compose("--profile", "monitoring", "up", "--detach", "--wait", "--no-deps", "prometheus", "operators")
     chosen = random.Random(SEED)
     victims = ["api", "nginx", "jobs", "jobs", *(["valkey"] if queue else [])] * 2
     chosen.shuffle(victims)
@@ -143,14 +144,18 @@ def test_no_accepted_job_is_lost_or_done_twice_whatever_is_killed(service: Stack
         number: f"{number} anna@example.com " + "and so on " * chosen.randrange(9000) for number in range(DOCUMENTS)
     }
     before = ids(service)
-    accepted = accepted_while_killed(service, PATH, documents, victims, chosen, queue)
-    service.compose("restart", "--timeout", "20")
-    service.compose("up", "--detach", "--wait")
+    killing = accepted_while_killed(service, PATH, documents, victims, chosen, queue)
+    accepted = killing.accepted
+    killing.end(
+        service.compose("ps", "--quiet", "api", "jobs").stdout.split(),
+        lambda: service.compose("stop", "--timeout", "20"),
+        lambda: service.compose("up", "--detach", "--wait"),
+    )
     assert sorted(accepted) == sorted(documents)
     with service.client() as client:
-        interrupted = 0
+        interrupted, jobs = 0, {}
         for number, where in accepted.items():
-            job = finish(client, where)
+            job = jobs[number] = finish(client, where)
             assert job["status"] == "succeeded"
             interrupted += job["interruptions"] != 0
             assert client.get(f"{where}/result").text == documents[number].replace(
@@ -158,6 +163,7 @@ def test_no_accepted_job_is_lost_or_done_twice_whatever_is_killed(service: Stack
             )
         # Each once, and nothing else: what was sent again under its key made no second job.
         assert sorted(f"{PATH}/{job}" for job in ids(service) - before) == sorted(accepted.values())
+        killing.agree(jobs)
         for where in accepted.values():
             assert client.delete(where).status_code == 204
     say(f"{interrupted} jobs were interrupted")
