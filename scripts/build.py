@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import environment, images, pulling, releases
+from scripts import building, environment, images, pulling, releases
 from scripts.commands import ROOT, CommandError, checked, say
 from scripts.preflight import refusal
 
@@ -217,18 +217,16 @@ def as_arguments(version: Version) -> dict[str, str]:
 
 
 def quietly(*command: str, **variables: str) -> None:
-    """Run a build.
+    """Run a build, of which no more than a line now and then is shown.
 
     Raises:
         BuildError: it failed; with what its failing step said.
 
     """
-    result = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"BUILDKIT_PROGRESS": "plain"} | variables, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    if result.returncode != 0:
-        raise BuildError(failing_step(result.stdout + result.stderr))
+    try:
+        building.run(command, say, **{"BUILDKIT_PROGRESS": "plain"} | variables)
+    except CommandError as error:
+        raise BuildError(failing_step(error.written)) from None
 
 
 def failing_step(log: str) -> str:

@@ -22,6 +22,7 @@ class CommandError(Exception):
     def __init__(self, command: Sequence[str], written: str) -> None:
         lines = written.strip().splitlines()[-20:] or ["it did not say why"]
         super().__init__(f"{' '.join(command)}: failed\n" + "\n".join(lines))
+        self.written = written
         self.line = f"{' '.join(command[:4])} …: {lines[-1]}"
         """The same in one line, with the last it wrote, which tends to say what went wrong."""
 
