@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sightglass.environment import decimal, exit_on_error, path, read_settings, text, truth, variable, whole
+from sightglass.environment import decimal, exit_on_error, http_url, path, read_settings, text, truth, variable, whole
 from sightglass.settings import Settings as LibrarySettings
 
 _MANY = "a whole number from 1 to 1000"
@@ -53,6 +53,8 @@ class Settings(LibrarySettings):
         "s3://BUCKET[/PREFIX], together with DATABASE_URL; unset, files in RUNS_DIR",
         r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/.*)?",
     )
+    aws_endpoint_url: str | None = http_url(None)
+    """For boto3, which reads it by itself, and says little of one that is none."""
     job_attempts: int = whole(3, 1, 1000, _MANY)
     job_cpu_seconds: int = whole(21600, 1, 10_000_000, "whole seconds from 1 to 10000000")
     job_retention_hours: int = whole(168, 1, 87600, "whole hours from 1 to 87600")

@@ -72,6 +72,9 @@ def starts(window: str, by: str = "job, container, worker") -> str:
     return f"{again} + (count by ({by}) (min_over_time({started}) > time() - {_SECONDS[window]}) or 0 * {again})"
 
 
+JOB_STATE_ERRORS = f"sightglass_job_state_errors_total{{{OURS}}}"
+
+
 @dataclass(frozen=True)
 class Alert:
     """One alerting rule. ``summary`` and ``description`` are Prometheus templates."""
@@ -259,6 +262,17 @@ JOBS = (
         "jobs",
         "The jobs' database does not answer",
         "No job is accepted, looked at or worked on; those that were accepted are in it.",
+    ),
+    Alert(
+        "JobStateFailing",
+        # Of the stack's own database its exporter tells more: DatabaseDown.
+        f"(sum by (store) (increase({JOB_STATE_ERRORS}[2m])) > 0)"
+        ' unless on (store) label_replace(pg_up{job="database"} == 0, "store", "database", "", "")',
+        "3m",
+        "page",
+        "jobs",
+        "The jobs' {{ $labels.store }} does not answer",
+        "About {{ $value | humanize }} operations failed within 2 minutes: jobs are not accepted, looked at or done.",
     ),
     Alert(
         "DatabaseConnectionsShort",
@@ -514,6 +528,7 @@ SHOWN_ON = {
     "JobQueueOld": "Age of the oldest",
     "JobsGivenUp": "Given up in this time range",
     "DatabaseDown": "Connections",
+    "JobStateFailing": "Operations failed",
     "DatabaseConnectionsShort": "Connections",
     "EdgeProbeFailing": "Probe by phase",
     "EdgeGatewayErrors": "Gateway errors",

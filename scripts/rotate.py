@@ -64,6 +64,12 @@ SECRETS: Mapping[str, Secret] = {
     API_KEYS: Secret("API, its clients", "until WITHDRAW=1", "nothing", "API_KEYS_FILE"),
     "valkey": Secret("API, job processes, Valkey", "while it is told", "nothing", ("queue-credentials", "password")),
     "backup": Secret("restic, you", "while it is told", "nothing", ("backup", "password")),
+    "jobs-db": Secret(
+        "API, job processes, PostgreSQL and its exporter",
+        "while it is told",
+        "exporter",
+        ("database-credentials", "sightglass"),
+    ),
     "mlflow-db": Secret("MLflow, PostgreSQL", "none", "nothing", ("mlflow-credentials", "mlflow")),
 }
 
@@ -113,6 +119,7 @@ ROTATIONS = {
     "acme-account": rotating.acme_account,
     "valkey": rotating.valkey,
     "backup": rotating.backup,
+    "jobs-db": rotating.jobs_db,
     "mlflow-db": rotating.mlflow_db,
 }
 MADE_ELSEWHERE = ("tls", "acme-account")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from scripts import environment
 from scripts.backup import RESTIC, kept
@@ -450,17 +451,55 @@ def mlflow_db(value: str) -> None:
         if value:
             raise RotateError(f"MLFLOW_DB_PASSWORD_FILE={named} is where the password comes from; expected no FILE")
         value = (ROOT / Path(named).expanduser()).read_text().strip()
-    file = "/run/credentials/mlflow"
+    role("mlflow", "mlflow-setup", value, lambda: checked(*COMPOSE, "exec", "-T", "mlflow", "sh", "-c", PGPASS))
+
+
+def jobs_db(value: str) -> None:
+    """Tell PostgreSQL; the API and the job processes try the file's password and its successor's until it is there.
+
+    Raises:
+        RotateError: the database is elsewhere, or does not take it.
+
+    """
+    url = environment.read("DATABASE_URL").get("DATABASE_URL")
+    if not url:
+        raise RotateError("jobs are in no database: DATABASE_URL is not set")
+    if urlsplit(url).password is not None:
+        raise RotateError("DATABASE_URL has the password in it; expected one of the stack's database, or of a file")
+    if urlsplit(url).hostname != "postgres":
+        raise RotateError(
+            "DATABASE_URL: the database is not the stack's; change it there while database.next is in STATE_SECRETS_DIR"
+        )
+    if not running("postgres"):
+        raise RotateError("PostgreSQL does not run; expected the profile postgres to be up")
+    role("sightglass", "postgres-setup", value, restart_exporter)
+
+
+def restart_exporter() -> None:
+    """Have the database's exporter read the password, as it does at its start alone."""
+    if running("database-exporter"):
+        checked(*COMPOSE, "restart", "database-exporter")
+
+
+def role(name: str, setup: str, value: str, tell: Callable[[], object]) -> None:
+    """Give a role of the stack's PostgreSQL another password, which a service's volume has, and tell who else reads it.
+
+    Raises:
+        RotateError: PostgreSQL does not take it, or still takes the old one.
+
+    """
+    file = f"/run/credentials/{name}"
     new = ""
     while not new or (value and new != value):
-        old, new = begin("mlflow-setup", file, value)
-        quoted = new.replace("'", "''")
-        checked(*IN_POSTGRES, "psql --quiet --username=postgres", given=f"ALTER ROLE mlflow PASSWORD '{quoted}';")
-        end("mlflow-setup", file)
-        checked(*COMPOSE, "exec", "-T", "mlflow", "sh", "-c", PGPASS)
-    if not opens_postgres(new):
+        old, new = begin(setup, file, value)
+        alter(name, new)
+        end(setup, file)
+        tell()
+    if not opens_postgres(name, new):  # started again before the file had it, it has taken the old one from there
+        alter(name, new)
+    if not opens_postgres(name, new):
         raise RotateError("PostgreSQL does not take the new password")
-    if old != new and opens_postgres(old):
+    if old != new and opens_postgres(name, old):
         raise RotateError("PostgreSQL still takes the old password")
     step("done: the new password is taken, the old one is refused")
 
@@ -473,8 +512,14 @@ PGPASS = (
 """As docker/mlflow/start.sh does."""
 
 
-def opens_postgres(password: str) -> bool:
-    """Say whether PostgreSQL takes a password for MLflow's role."""
-    psql = "psql --no-psqlrc --quiet --host=127.0.0.1 --username=mlflow -c 'SELECT 1'"
+def alter(name: str, password: str) -> None:
+    """Tell PostgreSQL a role's password, by standard input: the command line is for all to see."""
+    quoted = password.replace("'", "''")
+    checked(*IN_POSTGRES, "psql --quiet --username=postgres", given=f"ALTER ROLE {name} PASSWORD '{quoted}';")
+
+
+def opens_postgres(name: str, password: str) -> bool:
+    """Say whether PostgreSQL takes a password for a role."""
+    psql = f"psql --no-psqlrc --quiet --host=127.0.0.1 --username={name} -c 'SELECT 1'"
     ask = f"IFS= read -r PGPASSWORD; export PGPASSWORD; {psql}"
     return run(*IN_POSTGRES, ask, given=f"{password}\n").returncode == 0

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 PREFIX = "SIGHTGLASS_"
-# Names that others have given: OpenTelemetry's, and the one by which container platforms say where to listen. They
-# count without the prefix, too, where the one with it is unset.
-_STANDARD = re.compile(r"otel_.*|port").fullmatch
+# Names that others have given: OpenTelemetry's and AWS's, and the one by which container platforms say where to listen.
+# They count without the prefix, too, where the one with it is unset.
+_STANDARD = re.compile(r"otel_.*|aws_.*|port").fullmatch
 
 _TRUTH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 

@@ -21,3 +21,8 @@ PII_DETECTED = Counter("pii_detected_total", "Findings, by the type of personal 
 JOBS = Counter("jobs_total", "Jobs, each counted on every change of its status.", ["status"])
 for _status in ("accepted", "retried", "succeeded", "failed", "dead", "cancelled"):
     JOBS.labels(_status)  # from 0 on: the first one is an increase too
+JOB_STATE_ERRORS = Counter(
+    "sightglass_job_state_errors_total",
+    "Times that the jobs' database or bucket did not answer, or refused.",
+    ["store", "operation"],
+)

@@ -23,6 +23,11 @@ esac
 
 export RESTIC_PASSWORD_FILE=$own/password RESTIC_CACHE_DIR=$own/cache HOME=/root
 export RESTIC_PROGRESS_FPS=0
+# Seconds that the repository has for its first answer: restic by itself asks for a quarter of an hour.
+patience=60
+# A machine that is gone says nothing, and ssh by itself waits for ever.
+ssh_args="-o ConnectTimeout=10 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+restic() { command restic -o "sftp.args=$ssh_args" "$@"; }
 # shellcheck disable=SC2034  # used by who sources this
 host=${PROJECT:-sightglass}
 
@@ -33,20 +38,37 @@ said_by_ssh() {
     sftp:*) to=${RESTIC_REPOSITORY#sftp:} to=${to%%:*} ;;
     *) return ;;
     esac
-    ssh -o BatchMode=yes -o ConnectTimeout=10 -o LogLevel=ERROR -s "$to" sftp </dev/null 2>&1 >/dev/null |
+    # shellcheck disable=SC2086  # words
+    timeout -k 10 $patience ssh -o BatchMode=yes $ssh_args -o LogLevel=ERROR -s "$to" sftp </dev/null 2>&1 >/dev/null |
         tr -d '\r' | tail -n 1
+}
+
+# Whether a password opens it; /tmp/said has why not.
+opened() { # FILE with the password
+    RESTIC_PASSWORD_FILE=$1 timeout -k 10 $patience restic -o "sftp.args=$ssh_args" cat config >/dev/null 2>/tmp/said </dev/null
+}
+
+# Why restic gave up, or was given up: what it tried again for is all that it says then.
+said_by_restic() { # STATUS
+    case $1 in
+    124 | 137 | 143) # timeout's words
+        reason=$(sed -n 's/.* returned error, retrying after [^:]*: //p' /tmp/said | tail -n 1)
+        printf 'no answer within %s s%s\n' $patience "${reason:+: $reason}"
+        ;;
+    *) tail -n 1 /tmp/said ;;
+    esac
 }
 
 # Says why the repository does not answer, in a line; 10: there is none.
 repository() {
     status=0
-    restic cat config >/dev/null 2>/tmp/said </dev/null || status=$?
+    opened "$RESTIC_PASSWORD_FILE" || status=$?
     case $status in
     0 | 10) return $status ;;
     12) fail "the repository $RESTIC_REPOSITORY has another password than the one that is kept here" ;;
     *)
         reason=$(said_by_ssh || true)
-        fail "the repository $RESTIC_REPOSITORY does not answer: ${reason:-$(tail -n 1 /tmp/said)}"
+        fail "the repository $RESTIC_REPOSITORY does not answer: ${reason:-$(said_by_restic $status)}"
         ;;
     esac
 }

@@ -17,11 +17,11 @@ restic unlock --quiet
 
 opens() { # FILE with a password
     status=0
-    RESTIC_PASSWORD_FILE=$1 restic cat config >/dev/null 2>/tmp/said </dev/null || status=$?
+    opened "$1" || status=$?
     case $status in
     0) return 0 ;;
     12) return 1 ;; # restic's word for a wrong password
-    *) fail "the repository $RESTIC_REPOSITORY does not answer: $(tail -n 1 /tmp/said)" ;;
+    *) fail "the repository $RESTIC_REPOSITORY does not answer: $(said_by_restic $status)" ;;
     esac
 }
 

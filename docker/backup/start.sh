@@ -93,6 +93,7 @@ back_up() {
 }
 
 check() {
+    repository || fail "there is no backup yet"
     restic check --quiet --read-data-subset=5%
     rm -rf $own/trial
     restic restore latest --quiet --host "$host" --target $own/trial --verify

@@ -114,7 +114,8 @@ if [ "$CORS_ORIGINS" != '*' ]; then
         esac
     done
 fi
-matching UPSTREAM "$UPSTREAM" '[a-z0-9_]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*' "a host name in lower case"
+case $UPSTREAM in *[[:space:]]*) refuse UPSTREAM "$UPSTREAM" "one host name in lower case" ;; esac
+matching UPSTREAM "$UPSTREAM" '[a-z0-9_]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*' "one host name in lower case"
 number UPSTREAM_TIMEOUT "$UPSTREAM_TIMEOUT" 1 86400
 number UPSTREAM_HEAD_BYTES "$UPSTREAM_HEAD_BYTES" 4096 1048576
 number HSTS_SECONDS "$HSTS_SECONDS" 0 999999999

@@ -7,6 +7,7 @@ cd /var/lib/postgresql/dumps
 
 dump() {
     for file in /run/postgres/* /run/database/*; do
+        case $file in *.next) continue ;; esac # a password's successor (docker/rotate.sh)
         [ -s "$file" ] || continue
         name=$(basename "$file")
         # Not compressed, of which two versions have nothing in common: restic does it.

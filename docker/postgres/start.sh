@@ -29,6 +29,7 @@ alone() {
     }
 }
 for file in /run/postgres/* /run/database/*; do
+    case $file in *.next) continue ;; esac # a password's successor (docker/rotate.sh)
     [ -s "$file" ] || continue
     name=$(basename "$file")
     password=$(sed "s/'/''/g" "$file")

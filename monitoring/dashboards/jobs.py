@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.alerts import DATABASE_CONNECTIONS, DATABASE_CONNECTIONS_USED, JOB_AGE
+from monitoring.alerts import DATABASE_CONNECTIONS, DATABASE_CONNECTIONS_USED, JOB_AGE, JOB_STATE_ERRORS
 from monitoring.panels import (
     BAD,
     CALM,
@@ -151,6 +151,16 @@ def build(_objectives: Objectives) -> Dashboard:
     database = Row(
         "Database",
         (
+            lines(
+                "Operations failed",
+                "A minute, as the database or the bucket did not answer, or refused; counted by who asked.",
+                "short",
+                Query(
+                    f"sum by (store, operation) (rate({JOB_STATE_ERRORS}[$__rate_interval])) * 60",
+                    "{{store}}: {{operation}}",
+                ),
+                empty="In RUNS_DIR",
+            ),
             lines(
                 "Connections",
                 "Share of those that PostgreSQL takes (profile postgres); the line is the alert's threshold.",

@@ -344,6 +344,9 @@ def _jobs(world: World, rate: float) -> None:
     world.gauge("pg_database_size_bytes", 40e6, datname="sightglass", **database)
     world.counter("pg_stat_database_xact_commit", 10 + 20 * rate, datname="sightglass", **database)
     world.counter("pg_stat_database_xact_rollback", 0, datname="sightglass", **database)
+    for store, operations in {"database": ("read", "write"), "bucket": ("read", "write", "list", "remove")}.items():
+        for operation in operations:
+            world.counter("sightglass_job_state_errors_total", 0, store=store, operation=operation, **at)
     ends = {"succeeded": 0.95, "failed": 0.02, "dead": 0.004, "retried": 0.03, "cancelled": 0.01, "accepted": 0}
     for status, share in ends.items():
         world.counter("jobs_total", rate * share, status=status, **at)

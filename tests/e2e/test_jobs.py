@@ -141,6 +141,7 @@ def test_no_accepted_job_is_lost_or_done_twice_whatever_is_killed(service: Stack
 def assert_none_is_lost(service: Stack, queue: str, rounds: int) -> None:
     """Kill each service this often, the job processes' twice as often, while 50 documents a round are sent."""
     service.set(QUEUE_URL=queue)
+    service.compose("--profile", "monitoring", "up", "--detach", "--wait", "--no-deps", "prometheus", "operators")
     chosen = random.Random(SEED)
     victims = ["api", "nginx", "jobs", "jobs", *(["valkey"] if queue else [])] * rounds
     chosen.shuffle(victims)
@@ -148,14 +149,18 @@ def assert_none_is_lost(service: Stack, queue: str, rounds: int) -> None:
         number: f"{number} anna@example.com " + "and so on " * chosen.randrange(9000) for number in range(50 * rounds)
     }
     before = ids(service)
-    accepted = accepted_while_killed(service, PATH, documents, victims, chosen, queue)
-    service.compose("restart", "--timeout", "20")
-    service.compose("up", "--detach", "--wait")
+    killing = accepted_while_killed(service, PATH, documents, victims, chosen, queue)
+    accepted = killing.accepted
+    killing.end(
+        service.compose("ps", "--quiet", "api", "jobs").stdout.split(),
+        lambda: service.compose("stop", "--timeout", "20"),
+        lambda: service.compose("up", "--detach", "--wait"),
+    )
     assert sorted(accepted) == sorted(documents)
     with service.client() as client:
-        interrupted = 0
+        interrupted, jobs = 0, {}
         for number, where in accepted.items():
-            job = finish(client, where)
+            job = jobs[number] = finish(client, where)
             assert job["status"] == "succeeded"
             interrupted += job["interruptions"] != 0
             assert client.get(f"{where}/result").text == documents[number].replace(
@@ -163,6 +168,7 @@ def assert_none_is_lost(service: Stack, queue: str, rounds: int) -> None:
             )
         # Each once, and nothing else: what was sent again under its key made no second job.
         assert sorted(f"{PATH}/{job}" for job in ids(service) - before) == sorted(accepted.values())
+        killing.agree(jobs)
         for where in accepted.values():
             assert client.delete(where).status_code == 204
     say(f"{interrupted} jobs were interrupted")

@@ -90,6 +90,16 @@ def test_a_wiped_machine_is_back_from_a_server(stack: Stack, server: str, ssh: P
     assert there == certificate.strip()
 
 
+def test_a_server_that_is_silent_is_one_line(stack: Stack, server: str, ssh: Path) -> None:
+    docker("pause", server)
+    try:
+        silent = stack.run("make", "backups", **known(ssh))
+    finally:
+        docker("unpause", server)
+    assert silent.returncode != 0
+    assert f"backup: the repository {REPOSITORY} does not answer: Connection timed out during banner" in said(silent)
+
+
 def test_a_server_that_is_gone_is_one_line(stack: Stack, server: str, ssh: Path) -> None:
     docker("stop", server)
     gone = stack.run("make", "backups", **known(ssh))

@@ -2,10 +2,11 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from tests.stack import Stack, docker, running_stack
+from tests.stack import Stack, docker, eventually, running_stack
 from tests.support import servers
 from tests.support.backups import password
 from tests.support.servers import Server
@@ -43,6 +44,59 @@ def test_a_wrong_key_is_one_line(stack: Stack, server: Server) -> None:
     assert "another-secret" not in said(refused)
 
 
+SILENT = f"backup: the repository {REPOSITORY} does not answer: no answer within 60 s"
+
+
+@contextmanager
+def silent(server: Server) -> Iterator[None]:
+    """Have the server take connections and answer none."""
+    docker("pause", server.name)
+    try:
+        yield
+    finally:
+        docker("unpause", server.name)
+
+
+@pytest.mark.parametrize(
+    "command", [("make", "backups"), ("make", "backup"), ("python3", "scripts/backup.py", "check")], ids=" ".join
+)
+def test_a_server_that_is_silent_is_one_line(stack: Stack, server: Server, command: tuple[str, ...]) -> None:
+    with silent(server):
+        given_up = stack.run(*command, **KNOWN)
+    assert given_up.returncode != 0
+    assert [line for line in said(given_up).splitlines() if "does not answer" in line] == [SILENT]
+
+
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [
+        (f"s3:http://{NAME}:7071/{servers.BUCKET}/here", "connection refused"),
+        (f"s3:http://gone.example:7070/{servers.BUCKET}/here", "gone.example"),
+    ],
+    ids=["nobody listens", "no such name"],
+)
+def test_a_server_that_is_gone_is_one_line(stack: Stack, server: Server, where: str, why: str) -> None:
+    gone = stack.run("make", "backups", **KNOWN | {"RESTIC_REPOSITORY": where})
+    assert gone.returncode != 0
+    (line,) = (line for line in said(gone).splitlines() if "does not answer" in line)
+    assert line.startswith(f"backup: the repository {where} does not answer: no answer within 60 s: ")
+    assert why in line
+
+
+def test_the_schedule_gives_up_too_and_counts_it(stack: Stack, server: Server) -> None:
+    def logged() -> str:
+        return stack.compose("--profile", "backup", "logs", "--no-color", "restic").stdout
+
+    stack.set(**KNOWN)
+    with silent(server):
+        stack.compose("--profile", "backup", "up", "--detach")
+        eventually(lambda: "FAILED, 1 in a row" in logged(), logged, deadline=300)
+    assert SILENT in logged()
+    there = ("exec", "-T", "restic", "cat", "/var/lib/backup-metrics/backup.prom")
+    assert "\nbackup_failed_attempts 1\n" in stack.compose("--profile", "backup", *there).stdout
+    stack.compose("--profile", "backup", "rm", "--stop", "--force", "restic", "backup-copies")
+
+
 def test_a_wiped_machine_is_back_from_a_bucket(stack: Stack, server: Server) -> None:
     made = stack.run("make", "backup", **KNOWN)
     assert made.returncode == 0, said(made)
@@ -54,6 +108,10 @@ def test_a_wiped_machine_is_back_from_a_bucket(stack: Stack, server: Server) -> 
     docker("volume", "rm", *volumes)
     stack.env_file.unlink()
     where = KNOWN | {"COMPOSE_PROJECT_NAME": stack.project}  # and so the network
+    with silent(server):
+        given_up = stack.run("make", "restore", **where, RESTIC_PASSWORD=word)
+    assert given_up.returncode != 0
+    assert SILENT.removeprefix("backup: ") in said(given_up)
     restored = stack.run("make", "restore", **where, RESTIC_PASSWORD=word)
     assert restored.returncode == 0, said(restored)
     assert stack.env_file.read_text() == settings

@@ -1,15 +1,18 @@
 """The production stack with jobs in PostgreSQL (profile postgres) and documents in S3: what is killed loses no job."""
 
 import random
+import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.e2e.test_jobs import finish
 from tests.stack import Stack, docker, eventually, running_stack
 from tests.support import servers
-from tests.support.kills import accepted_while_killed
+from tests.support.kills import COUNTING, Killing, accepted_while_killed
 from tests.support.servers import Server
 
 PATH = "/api/v1/jobs"
@@ -95,15 +98,88 @@ def test_no_accepted_job_is_lost_or_done_twice_whatever_is_killed(stack: Stack) 
     chosen.shuffle(victims)
     documents = {n: f"{n} anna@example.com " + "and so on " * chosen.randrange(9000) for n in range(DOCUMENTS)}
     before = ids(stack)
-    accepted = accepted_while_killed(stack, PATH, documents, victims, chosen, "killed")
+    killing = accepted_while_killed(stack, PATH, documents, victims, chosen, "killed")
+    accepted = killing.accepted
     stack.compose("up", "--detach", "--wait")
     assert sorted(accepted) == sorted(documents)
     with stack.client() as client:
+        jobs = {}
         for number, where in accepted.items():
-            job = finish(client, where)
-            assert job["status"] == "succeeded"
+            jobs[number] = finish(client, where)
+            assert jobs[number]["status"] == "succeeded"
             expected = documents[number].replace("anna@example.com", "[EMAIL_ADDRESS]")
             assert client.get(f"{where}/result").text == expected
         assert sorted(f"{PATH}/{job}" for job in ids(stack) - before) == sorted(accepted.values())
+        killing.agree(jobs)
         for where in accepted.values():
             assert client.delete(where).status_code == 204
+
+
+def test_the_databases_password_changes_under_requests(stack: Stack) -> None:
+    def kept() -> str:
+        return stack.compose("exec", "-T", "api", "cat", "/run/database/sightglass").stdout.strip()
+
+    def opens(password: str) -> bool:
+        psql = "psql --no-psqlrc --host=127.0.0.1 --username=sightglass --command='SELECT 1' sightglass"
+        ask = ("exec", "-T", "--env", f"PGPASSWORD={password}", "postgres", "sh", "-c", psql)
+        return stack.compose(*ask, check=False).returncode == 0
+
+    refused = stack.run("make", "rotate", "SECRET=jobs-db", DATABASE_URL="postgresql://u@elsewhere/db")
+    assert refused.stderr.startswith("rotate: DATABASE_URL: the database is not the stack's; change it there")
+    old = kept()
+    accepted: list[httpx.Response] = []
+    stop = threading.Event()
+
+    def send() -> None:
+        with stack.client(timeout=120) as client:
+            while not stop.wait(0.1):
+                accepted.append(client.post(PATH, content="Mail anna@example.com", headers=PLAIN))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        eventually(lambda: len(accepted) > 3, lambda: str(accepted))
+        changed = stack.run("make", "rotate", "SECRET=jobs-db")
+        sent = len(accepted)
+        eventually(lambda: len(accepted) > sent + 3, lambda: str(accepted[-3:]))
+    finally:
+        stop.set()
+        thread.join()
+    assert changed.returncode == 0, changed.stdout + changed.stderr
+    assert "==> done: the new password is taken, the old one is refused" in changed.stdout
+    assert {answer.status_code for answer in accepted} == {202}
+    assert (opens(old), opens(kept())) == (False, True)
+    stack.compose("restart", "jobs", "postgres")  # which connect anew
+    stack.compose("up", "--detach", "--wait")
+    with stack.client() as client:
+        for answer in accepted:
+            assert finish(client, answer.headers["location"])["status"] == "succeeded"
+            assert client.delete(answer.headers["location"]).status_code == 204
+    assert opens(kept())
+    stack.wait_for_value('pg_up{job="database"}', 1)
+
+
+def test_what_a_scrape_has_seen_no_kill_takes_away(stack: Stack) -> None:
+    chosen = random.Random(SEED)
+    documents = {n: f"{n} anna@example.com" for n in range(20)}
+    killing = accepted_while_killed(stack, PATH, documents, [], chosen, "seen")
+    with stack.client() as client:
+        jobs = {number: finish(client, where) for number, where in killing.accepted.items()}
+        killing.agree(jobs)
+        for service in ("api", "jobs"):
+            all_of_it = stack.compose("ps", "--quiet", service).stdout.split()
+            killing.end(all_of_it, partial(docker, "kill", *all_of_it), partial(docker, "start", *all_of_it))
+        stack.compose("up", "--detach", "--wait")
+        for number in range(20, 30):
+            eventually(lambda number=number: _post(client, killing, number))  # type: ignore[misc]
+            jobs[number] = finish(client, killing.accepted[number])
+        stack.wait_for_scrape()
+        assert [killing.counted(*what) for what in COUNTING.items()] == [30, 30]
+
+
+def _post(client: httpx.Client, killing: Killing, number: int) -> bool:
+    headers = {**PLAIN, "Idempotency-Key": f"seen-{number}"}
+    answer = client.post(PATH, content=f"{number} anna@example.com", headers=headers)
+    if answer.status_code == 202:
+        killing.accepted[number] = answer.headers["location"]
+    return answer.status_code == 202

@@ -24,7 +24,7 @@ EMPTY_WHEN_HEALTHY = {
     ),
     *(("model", "Quality by type", target) for target in "ABCDE"),  # until `make evaluate`: tests/e2e/test_quality.py
     *(("model", title, "A") for title in ("Measured", "Labelled texts")),
-    *(("jobs", title, "A") for title in ("Connections", "Size")),  # with the profile postgres
+    *(("jobs", title, "A") for title in ("Connections", "Size", "Operations failed")),  # with the profile postgres
     *(("jobs", "Transactions", target) for target in "AB"),
     ("monitoring", "Lost", "C"),  # spans, with TRACING_ENABLED
     ("monitoring", "Lost", "D"),

@@ -1,8 +1,10 @@
 """What only several machines have: hands that are lost, a server that is gone, processes that are killed."""
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -11,14 +13,14 @@ import pytest
 
 from api.privacy.findings import Finding
 from api.privacy.jobs.ids import Ids
-from api.privacy.jobs.record import Status, now
+from api.privacy.jobs.record import Status, now, sortable
 from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.state import postgresql
 from api.privacy.jobs.state.interface import AwayError, LostError
 from api.privacy.jobs.state.postgresql import PostgresRows
 from api.privacy.jobs.store import JobStore
 from sightglass.problem import MEDIA_TYPE
-from tests.support.jobs import Jobs
+from tests.support.jobs import Jobs, entry
 from tests.support.servers import Server
 from tests.support.service import StubModel, eventually, metric, words
 from tests.support.workers import workers
@@ -106,17 +108,6 @@ def test_many_hands_take_each_job_once(jobs: Jobs) -> None:
     assert sorted(taken) == sorted(made)
 
 
-def test_a_job_that_ended_as_its_end_was_asked_for_goes(jobs: Jobs, other: JobStore) -> None:
-    job = jobs.create().json()["id"]
-    with jobs.store.claim(job) as claim:
-        assert claim
-        claim.save(status=Status.FAILED, finished=now())
-        assert other.cancel(job) is False
-    assert jobs.client.get(f"{PATH}/{job}").status_code == 404
-    jobs.store.expire(now() - timedelta(days=1))
-    assert (jobs.left(), jobs.taken()) == ([], {})
-
-
 def test_all_machines_have_one_secret(jobs: Jobs, other: JobStore) -> None:
     assert Ids(jobs.store.secret).derived("a") == Ids(other.secret).derived("a")
     assert len(jobs.store.secret()) == 32
@@ -156,6 +147,64 @@ def test_no_error_has_a_row_or_a_password_in_it(jobs: Jobs) -> None:
     with pytest.raises(AwayError) as error, jobs.rows._write() as rows:  # type: ignore[attr-defined]
         rows.execute("INSERT INTO jobs (directory, client, bytes, touched) VALUES ('Marker4711', NULL, 1, 1)")
     assert str(error.value) == "[Errno 5] the jobs' database: NotNullViolation"
+
+
+@pytest.mark.parametrize("kept", ["files"], indirect=True)
+def test_no_statement_reads_more_with_more_jobs(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 4,000 jobs almost all are put off, others are just going: what is asked of the database reads a few pages."""
+    record = jobs.example()
+    later, rows = now() + timedelta(hours=1), jobs.rows
+    put_off = [number < 3_000 for number in range(4_000)]
+    rows.accept("", [entry(record, number, not_before=later if off else None) for number, off in enumerate(put_off)])
+    with rows._read() as connection:  # type: ignore[attr-defined]
+        connection.execute("ANALYZE jobs")  # as PostgreSQL does by itself; nothing is going yet
+    for number in range(1_000, 3_000):
+        rows.discard(entry(record, number).record)
+    said: list[tuple[str, tuple[object, ...]]] = []
+    execute = postgresql._Statements.execute
+
+    def note(self: Any, query: str, values: Any = (), /) -> Any:
+        said.append((query, tuple(values)))
+        return execute(self, query, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(postgresql._Statements, "execute", note)
+        with jobs.store.claim_due(record.client, now()) as claim:
+            assert claim
+            assert claim.record.id == f"{3_000:032x}"  # all before it are put off
+        assert jobs.store.clients() == [record.client]
+        assert len(rows.page(None, "b" * 32, None, 10)) == 10
+        assert rows.page("anna", None, (sortable(now()), "f" * 32), 10) == []
+        assert rows.get(record.id) is None
+        assert rows.finished(now()) == rows.oldest_finished(record.client) == rows.with_original() == []
+        rows.forget(entry(record, 2_999).directory)
+    assert len(said) > 8
+    for query, values in said:
+        pages, plan = read_by(jobs, query, values)
+        assert pages <= 50, f"{pages} pages: {query}\n{plan}"
+
+
+def read_by(jobs: Jobs, query: str, values: tuple[object, ...]) -> tuple[int, str]:
+    """Give the pages that a statement reads, and its plan; what it changes is as it was."""
+    with suppress(ZeroDivisionError), jobs.rows._write() as connection:  # type: ignore[attr-defined]
+        explained = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}", values).fetchone()[0][0]
+        raise ZeroDivisionError
+    plan = explained["Plan"]
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], json.dumps(explained, indent=1)
+
+
+def test_the_tables_of_the_first_version_get_what_they_lack(jobs: Jobs) -> None:
+    with jobs.rows._write() as rows:  # type: ignore[attr-defined]
+        rows.execute("DROP INDEX due_by_client")
+        rows.execute("CREATE INDEX to_do_by_client ON jobs (client, created) WHERE to_do IS NOT NULL")
+    made = jobs.create().json()["id"]
+    stores = [JobStore(jobs.settings) for _ in range(4)]
+    with ThreadPoolExecutor(len(stores)) as pool:
+        assert {record.id for found in pool.map(lambda store: store.page(None), stores) for record in found} == {made}
+    for store in stores:
+        store._rows.close()  # type: ignore[attr-defined]
+    query = "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema() AND indexname LIKE ?"
+    assert sorted(jobs.rows._column(query, "%by_client")) == ["due_by_client", "finished_by_client"]  # type: ignore[attr-defined]
 
 
 # ── what is killed ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,6 +3,7 @@
 # ruff: noqa: F401  (pytest finds them by their names)
 
 from tests.unit.test_jobs import (
+    test_a_delete_as_a_job_ends_is_heard_by_who_ends_it,
     test_a_document_that_cannot_be_redacted_fails_at_once,
     test_a_failing_model_is_tried_again_later_and_then_given_up,
     test_a_form_is_a_job_for_each_document,
@@ -16,11 +17,13 @@ from tests.unit.test_jobs import (
     test_a_key_is_of_a_document_or_of_a_form,
     test_a_models_own_trouble_with_files_is_the_models,
     test_finished_jobs_expire_by_age,
+    test_one_delete_is_enough_of_a_job_that_is_just_ending,
     test_parts_of_a_result_and_what_is_no_part_of_it,
     test_the_same_idempotency_key_is_the_same_job,
     test_what_a_refused_form_repeats_stays,
     test_what_is_no_job_is_a_problem,
     test_what_takes_too_much_goes_the_largest_clients_oldest_first,
+    test_what_was_put_off_and_is_due_comes_before_what_is_younger,
 )
 from tests.unit.test_jobs_shared import (
     many,

@@ -1,6 +1,7 @@
 """A service and what works on its jobs."""
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 from fastapi.testclient import TestClient
@@ -10,6 +11,7 @@ from api.privacy.jobs.record import Record, now, sortable
 from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import Runner
 from api.privacy.jobs.state.directory import LOCK
+from api.privacy.jobs.state.interface import Entry
 from api.privacy.jobs.store import JobStore
 from api.settings import Settings
 from tests.support.service import StubModel, words
@@ -58,6 +60,13 @@ class Jobs:
         with self.rows._read() as rows:  # type: ignore[attr-defined]
             return dict(rows.execute("SELECT client, bytes FROM clients"))
 
+    def example(self) -> Record:
+        """Give the record of a job that was, for others to be like it."""
+        with self.store.claim(self.create().json()["id"]) as claim:
+            assert claim
+            self.store.remove(claim)
+            return claim.record
+
     def all(self) -> list[Record]:
         """Give all jobs, the oldest first."""
         return self.store.page(None, limit=1000)[::-1]
@@ -65,3 +74,10 @@ class Jobs:
     def work(self, model: StubModel | None = None) -> None:
         for record in self.all():
             self.runner(model).run(record.id)
+
+
+def entry(record: Record, number: int, **changes: object) -> Entry:
+    """Give a job like another, of one form with its likes; the higher its number, the younger it is."""
+    named = {"id": f"{number:032x}", "directory": f"documents/x/{number}", "batch": "b" * 32}
+    created = record.created + timedelta(seconds=number)
+    return Entry(named["directory"], 1, record.model_copy(update={**named, "created": created, **changes}))

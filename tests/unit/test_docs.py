@@ -103,6 +103,37 @@ FOR_QUERIES = set(
 )
 
 
+def made() -> set[str]:
+    """The metrics that the code tells, by the names under which Prometheus has them."""
+    python = "".join(path.read_text() for room in ("api", "sightglass") for path in (ROOT / room).rglob("*.py"))
+    call = r'\b_?(Counter|Gauge|Histogram|Info)(?:MetricFamily)?\(\s*f?"((?:\w|\{prefix\})+)"'
+    found = set()
+    for kind, name in re.findall(call, python):
+        whole = name.replace("{prefix}", "sightglass_container")
+        found.add(whole.removesuffix("_total") + "_total" if kind == "Counter" else whole)
+    shell = "".join(path.read_text() for path in (ROOT / "docker").rglob("*.sh"))
+    found |= set(re.findall(r"^(?: *metric|# TYPE) (\w+)", shell, re.MULTILINE))
+    njs = (ROOT / "docker/nginx/metrics.js").read_text()
+    return found | set(re.findall(r"'((?:edge|rate|sightglass)_\w+)'", njs))
+
+
+@pytest.mark.parametrize("metric", sorted(made()))
+def test_a_metric_that_is_told_is_documented(metric: str) -> None:
+    assert any(re.search(rf"`{metric}[`{{]", text) for text in SAID.values())
+
+
+def test_the_metrics_are_found() -> None:
+    some = {
+        "jobs_total",
+        "job_duration_seconds",
+        "backup_size_bytes",
+        "acme_failed_attempts",
+        "edge_http_requests_total",
+    }
+    assert some <= made()
+    assert len(made()) > 50
+
+
 def test_the_tables_are_found() -> None:
     assert {"http_requests_total", "edge_http_requests_total", "model_ready", "sightglass_edge_routes"} <= METRICS
     assert len(METRICS) > 50

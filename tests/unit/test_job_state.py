@@ -1,6 +1,8 @@
 """What keeps jobs elsewhere, while it is not there; with a server it is tests/state."""
 
 import os
+import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +17,12 @@ from botocore.stub import Stubber  # type: ignore[import-untyped]
 
 from api.privacy.jobs.state import postgresql
 from api.privacy.jobs.state.interface import AwayError
+from api.privacy.jobs.state.opened import open_state
 from api.privacy.jobs.state.postgresql import PostgresRows
 from api.privacy.jobs.state.s3 import ROOM, Bucket
-from api.settings import load_settings
+from api.settings import Settings, load_settings
 from sightglass.environment import SettingsError
+from tests.support.service import metric
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,6 +46,7 @@ def test_whoever_waits_for_a_database_that_never_was_there_waits_beside_the_othe
 
     monkeypatch.setattr(postgresql, "ConnectionPool", Pool)
     rows = PostgresRows("postgresql://u@host/db", 1)
+    counted = metric("sightglass_job_state_errors_total", store="database", operation="read")
 
     def look() -> str:
         with pytest.raises(AwayError) as error:
@@ -51,6 +56,7 @@ def test_whoever_waits_for_a_database_that_never_was_there_waits_beside_the_othe
     with ThreadPoolExecutor(4) as threads:
         said = [future.result() for future in [threads.submit(look) for _ in range(4)]]
     assert said == ["[Errno 5] the jobs' database: OperationalError"] * 4
+    assert metric("sightglass_job_state_errors_total", store="database", operation="read") == counted + 4
 
 
 @pytest.fixture
@@ -71,6 +77,40 @@ def test_an_object_that_is_gone_is_told_from_a_bucket_that_is(bucket: tuple[Buck
     stub.add_client_error("get_object", "NoSuchBucket", http_status_code=404)
     with pytest.raises(AwayError, match="NoSuchBucket"):
         documents.open("documents/1", "result")
+
+
+@pytest.mark.parametrize(
+    ("operation", "call", "ask"),
+    [
+        ("write", "put_object", lambda documents: _put(documents)),
+        ("read", "get_object", lambda documents: documents.open("documents/1", "document")),
+        ("list", "list_objects_v2", lambda documents: documents.size("documents/1")),
+        ("list", "list_objects_v2", lambda documents: documents.written("documents/1")),
+        ("remove", "delete_object", lambda documents: documents.remove("documents/1", "document")),
+    ],
+)
+@pytest.mark.parametrize(("code", "away"), [("AccessDenied", True), ("NoSuchBucket", True), ("404", False)])
+def test_what_the_bucket_refuses_is_counted(
+    bucket: tuple[Bucket, Any], operation: str, call: str, ask: Any, code: str, away: bool
+) -> None:
+    documents, stub = bucket
+    stub.add_client_error(call, code)
+
+    def counted() -> dict[str, float]:
+        names = ("read", "write", "list", "remove")
+        return {one: metric("sightglass_job_state_errors_total", store="bucket", operation=one) for one in names}
+
+    before = counted()
+    with pytest.raises(AwayError if away else FileNotFoundError) as error:
+        ask(documents)
+    assert counted() == {**before, operation: before[operation] + away}
+    if away:
+        assert error.value.strerror == f"the documents' bucket: {code}"
+
+
+def _put(documents: Bucket) -> None:
+    with documents.create("documents/1", "document") as draft:
+        draft.keep()
 
 
 def test_a_document_of_nothing_takes_room(bucket: tuple[Bucket, Any]) -> None:
@@ -102,15 +142,90 @@ def test_what_a_database_is_called(monkeypatch: pytest.MonkeyPatch, url: str, al
         load_settings.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("https://s3.example", True),
+        ("http://10.0.0.7:9000/below", True),
+        ("s3.example", False),
+        ("s3.example:9000", False),
+        ("localhost:9000", False),
+        ("ftp://s3.example", False),
+        ("https://", False),
+        ("http://s3.example:99999", False),
+        ("//s3.example", False),
+    ],
+)
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "SIGHTGLASS_AWS_ENDPOINT_URL"])
+def test_where_another_s3_is(monkeypatch: pytest.MonkeyPatch, name: str, url: str, allowed: bool) -> None:
+    monkeypatch.setenv(name, url)
+    load_settings.cache_clear()
+    try:
+        line = re.escape(f"AWS_ENDPOINT_URL={url}: not allowed; expected http://... or https://...")
+        with nullcontext() if allowed else pytest.raises(SettingsError, match=f"^{line}$"):
+            assert load_settings().aws_endpoint_url == url
+    finally:
+        load_settings.cache_clear()
+
+
+@pytest.mark.parametrize("database", [None, "postgresql://u@host/db"])
+@pytest.mark.parametrize("documents", [None, "s3://bucket"])
+def test_documents_on_this_machine_of_jobs_that_are_elsewhere_are_said(
+    database: str | None, documents: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "api")
+    settings = Settings(runs_dir=tmp_path, database_url=database, documents_url=documents)
+    assert list(settings.conflicts()) == (["documents_url"] if documents and not database else [])
+    open_state(settings)
+    said = [f"documents and results in RUNS_DIR={tmp_path}, which" in line for line in caplog.messages]
+    assert said == ([True] if database and not documents else [])
+
+
 @pytest.mark.parametrize(("script", "name"), [("postgres", "sightglass"), ("mlflow", "mlflow")])
 def test_a_password_that_could_not_be_written_is_not_said_to_be(tmp_path: Path, script: str, name: str) -> None:
-    text = (ROOT / "docker" / script / "setup.sh").read_text()
-    for directory, status in ((tmp_path, 0), (tmp_path / "none", 2)):
-        made = text.replace("/run/credentials", str(directory))
-        result = subprocess.run(["sh", "-c", made], capture_output=True, text=True, check=False)
+    for directory, status in ((tmp_path / "credentials", 0), (tmp_path / "none", 2)):
+        made = tmp_path / str(status)
+        shutil.copytree(ROOT / "docker" / "postgres", made / "postgres")
+        shutil.copytree(ROOT / "docker" / "mlflow", made / "mlflow", dirs_exist_ok=True)
+        shared = made / "postgres/password.sh"
+        shared.write_text(shared.read_text().replace("/run/credentials", str(directory)))
+        (tmp_path / "credentials").mkdir(exist_ok=True)
+        result = subprocess.run(["sh", str(made / script / "setup.sh")], capture_output=True, text=True, check=False)
         assert (result.returncode == 0) is (status == 0)
         assert ("generated" in result.stdout) is (status == 0)
-    assert len((tmp_path / name).read_text()) == 48
+    assert len((tmp_path / "credentials" / name).read_text()) == 48
+
+
+@pytest.mark.parametrize(
+    ("right", "beside", "expected"),
+    [
+        ("kept", {}, ["kept"]),
+        ("kept", {"database.next": "next"}, ["kept"]),
+        ("next", {"database.next": "next"}, ["kept", "next"]),
+        ("other", {"database.next": "next"}, ["kept", "next", None]),
+        ("next", {"database.new": "next"}, ["kept", None]),
+    ],
+    ids=["at rest", "before it is told", "after it is told", "neither is right", "what is no successor"],
+)
+def test_a_passwords_successor_is_tried_too_while_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: str, beside: dict[str, str], expected: list[str | None]
+) -> None:
+    tried: list[str | None] = []
+
+    def connect(_: object, conninfo: str = "", /, **options: Any) -> None:
+        tried.append(options["password"])
+        if options["password"] != right:
+            raise psycopg.OperationalError
+
+    monkeypatch.setattr(psycopg.Connection, "connect", classmethod(connect))
+    monkeypatch.setattr(postgresql, "PASSWORD", tmp_path / "database")
+    for name, value in {"database": "kept", **beside}.items():
+        (tmp_path / name).write_text(f"{value}\n")
+    try:
+        postgresql._connection_class("postgresql://u@elsewhere/db").connect("")
+    except psycopg.OperationalError:
+        tried.append(None)
+    assert tried == expected
 
 
 def test_a_database_server_that_cannot_begin_says_why(tmp_path: Path) -> None:
@@ -127,3 +242,30 @@ def test_a_database_server_that_cannot_begin_says_why(tmp_path: Path) -> None:
     environment = {"PATH": f"{fakes}:{os.environ['PATH']}", "PGDATA": str(tmp_path / "data")}
     result = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (1, "FATAL:  no space left on device\n")
+
+
+def test_a_passwords_successor_is_no_role_and_no_database(tmp_path: Path) -> None:
+    """PostgreSQL may start, or be dumped, while its password is being changed."""
+    fakes, secrets = tmp_path / "bin", tmp_path / "run"
+    for directory in (fakes, secrets, tmp_path / "dumps"):
+        directory.mkdir()
+    for name in ("sightglass", "sightglass.next"):
+        (secrets / name).write_text("of-the-tests-own")
+    for name, does in {"initdb": "mkdir -p $PGDATA", "postgres": "cat >>$SAID", "pg_dump": "echo $* >>$SAID"}.items():
+        (fakes / name).write_text(f"#!/bin/sh\n{does}\n")
+        (fakes / name).chmod(0o755)
+    said = tmp_path / "said"
+    environment = {"PATH": f"{fakes}:{os.environ['PATH']}", "PGDATA": str(tmp_path / "data"), "SAID": str(said)}
+
+    def run(script: str, end: str, then: str = "") -> str:
+        said.write_text("")
+        text = (ROOT / "docker/postgres" / script).read_text()
+        text = text[: text.index(end)].replace("/var/lib/postgresql", str(tmp_path))
+        text = text.replace("/run/database", str(secrets)).replace("/run/postgres", str(secrets / "none"))
+        subprocess.run(["sh", "-c", f"{text}\n{then}"], env=environment, check=True, timeout=60)
+        return said.read_text()
+
+    started = run("start.sh", "if [ -d $home/restore ]")
+    assert [line.split()[2] for line in started.splitlines()] == ['"sightglass"'] * 3
+    dumped = run("dumps.sh", "answered=''", "dump || true")
+    assert [line.split()[-1] for line in dumped.splitlines()] == ["sightglass"]

@@ -4,8 +4,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -28,12 +28,13 @@ from api.privacy.jobs.record import Record, Status, now
 from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import sweep
 from api.privacy.jobs.state import directory as files
-from api.privacy.jobs.state.interface import Waiting
+from api.privacy.jobs.state.interface import LostError, Waiting
+from api.privacy.jobs.state.sqlite import SqliteRows
 from api.privacy.jobs.store import DOCUMENT_ROOM, DRAFT_AGE, JobStore
 from api.settings import Settings
 from sightglass.context import RequestContext, current_request
 from sightglass.problem import MEDIA_TYPE
-from tests.support.jobs import PLAIN, Jobs
+from tests.support.jobs import PLAIN, Jobs, entry
 from tests.support.service import StubModel, eventually, metric, serving, words
 
 MARKER = "Marker4711"
@@ -679,3 +680,108 @@ def test_a_disk_that_is_gone_leaves_what_was_told_last(tmp_path: Path, monkeypat
     with TestClient(app):
         eventually(ended.is_set)
         assert metric("job_queue_depth") == 3
+
+
+def test_no_statement_takes_more_steps_with_more_jobs(jobs: Jobs) -> None:
+    """SQLite's own steps, counted: of 4,000 jobs almost all are put off, or just going."""
+    record, later, rows = jobs.example(), now() + timedelta(hours=1), jobs.rows
+    assert isinstance(rows, SqliteRows)
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+
+    def counted(jobs_there: int) -> dict[str, int]:
+        nonlocal steps
+        found = {}
+        asked: dict[str, Callable[[], object]] = {
+            "claiming": lambda: rows.due(record.client, now(), 100),
+            "clients": rows.clients,
+            "listing": lambda: rows.page(None, "b" * 32, None, 5),
+            "looking": lambda: rows.get(f"{jobs_there - 1:032x}"),
+            "finished": lambda: rows.finished(now()),
+            "a client's finished": lambda: rows.oldest_finished(record.client),
+            "with original": rows.with_original,
+            "forgetting": lambda: rows.forget("documents/x/1"),
+        }
+        for name, ask in asked.items():
+            steps = 0
+            ask()
+            found[name] = steps
+        return found
+
+    def fill(numbers: range) -> None:
+        due = numbers[-5:]
+        rows.accept("", [entry(record, one, not_before=None if one in due else later) for one in numbers])
+
+    rows._connection().set_progress_handler(step, 1)
+    fill(range(10))
+    for one in range(2):
+        rows.discard(entry(record, one).record)
+    few = counted(10)
+    with rows._write() as connection:
+        connection.execute("DELETE FROM jobs")
+    fill(range(4_000))
+    for one in range(1_000):
+        rows.discard(entry(record, one).record)
+    assert rows.due(record.client, now(), 1) == [f"{3_995:032x}"]
+    assert counted(4_000) == few
+
+
+def test_what_was_put_off_and_is_due_comes_before_what_is_younger(jobs: Jobs) -> None:
+    record = jobs.example()
+    moments = {1: now() - timedelta(seconds=1), 2: now() - timedelta(seconds=2), 3: None, 4: None}
+    moments[5] = now() + timedelta(hours=1)
+    jobs.rows.accept("", [entry(record, number, not_before=moment) for number, moment in moments.items()])
+    for number in moments:  # what SQLite holds them by
+        (jobs.settings.runs_dir / f"documents/x/{number}").mkdir(parents=True)
+        (jobs.settings.runs_dir / f"documents/x/{number}/lock").touch()
+    found = []
+    for _ in moments:
+        with jobs.store.claim_due(record.client, now()) as claim:
+            found.append(int(claim.record.id, 16) if claim else None)
+            if claim:
+                claim.save(status=Status.FAILED, finished=now())
+    assert found == [2, 1, 3, 4, None]
+
+
+@pytest.mark.parametrize("looked", [True, False], ids=["it looked", "its process died first"])
+@pytest.mark.parametrize("asked", ["before its end", "after its end"])
+def test_one_delete_is_enough_of_a_job_that_is_just_ending(jobs: Jobs, asked: str, looked: bool) -> None:
+    job = jobs.create("Zaphod", **{"Idempotency-Key": "mine"}).json()["id"]
+    with jobs.store.claim(job) as claim:
+        assert claim
+        claim.save(status=Status.RUNNING, started=now())
+        if asked == "before its end":
+            assert jobs.client.delete(f"{PATH}/{job}").status_code == 202
+        claim.save(status=Status.FAILED, finished=now())
+        if asked == "after its end":
+            assert jobs.client.delete(f"{PATH}/{job}").status_code == 204
+            assert jobs.client.get(f"{PATH}/{job}").status_code == 404
+            assert jobs.create("Zaphod", **{"Idempotency-Key": "mine"}).json()["id"] == job  # another, of the same id
+            with suppress(LostError):
+                claim.drop_original()
+            assert jobs.client.get(f"{PATH}/{job}").json()["status"] == "queued"
+            assert jobs.client.delete(f"{PATH}/{job}").status_code == 204
+        elif looked:
+            assert claim.cancelled
+            jobs.store.remove(claim)
+    jobs.store.expire(now() - timedelta(days=1))
+    assert jobs.client.get(f"{PATH}/{job}").status_code == 404
+    assert (jobs.left(), jobs.taken()) == ([], {})
+
+
+def test_a_delete_as_a_job_ends_is_heard_by_who_ends_it(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes between the last look at what is asked and the end's being saved."""
+    job = jobs.create("Zaphod").json()["id"]
+    end = running.Runner._end
+
+    def ask_first(*arguments: Any, **changes: Any) -> None:
+        assert jobs.client.delete(f"{PATH}/{job}").status_code == 202
+        end(*arguments, **changes)
+
+    monkeypatch.setattr(running.Runner, "_end", ask_first)
+    jobs.runner().run(job)
+    assert jobs.client.get(f"{PATH}/{job}").status_code == 404
+    assert (jobs.left(), jobs.taken()) == ([], {})

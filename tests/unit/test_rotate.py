@@ -155,10 +155,11 @@ def test_a_password_that_others_read_is_readable(tmp_path: Path) -> None:
 # ── the backups' ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 # A repository's keys are files, named by their ids, with a password each. At its turn in `cut` it is killed, and who
-# called it with it: before it did anything, or afterwards.
+# called it with it (the process group): before it did anything, or afterwards.
 RESTIC = """#!/bin/sh
+[ "$1" != -o ] || shift 2
 turn=$(($(cat "$WORLD/turn") + 1)) && echo $turn >"$WORLD/turn"
-cut() { [ "$turn $1" != "$(cat "$WORLD/cut" 2>/dev/null)" ] || { kill -KILL $PPID; kill -KILL $$; }; }
+cut() { [ "$turn $1" != "$(cat "$WORLD/cut" 2>/dev/null)" ] || kill -KILL 0; }
 cut before
 key() { grep -lx "$(cat "$RESTIC_PASSWORD_FILE")" "$WORLD"/keys/* | head -n 1; }
 own=$(key)
@@ -189,7 +190,9 @@ class Repository:
         for name in ("keys", "bin", "own", "scripts"):
             (directory / name).mkdir()
         (directory / "bin/restic").write_text(RESTIC)
-        (directory / "bin/restic").chmod(0o755)
+        (directory / "bin/timeout").write_text('#!/bin/sh\nshift 3\nexec "$@"\n')  # of no group of its own
+        for program in (directory / "bin").iterdir():
+            program.chmod(0o755)
         (directory / "keys/0000aaaa").write_text("old-password\n")
         (directory / "keys/0000bbbb").write_text("of-a-colleague\n")
         (directory / "own/password").write_text("old-password")
@@ -205,8 +208,9 @@ class Repository:
         environment = {"PATH": path, "WORLD": str(self.directory), "RESTIC_REPOSITORY": "/backups"}
         command = ["sh", str(self.directory / "scripts/rotate.sh")]
         return subprocess.run(
-            command, input=value, env=environment, capture_output=True, text=True, check=False, timeout=60
-        )
+            command, input=value, env=environment, capture_output=True, text=True, check=False, timeout=60,
+            start_new_session=True,
+        )  # fmt: skip
 
     @property
     def password(self) -> str:
@@ -251,12 +255,36 @@ def test_cut_off_anywhere_the_kept_password_opens_it_and_the_next_run_ends_it(
     assert {path.name for path in (repository.directory / "own").iterdir()} == {"password", "lock"}
 
 
-def test_a_repository_that_does_not_answer_changes_nothing(repository: Repository) -> None:
-    (repository.directory / "bin/restic").write_text("#!/bin/sh\necho 'Fatal: no route to host' >&2\nexit 1\n")
+AGAIN = 'Stat(<config/>) returned error, retrying after 1.2s: Get "http://s3:1/": dial tcp: no such host'
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("echo 'Fatal: no route to host' >&2; exit 1", "Fatal: no route to host"),
+        (f"echo '{AGAIN}' >&2; echo 'Fatal: context canceled' >&2; exit 124",
+         'no answer within 60 s: Get "http://s3:1/": dial tcp: no such host'),
+        ("exit 124", "no answer within 60 s"),  # GNU's timeout
+        ("exit 143", "no answer within 60 s"),  # BusyBox's
+        ("exit 137", "no answer within 60 s"),  # either's, of one that did not end by SIGTERM
+    ],
+    ids=["refused", "tried again and again", "given up", "given up by busybox", "killed"],
+)  # fmt: skip
+def test_a_repository_that_does_not_answer_changes_nothing(repository: Repository, does: str, said: str) -> None:
+    (repository.directory / "bin/restic").write_text(f"#!/bin/sh\n{does}\n")
     result = repository.rotate()
     assert result.returncode == 1
-    assert result.stderr == "backup: the repository /backups does not answer: Fatal: no route to host\n"
+    assert result.stderr == f"backup: the repository /backups does not answer: {said}\n"
     assert repository.password == "old-password"
+
+
+def test_what_does_not_answer_is_given_up_after_a_minute(repository: Repository) -> None:
+    (repository.directory / "bin/timeout").write_text('#!/bin/sh\necho "$*" >&3\nexit 124\n')
+    asked = repository.directory / "asked"
+    script = repository.directory / "scripts/rotate.sh"
+    script.write_text(f"exec 3>{asked}\n{script.read_text()}")
+    assert repository.rotate().returncode == 1
+    assert [line.split()[:4] for line in asked.read_text().splitlines()] == [["-k", "10", "60", "restic"]]
 
 
 # ── Grafana's ────────────────────────────────────────────────────────────────────────────────────────────────────────

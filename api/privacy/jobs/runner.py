@@ -243,8 +243,9 @@ class Runner:
         level = logging.ERROR if status is Status.DEAD else logging.INFO
         logger.log(level, "job %s", status.value, extra=_about(claim))
         with suppress(OSError):  # then the sweep does it
-            claim.drop_original()
-            self._store.keep_within_share(claim.record.client, claim.record.id)
+            if not claim.cancelled:  # else all of it goes
+                claim.drop_original()
+                self._store.keep_within_share(claim.record.client, claim.record.id)
 
 
 def sweep(store: JobStore, queue: Queue) -> None:

@@ -6,13 +6,13 @@ it forgets some, a sweep tells it again; if it tells too often, nothing is found
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import BinaryIO
 from uuid import uuid4
 
 from api.privacy.jobs.record import Record, Status
-from api.privacy.jobs.state.interface import Documents, Draft, Entry, Hold, Rows, Waiting
+from api.privacy.jobs.state.interface import Documents, Draft, Entry, Hold, LostError, Rows, Waiting
 from api.privacy.jobs.state.opened import open_state
 from api.settings import Settings
 
@@ -201,7 +201,11 @@ class JobStore:
             yield Claim(self._rows, self.documents, hold) if hold else None
 
     def cancel(self, job_id: str) -> bool:
-        """Remove the job, now or, when a job process holds it, as soon as that sees it; True when it is gone."""
+        """Remove the job, now or, when a job process works on it, as soon as that sees it; True when it is gone.
+
+        Of one that is asked to stop as it ends, either its end is seen here, or what was asked is seen there
+        (`Runner`): whoever holds it looks at that after it has saved the end.
+        """
         for asked in (False, True):  # whoever held it may have given it back before it was asked
             with self.claim(job_id) as claim:
                 if claim:
@@ -210,7 +214,7 @@ class JobStore:
             record = self.get(job_id)
             if record is None:
                 return True
-            if not asked and not self._rows.ask_to_stop(record):
+            if record.finished or (not asked and not self._rows.ask_to_stop(record)):
                 self._remove(record)
                 return True
         return False
@@ -251,8 +255,10 @@ class JobStore:
         while (client := self._rows.largest()) and self._evict(client):
             removed += 1
         for job_id in self._rows.with_original():
-            with self.claim(job_id) as claim:
-                if claim:
+            with self.claim(job_id) as claim, suppress(LostError):  # removed since
+                if claim and claim.cancelled:  # as it ended, and with it its process
+                    self.remove(claim)
+                elif claim:
                     claim.drop_original()
         since = _abandoned()
         for directory, going in self._rows.untouched(since):

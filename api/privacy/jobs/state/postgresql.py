@@ -22,7 +22,8 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from api.privacy.jobs.record import Record, Status, sortable
 from api.privacy.jobs.state.interface import AwayError, Hold, LostError
-from api.privacy.jobs.state.sql import Answer, SqlRows, Statements, as_record
+from api.privacy.jobs.state.sql import FRESH, PUT_OFF, Answer, SqlRows, Statements, as_record
+from api.privacy.metrics import JOB_STATE_ERRORS
 
 LEASE_SECONDS = 30
 """For which a job is nobody else's once its process is gone."""
@@ -63,7 +64,6 @@ CREATE TABLE jobs (
 CREATE UNIQUE INDEX by_id ON jobs (id);
 CREATE INDEX by_owner ON jobs (owner, created, id) WHERE record IS NOT NULL;
 CREATE INDEX by_batch ON jobs (batch, created, id) WHERE batch IS NOT NULL;
-CREATE INDEX to_do_by_client ON jobs (client, created, not_before, id) WHERE to_do IS NOT NULL;
 CREATE INDEX to_do_by_status ON jobs (to_do, created, not_before, id) WHERE to_do IS NOT NULL;
 CREATE INDEX finished ON jobs (finished, id) WHERE finished IS NOT NULL;
 CREATE INDEX finished_by_client ON jobs (client, finished, bytes, id) WHERE finished IS NOT NULL;
@@ -91,17 +91,21 @@ CREATE TRIGGER changed AFTER UPDATE OF bytes ON jobs FOR EACH ROW
 
 CREATE TABLE secret (one boolean PRIMARY KEY DEFAULT true CHECK (one), value bytea NOT NULL);
 """
+LATER = """
+CREATE INDEX due_by_client ON jobs (client, not_before, created, id) WHERE to_do IS NOT NULL;
+DROP INDEX IF EXISTS to_do_by_client;
+"""
+"""What was added to it since the first version."""
 _ALONE = "SELECT pg_advisory_xact_lock(7311580)"  # any number, the same for all
 _FREE = "(held_until IS NULL OR held_until < clock_timestamp())"
 _TAKE = (
-    f"UPDATE jobs SET holder = ?, held_until = clock_timestamp() + interval '{LEASE_SECONDS} s' WHERE directory = "  # noqa: S608
-    "(SELECT directory FROM jobs WHERE {} AND " + _FREE + " {} LIMIT 1 FOR UPDATE SKIP LOCKED) "
+    f"UPDATE jobs SET holder = ?, held_until = clock_timestamp() + interval '{LEASE_SECONDS} s' WHERE directory = {{}} "  # noqa: S608
     "RETURNING record, cancelled"
 )
-_TAKE_ONE = _TAKE.format("id = ?", "")
-_TAKE_DUE = _TAKE.format(
-    "to_do IS NOT NULL AND client = ? AND (not_before IS NULL OR not_before <= ?)", "ORDER BY created"
-)
+_ONE = f"(SELECT directory FROM jobs WHERE {{}} AND {_FREE} AND {{}} FOR UPDATE SKIP LOCKED)"  # noqa: S608
+_OF_CLIENT = "to_do IS NOT NULL AND client = ?"
+_TAKE_ONE = _TAKE.format(_ONE.format("id = ?", "true LIMIT 1"))
+_TAKE_DUE = _TAKE.format(f"COALESCE({_ONE.format(_OF_CLIENT, PUT_OFF)}, {_ONE.format(_OF_CLIENT, FRESH)})")
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +140,7 @@ class PostgresRows(SqlRows):
     def __init__(self, url: str, most: int) -> None:
         """Name the database, and the bytes that all rows together may take."""
         super().__init__(most)
+        self._failed = {one: JOB_STATE_ERRORS.labels("database", one) for one in ("read", "write")}
         self._url = url
         self._opening = threading.Lock()
         self._opened: ConnectionPool[psycopg.Connection[Any]] | None = None
@@ -183,7 +188,7 @@ class PostgresRows(SqlRows):
 
     @contextmanager
     def claim_due(self, client: str, moment: datetime) -> Iterator[Hold | None]:
-        with self._taken(_TAKE_DUE, client, sortable(moment)) as held:
+        with self._taken(_TAKE_DUE, client, sortable(moment), 1, client, 1) as held:
             yield held
 
     @contextmanager
@@ -205,15 +210,10 @@ class PostgresRows(SqlRows):
                 self._release(held)
 
     def _release(self, held: _Held) -> None:
-        """Give a job back; one that ended as its end was asked for goes."""
-        gone = "cancelled AND finished IS NOT NULL"
+        """Give a job back."""
+        query = "UPDATE jobs SET holder = NULL, held_until = NULL WHERE directory = ? AND holder = ?"
         with self._write() as rows:
-            rows.execute(
-                "UPDATE jobs SET holder = NULL, held_until = NULL, "  # noqa: S608
-                f"touched = CASE WHEN {gone} THEN 0 ELSE touched END, "
-                f"record = CASE WHEN {gone} THEN NULL ELSE record END WHERE directory = ? AND holder = ?",
-                (held.record.directory, held.token),
-            )
+            rows.execute(query, (held.record.directory, held.token))
 
     def _renew_from_now_on(self) -> None:
         with self._opening:
@@ -260,18 +260,24 @@ class PostgresRows(SqlRows):
 
     @contextmanager
     def _read(self) -> Iterator[Statements]:
-        try:
-            with self._connections().connection() as connection:
-                yield _Statements(connection)
-        except (psycopg.Error, PoolTimeout) as error:
-            raise _as_os_error(error) from None
+        with self._transaction("read") as rows:
+            yield rows
 
     @contextmanager
     def _write(self, *, alone: bool = False) -> Iterator[Statements]:
-        with self._read() as rows:  # a transaction, until the connection is given back
+        with self._transaction("write") as rows:
             if alone:
                 rows.execute(_ALONE)
             yield rows
+
+    @contextmanager
+    def _transaction(self, operation: str) -> Iterator[Statements]:
+        try:
+            with self._connections().connection() as connection:  # one, until the connection is given back
+                yield _Statements(connection)
+        except (psycopg.Error, PoolTimeout) as error:
+            self._failed[operation].inc()
+            raise _as_os_error(error) from None
 
     def _connections(self) -> "ConnectionPool[psycopg.Connection[Any]]":
         with self._opening:
@@ -302,26 +308,41 @@ class PostgresRows(SqlRows):
 
 
 def _prepare(connection: psycopg.Connection[Any]) -> None:
-    """Make the tables, once."""
-    if connection.execute("SELECT to_regclass('jobs')").fetchone() == (None,):
+    """Make the tables, once, or what an older version's lack."""
+    if not _there(connection, "due_by_client"):
         connection.execute(_ALONE.encode())
-        if connection.execute("SELECT to_regclass('jobs')").fetchone() == (None,):  # another process was first
+        if not _there(connection, "jobs"):  # else another process was first
             connection.execute(SCHEMA.encode())
+        if not _there(connection, "due_by_client"):
+            connection.execute(LATER.encode())
+
+
+def _there(connection: psycopg.Connection[Any], name: str) -> bool:
+    return connection.execute("SELECT to_regclass(%s)", (name,)).fetchone() != (None,)
 
 
 def _connection_class(url: str) -> type[psycopg.Connection[Any]]:
-    """Give connections that read the password from a file, where there is one, at each beginning: it may change."""
+    """Give connections that read the password from a file, where there is one, at each beginning: it may change.
+
+    Its successor stands beside it while it does, and PostgreSQL knows one of the two.
+    """
     server = urlsplit(url)
     file = PASSWORDS / (server.username or "-") if server.hostname == HOST else PASSWORD
+    successor = file.with_name(f"{file.name}.next")
     if server.password is not None:
         return psycopg.Connection
 
     class WithPassword(psycopg.Connection[Any]):
         @classmethod
         def connect(cls, conninfo: str = "", **options: Any) -> Any:
-            if file.is_file():
-                options["password"] = file.read_text().strip()
-            return super().connect(conninfo, **options)
+            if not file.is_file():
+                return super().connect(conninfo, **options)
+            try:
+                return super().connect(conninfo, **options | {"password": file.read_text().strip()})
+            except psycopg.OperationalError:  # it does not say whether the password was wrong
+                if not successor.is_file():
+                    raise
+                return super().connect(conninfo, **options | {"password": successor.read_text().strip()})
 
     return WithPassword
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from api.privacy.jobs.state.interface import AwayError
+from api.privacy.metrics import JOB_STATE_ERRORS
 
 CREDENTIALS = Path("/run/state/aws")
 """Keys in the format of AWS's credentials file, where there is one."""
@@ -44,6 +45,7 @@ class Bucket:
 
     def __init__(self, url: str, scratch: Path | None = None) -> None:
         """Name them, and the directory of this machine's files."""
+        self._failed = {one: JOB_STATE_ERRORS.labels("bucket", one) for one in ("read", "write", "list", "remove")}
         parts = urlsplit(url)
         self._bucket = parts.netloc
         self._prefix = parts.path.strip("/") + "/" if parts.path.strip("/") else ""
@@ -56,7 +58,7 @@ class Bucket:
         key = self._key(directory, name)
 
         def put(file: BinaryIO) -> None:
-            with _answers():
+            with self._answers("write"):
                 self._client().upload_fileobj(file, self._bucket, key)
 
         with tempfile.TemporaryFile(dir=self._scratch) as file:
@@ -65,7 +67,7 @@ class Bucket:
     def open(self, directory: str, name: str) -> BinaryIO:
         file = cast(BinaryIO, tempfile.TemporaryFile(dir=self._scratch))  # noqa: SIM115  (its reader closes it)
         try:
-            with _answers():
+            with self._answers("read"):
                 self._client().download_fileobj(self._bucket, self._key(directory, name), file)
         except BaseException:
             file.close()
@@ -93,11 +95,11 @@ class Bucket:
         return f"{self._prefix}{directory}/{name}"
 
     def _delete(self, key: str) -> None:
-        with _answers():
+        with self._answers("remove"):
             self._client().delete_object(Bucket=self._bucket, Key=key)
 
     def _objects(self, directory: str) -> list[Any]:
-        with _answers():
+        with self._answers("list"):
             paginator = self._client().get_paginator("list_objects_v2")
             pages = paginator.paginate(Bucket=self._bucket, Prefix=self._key(directory, ""))
             return [one for page in pages for one in page.get("Contents", ())]
@@ -124,25 +126,23 @@ class Bucket:
                 self._opened = boto3.Session(botocore_session=session).client("s3", config=config)
             return self._opened
 
+    @contextmanager
+    def _answers(self, operation: str) -> Iterator[None]:
+        """Make errors of the library ours, and count them.
 
-@contextmanager
-def _answers() -> Iterator[None]:
-    """Make errors of the library ours.
+        Raises:
+            AwayError: the bucket does not answer, or refuses.
+            FileNotFoundError: there is no such object.
 
-    Raises:
-        AwayError: the bucket does not answer, or refuses.
-        FileNotFoundError: there is no such object.
+        """
+        from boto3.exceptions import Boto3Error  # type: ignore[import-untyped]
+        from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-    """
-    from boto3.exceptions import Boto3Error  # type: ignore[import-untyped]
-    from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
-
-    try:
-        yield
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in {"404", "NoSuchKey"}:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
-        raise AwayError(f"the documents' bucket: {code}") from None
-    except (BotoCoreError, Boto3Error, ValueError) as error:  # ValueError: of an AWS_ENDPOINT_URL that is none
-        raise AwayError(f"the documents' bucket: {type(error).__name__}") from None
+        try:
+            yield
+        except (ClientError, BotoCoreError, Boto3Error, ValueError) as error:  # ValueError: of an endpoint that is none
+            code = str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+            if code in {"404", "NoSuchKey"}:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+            self._failed[operation].inc()
+            raise AwayError(f"the documents' bucket: {code or type(error).__name__}") from None

@@ -10,6 +10,13 @@ from typing import Any, Protocol
 from api.privacy.jobs.record import Record, Status, sortable
 from api.privacy.jobs.state.interface import Entry, TakenError, Waiting
 
+PUT_OFF = "not_before <= ? ORDER BY not_before, created LIMIT ?"
+FRESH = "not_before IS NULL ORDER BY not_before, created LIMIT ?"
+"""Which of a client's jobs are due: those put off until a time that has come, then the others, which are younger.
+
+Each is a range of the index, in its order: what is put off for later is not looked at, however much of it there is.
+"""
+
 
 class Answer(Protocol):
     """A query's rows."""

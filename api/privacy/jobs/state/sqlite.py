@@ -20,7 +20,7 @@ from pathlib import Path
 from api.privacy.jobs.record import FINAL, Record, Status, sortable
 from api.privacy.jobs.state.directory import LOCK, size_of, written_in
 from api.privacy.jobs.state.interface import Hold
-from api.privacy.jobs.state.sql import SqlRows, Statements
+from api.privacy.jobs.state.sql import FRESH, PUT_OFF, SqlRows, Statements
 from api.privacy.jobs.state.upgrade import FORMER_JOBS, FORMER_RECORD, former_drafts, former_jobs, read_former
 
 BUSY_SECONDS = 30.0
@@ -52,7 +52,8 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE UNIQUE INDEX IF NOT EXISTS by_id ON jobs (id);
 CREATE INDEX IF NOT EXISTS by_owner ON jobs (owner, created, id) WHERE record IS NOT NULL;
 CREATE INDEX IF NOT EXISTS by_batch ON jobs (batch, created, id) WHERE batch IS NOT NULL;
-CREATE INDEX IF NOT EXISTS to_do_by_client ON jobs (client, created, not_before, id) WHERE to_do IS NOT NULL;
+CREATE INDEX IF NOT EXISTS due_by_client ON jobs (client, not_before, created, id) WHERE to_do IS NOT NULL;
+DROP INDEX IF EXISTS to_do_by_client;
 CREATE INDEX IF NOT EXISTS to_do_by_status ON jobs (to_do, created, not_before, id) WHERE to_do IS NOT NULL;
 CREATE INDEX IF NOT EXISTS finished ON jobs (finished, id) WHERE finished IS NOT NULL;
 CREATE INDEX IF NOT EXISTS finished_by_client ON jobs (client, finished, bytes, id) WHERE finished IS NOT NULL;
@@ -71,6 +72,7 @@ CREATE TRIGGER IF NOT EXISTS removed AFTER DELETE ON jobs BEGIN
     DELETE FROM clients WHERE client = old.client AND bytes <= 0;
 END;
 """
+_DUE = "SELECT id FROM jobs WHERE to_do IS NOT NULL AND client = ? AND"
 
 
 class _Held:
@@ -103,8 +105,8 @@ class SqliteRows(SqlRows):
     def save(self, hold: Hold, record: Record, size: int | None = None) -> None:  # noqa: ARG002  (a lock is never lost)
         with self._write() as rows:
             rows.execute(
-                "UPDATE jobs SET record = ?, bytes = COALESCE(?, bytes) WHERE id = ?",
-                (record.model_dump_json(), size, record.id),
+                "UPDATE jobs SET record = ?, bytes = COALESCE(?, bytes) WHERE id = ? AND directory = ?",
+                (record.model_dump_json(), size, record.id, record.directory),
             )
 
     @contextmanager
@@ -144,11 +146,9 @@ class SqliteRows(SqlRows):
 
     def due(self, client: str, moment: datetime, most: int) -> list[str]:
         """Give a client's jobs to be done now, the oldest first; some may be in other hands."""
-        query = (
-            "SELECT id FROM jobs WHERE to_do IS NOT NULL AND client = ? AND (not_before IS NULL OR not_before <= ?) "
-            "ORDER BY created LIMIT ?"
-        )
-        return self._column(query, client, sortable(moment), most)
+        with self._read() as rows:
+            put_off = [value for (value,) in rows.execute(f"{_DUE} {PUT_OFF}", (client, sortable(moment), most))]
+            return [*put_off, *(value for (value,) in rows.execute(f"{_DUE} {FRESH}", (client, most - len(put_off))))]
 
     def ask_to_stop(self, record: Record) -> bool:
         try:
