@@ -31,9 +31,6 @@ ROOT = Path(__file__).resolve().parent.parent
 NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv", ".env", ".releases", "__pycache__", ".*_cache", ".hypothesis", "artifacts", "node_modules"
 )
-CHECKED_SOONER = ("nginx", "api", "jobs")
-HEALTH = "interval: 3s, retries: 10"
-"""How the health of what tests replace most is checked: sooner than every 10 s, and given up after as long."""
 PUBLISHED = (
     "HTTP_PORT", "HTTPS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT", "LOGS_PORT", "TRACES_PORT",
 )  # fmt: skip
@@ -61,9 +58,6 @@ class Stack:
         } | settings
         self.profiles = profiles
         shutil.copytree(ROOT, directory, ignore=NOT_COPIED, dirs_exist_ok=True)
-        file = directory / "docker-compose.prod.yml"
-        checked = rf"(?ms)^  (?:{'|'.join(CHECKED_SOONER)}):$.*?^    healthcheck: {{"
-        file.write_text(re.sub(checked, rf"\g<0>{HEALTH}, ", file.read_text()))
         self.env_file = directory / ".env"
         lines = [f"COMPOSE_PROJECT_NAME={self.project}", *(f"{name}={value}" for name, value in self.settings.items())]
         self.env_file.write_text((ROOT / ".env.template").read_text() + "\n".join(lines) + "\n")

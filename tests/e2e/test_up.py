@@ -303,7 +303,7 @@ def test_an_api_that_takes_its_time_is_waited_for_and_up_says_so(made: Stack) ->
     (code / "slow.py").write_text(SLOW)
     settings = {"APP": "slow:app", "APP_DIR": "slow", "JOBS_REPLICAS": "0"}
     try:
-        # Not ready within its start period and ten health checks: given up, and said why.
+        # Not ready within its start period and three health checks: given up, and said why.
         result = made.run("make", "up", API_START_PERIOD="1", **settings)
         assert result.returncode != 0
         assert "waiting for api (" in result.stdout
@@ -328,7 +328,7 @@ def test_an_api_that_takes_its_time_is_waited_for_and_up_says_so(made: Stack) ->
                 return len(failed)
 
             try:
-                eventually(lambda: failed_checks() > 10, lambda: (made.directory / "slow.out").read_text())
+                eventually(lambda: failed_checks() > 3, lambda: (made.directory / "slow.out").read_text())
                 (code / "go").touch()
                 assert up.wait(120) == 0, (made.directory / "slow.out").read_text()
             finally:
