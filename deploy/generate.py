@@ -45,7 +45,10 @@ def _optional() -> dict[str, list[tuple[Object, When | None]]]:
     """Give the same of the components."""
     return {
         "jobs": [(workloads.jobs(), JOBS_ENABLED), (scaling.runs(), workloads.WITH_VOLUME)],
-        "jobs-autoscaling": [(scaling.jobs_autoscaler(), _JOBS_SCALED)],
+        "jobs-autoscaling": [
+            (scaling.jobs_autoscaler(), _JOBS_SCALED),
+            (network.keda(), When("jobs.autoscaling.enabled", default=False, also=_POLICIES.path)),
+        ],
         "monitoring": [(observed.pod_monitor(), _MONITORED)],
         "gateway": [(network.gateway(), When("gateway.enabled", default=False))],
         "ingress": [(network.ingress(), When("ingress.enabled", default=False))],

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jsonschema  # type: ignore[import-untyped]
 import kubernetes_validate
 import pytest
@@ -136,6 +137,17 @@ def test_the_last_job_process_is_not_ended_while_it_is_at_the_last_job() -> None
     )
 
 
+def test_keda_may_ask_what_it_asks() -> None:
+    (trigger,) = ALL["ScaledObject", "jobs"]["spec"]["triggers"]
+    url = httpx.URL(trigger["metadata"]["url"])
+    policy = ALL["NetworkPolicy", "keda"]["spec"]
+    (rule,) = policy["ingress"]
+    assert policy["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == url.host.partition(".")[0]
+    assert rule["ports"] == [{"port": url.port, "protocol": "TCP"}]
+    (side,) = rule["from"]
+    assert side["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "keda"}
+
+
 @pytest.mark.parametrize(
     ("changes", "there", "gone"),
     [
@@ -143,6 +155,12 @@ def test_the_last_job_process_is_not_ended_while_it_is_at_the_last_job() -> None
         ({"autoscaling": {"enabled": False}}, ("Deployment", "api"), ("HorizontalPodAutoscaler", "api")),
         ({"tls": {"crt": "c", "key": "k"}}, ("Secret", "tls"), ("Certificate", "tls")),
         ({"jobs": {"enabled": True}}, ("PersistentVolumeClaim", "runs"), ("ScaledObject", "jobs")),
+        ({"jobs": {"enabled": True}}, ("PersistentVolumeClaim", "runs"), ("NetworkPolicy", "keda")),
+        (
+            {"jobs": {"autoscaling": {"enabled": True}}, "networkPolicy": {"enabled": False}},
+            ("ScaledObject", "jobs"),
+            ("NetworkPolicy", "keda"),
+        ),
     ],
 )
 def test_values_switch_parts_on_and_off(changes: Object, there: tuple[str, str], gone: tuple[str, str]) -> None:
@@ -206,7 +224,8 @@ def test_limits_grace_and_hardening_are_compose_s(name: str) -> None:
     assert one["resources"]["limits"] == {"cpu": service.cpus, "memory": service.memory}
     hook = one.get("lifecycle", {}).get("preStop", {})
     sleeps = [hook["sleep"]["seconds"]] if "sleep" in hook else map(int, hook["exec"]["command"][2:] if hook else [])
-    assert pod(name)["terminationGracePeriodSeconds"] == service.grace_seconds + sum(sleeps)
+    last_scrape = int(chart.DEFAULT_SETTINGS["JOBS_LAST_SCRAPE"]) if name == "jobs" else 0
+    assert pod(name)["terminationGracePeriodSeconds"] == service.grace_seconds + sum(sleeps) + last_scrape
     read_only, dropped, options = service.hardening
     assert one["securityContext"] == {
         "readOnlyRootFilesystem": read_only,
