@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from deploy import chart, network, observed, scaling, workloads
+from deploy import chart, network, notified, observed, scaling, workloads
 from deploy.composed import ROOT
 from deploy.files import NGINX_FILES
 from deploy.leaves import When, plain, template, yaml_text
@@ -50,6 +50,9 @@ def _optional() -> dict[str, list[tuple[Object, When | None]]]:
             (network.keda(), When("jobs.autoscaling.enabled", default=False, also=_POLICIES.path)),
         ],
         "monitoring": [(observed.pod_monitor(), _MONITORED)],
+        "alertmanager": [
+            (notified.alertmanager_config(), When("monitoring.alertmanager.enabled", default=False)),
+        ],
         "gateway": [(network.gateway(), When("gateway.enabled", default=False))],
         "ingress": [(network.ingress(), When("ingress.enabled", default=False))],
         "certificate": [(network.certificate(), When("tls.certManager.enabled", default=False))],

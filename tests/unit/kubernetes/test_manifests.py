@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from api.privacy.jobs import depth
-from deploy import chart, composed, generate
+from deploy import chart, composed, generate, notified
 from deploy.composed import ROOT, Service
 from deploy.files import NGINX_FILES
 from tests.unit.kubernetes.manifests import BASE, CHART, COMPONENTS, OVERLAYS, Object, merged, objects, of_chart
@@ -22,7 +22,7 @@ VERSIONS = ("1.30", "1.33", "1.37")  # preStop's sleep is on from the first
 EACH_COMPONENT = sorted(path for path in COMPONENTS.iterdir())
 EVERYTHING: Object = {
     "jobs": {"enabled": True, "autoscaling": {"enabled": True}},
-    "monitoring": {"enabled": True},
+    "monitoring": {"enabled": True, "alertmanager": {"enabled": True}},
     "gateway": {"enabled": True},
     "ingress": {"enabled": True},
     "tls": {"certManager": {"enabled": True}},
@@ -184,6 +184,47 @@ def test_rules_are_about_what_is_scraped_here() -> None:
     whole = [yaml.safe_load((ROOT / f"docker/prometheus/rules/{name}.yml").read_text()) for name in ("causes", "slo")]
     every = [rule for one in whole for group in one["groups"] for rule in group["rules"]]
     assert all(rule in every for rule in found)
+
+
+def test_alerts_are_routed_as_in_compose() -> None:
+    """All but the heartbeat, whose alert is not here; and what silences what, where the alert that does is here."""
+    written = yaml.safe_load(notified.FILE.read_text())
+    spec = ALL["AlertmanagerConfig", "sightglass"]["spec"]
+    route = spec["route"]
+    assert (route["groupBy"], route["groupWait"]) == (written["route"]["group_by"], written["route"]["group_wait"])
+    assert [(one["matchers"], one["repeatInterval"]) for one in route["routes"]] == [
+        ([{"name": "severity", "matchType": "=", "value": "page"}], "1h")
+    ]
+    sources = [rule["sourceMatch"][0]["value"] for rule in spec["inhibitRules"]]
+    assert set(sources) <= notified.alerts()
+    assert len(sources) == len(written["inhibit_rules"]) - 1  # the prober's
+    (target,) = spec["inhibitRules"][0]["targetMatch"]
+    assert target == {
+        "name": "alertname",
+        "matchType": "=~",
+        "value": "EdgeGatewayErrors|ErrorBudgetBurn|EdgeProbeFailing|WorkerHung",
+    }
+    assert spec["inhibitRules"][-1]["equal"] == ["instance"]
+    assert [one["name"] for one in spec["receivers"]] == [route["receiver"]]
+
+
+def test_whoever_is_told_of_alerts_is_the_values_to_say() -> None:
+    slack = [{"apiURL": {"name": "alertmanager", "key": "slack"}, "channel": "#shop"}]
+    told = {"monitoring": {"alertmanager": {"enabled": True, "webhooks": [], "slack": slack}}}
+    (receiver,) = by_key(of_chart(told))["AlertmanagerConfig", "sightglass"]["spec"]["receivers"]
+    assert (receiver["webhookConfigs"], receiver["slackConfigs"]) == ([], slack)
+
+
+@pytest.mark.parametrize("matcher", ["alertname", "= page", "severity > page"])
+def test_a_matcher_that_cannot_be_read_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, matcher: str
+) -> None:
+    written = yaml.safe_load(notified.FILE.read_text())
+    written["inhibit_rules"][0]["target_matchers"] = [matcher]
+    monkeypatch.setattr(notified, "FILE", tmp_path / "alertmanager.yml")
+    notified.FILE.write_text(yaml.safe_dump(written))
+    with pytest.raises(ValueError, match=r"alertmanager\.yml: .*: expected NAME OPERATOR VALUE"):
+        notified.alertmanager_config()
 
 
 @pytest.mark.parametrize(
