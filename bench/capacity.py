@@ -1,10 +1,9 @@
 """What Prometheus takes by the number of series: processor time and memory, without rules and queries.
 
 A target on the loopback address shows counters that change with each scrape, every ten seconds, to a Prometheus of its
-own. ``python -m bench.capacity --image IMAGE`` runs it; IMAGE is the stack's (``docker compose images prometheus``).
+own. ``python -m bench.capacity`` runs it, with the stack's own Prometheus.
 """
 
-import argparse
 import os
 import subprocess
 import tempfile
@@ -17,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from bench.report import publish, table
+from tests.edge.images import choose
 
 SECTION = "Prometheus by series"
 SERIES = (2_000, 20_000, 200_000)
@@ -111,9 +111,8 @@ def measure(image: str, series: int) -> tuple[float, float]:
 
 def main() -> None:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--image", required=True, help="the Prometheus to measure")
-    image = parser.parse_args().image
+    with tempfile.TemporaryDirectory() as directory:
+        image, _ = choose(Path(directory), "prometheus")
     measured = {series: measure(image, series) for series in SERIES}
     least, rows = measured[SERIES[0]][1], []
     for series, (cpu, memory) in measured.items():

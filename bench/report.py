@@ -1,18 +1,18 @@
-"""Tables on the terminal, and the same in docs/benchmarks.md."""
+"""Tables on the terminal, and the same in docs/: each benchmark's section, and its figures in the one table of all."""
 
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-_HEAD = """# Benchmarks
-
-Written by `python -m bench.request_cost`, `bench.scrape_cost` and others; each says what it measures.
-"""
+DOCUMENTS = [Path(__file__).parent.parent / "docs" / f"{name}.md" for name in ("benchmarks", "benchmarks-service")]
+"""Where the sections are; a new one comes to the first, which has the table of all figures."""
+IN_SHORT = "In short"
+HEAD = ("what", "beside what", "ratio", "goal", "measured")
 _PACKAGES = (
     "fastapi",
     "starlette",
@@ -21,6 +21,15 @@ _PACKAGES = (
     "starlette-exporter",
     "opentelemetry-instrumentation-fastapi",
 )
+
+
+class Figure(NamedTuple):
+    """One line of the table of all figures: ``ratio`` is what it costs divided by what stands beside it."""
+
+    what: str
+    beside: str
+    ratio: float
+    goal: str = ""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -36,15 +45,37 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {line} |" for line in (lines[0], rule, *lines[1:]))
 
 
-def publish(section: str, text: str) -> None:
-    """Print a section and put it, with the machine named, in place of the document's section of that name."""
+def publish(section: str, text: str, figures: Iterable[Figure] = ()) -> None:
+    """Print a section and put it, with the machine named, in place of that of its name; the same for figures."""
     body = f"## {section}\n\n{_machine()}\n\n{text}\n"
     print(body)
-    document = DOCUMENT.read_text() if DOCUMENT.exists() else _HEAD
-    present = re.compile(rf"## {re.escape(section)}\n.*?(?=\n## |\Z)", re.DOTALL)
-    document = present.sub(lambda _: body, document) if present.search(document) else f"{document}\n{body}"
-    DOCUMENT.parent.mkdir(exist_ok=True)
-    DOCUMENT.write_text(document.rstrip("\n") + "\n")
+    whole = next((path for path in DOCUMENTS if _section(section).search(path.read_text())), DOCUMENTS[0])
+    whole.write_text(_with(whole.read_text(), section, body))
+    first = DOCUMENTS[0].read_text()
+    DOCUMENTS[0].write_text(_with(first, IN_SHORT, f"## {IN_SHORT}\n\n{_figures(first, figures)}\n"))
+
+
+def _section(name: str) -> re.Pattern[str]:
+    return re.compile(rf"^## {re.escape(name)}\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+
+
+def _with(document: str, section: str, body: str) -> str:
+    """Return the document with this section, in its place or at the end."""
+    if _section(section).search(document):
+        document = _section(section).sub(lambda _: f"{body}\n", document)
+    else:
+        document = f"{document}\n{body}"
+    return document.rstrip("\n") + "\n"
+
+
+def _figures(document: str, figures: Iterable[Figure]) -> str:
+    """Return the table of all figures with these in place of those that were there of the same."""
+    found = _section(IN_SHORT).search(document)
+    lines = [line for line in (found[0] if found else "").splitlines() if line.startswith("| ")]
+    rows = {row[0]: row for line in lines[2:] if (row := tuple(cell.strip() for cell in line.strip("|").split("|")))}
+    for one in figures:
+        rows[one.what] = (one.what, one.beside, f"{one.ratio:.2f}", one.goal, f"{datetime.now(UTC):%Y-%m-%d}")
+    return table(HEAD, list(rows.values()))
 
 
 def _machine() -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from bench.report import publish, table
+from bench.report import Figure, publish, table
 from tests.stack import Stack, docker, running_stack
 
 TEXT = "Write to ada@example.org or call +44 20 7946 0958. The card is 4111 1111 1111 1111, the invoice from May."
@@ -93,6 +93,10 @@ def main() -> None:
         + table(PROCESS, document_rows)
         + "\n\n"
         + table(WORK, [job_row]),
+        [
+            Figure("predict through the whole stack, CPU", "Presidio alone", float(rows[0][-2])),
+            Figure("process of plain text, CPU", "Presidio alone", float(document_rows[0][-2])),
+        ],
     )
 
 

@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from functools import partial
 from statistics import median
 
-from bench.report import publish, table
+from bench.report import Figure, publish, table
 from tests.attacks.inputs.documents import BODIES, BOMBS, Body
 from tests.attacks.inputs.frames import FLOODS, FRAMES
 from tests.attacks.inputs.heads import HEADS
@@ -215,6 +215,7 @@ def main() -> None:
                 rows.append(row(name, quiet, attacked))
                 print(" | ".join(rows[-1]), flush=True)
             held = memory.held
+    ratios = [float(one[HEAD.index("÷ quiet")]) for one in rows]
     if options.only:
         return
     publish(
@@ -230,6 +231,15 @@ def main() -> None:
                 for name, one in sorted(held.items())
             ],
         ),
+        [
+            Figure(
+                f"another client's median beside an attack: the middle of {len(rows)}",
+                "its quiet one",
+                median(ratios),
+                "≤ 2",
+            ),
+            Figure("another client's median beside the worst attack", "its quiet one", max(ratios), "≤ 2"),
+        ],
     )
 
 

@@ -14,13 +14,14 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import building, environment, plugin, pulling
+from scripts import building, environment, plugin, profiles, pulling
 from scripts.commands import ROOT, CommandError, checked, run, say
 from scripts.pulling import Outcome
 
@@ -91,9 +92,9 @@ def main() -> int:
     with tempfile.NamedTemporaryFile("wb", suffix=".env") as official:
         official.write(encoded(own))
         official.flush()
-        settings = environment.read("PYTHON_IMAGE", "CA_BUNDLE", "TELEMETRY", env_file=Path(official.name))
-        telemetry = settings.get("TELEMETRY") == "true"
-        images = wanted(Path(official.name), settings.get("PYTHON_IMAGE"), options.name, telemetry=telemetry)
+        settings = environment.read("PYTHON_IMAGE", "CA_BUNDLE", *profiles.VARIABLES, env_file=Path(official.name))
+        chosen = profiles.chosen(settings)
+        images = wanted(Path(official.name), settings.get("PYTHON_IMAGE"), options.name, chosen)
     bundle = settings.get("CA_BUNDLE")
     registries = pulling.Registries(say, options.standstill, options.back_off)
     choice = choose(images, registries, stand_ins_may_pass=options.this_run is not None)
@@ -102,7 +103,7 @@ def main() -> int:
         if not bundle:
             choice.lasting["CA_BUNDLE"] = str(LENT_CA_BUNDLE)
     # Asked about each time the profile runs; a run about certain images says nothing of it.
-    if telemetry and not options.name and "GRAFANA_PROFILE" not in choice.lasting | choice.passing:
+    if "telemetry" in chosen and not options.name and "GRAFANA_PROFILE" not in choice.lasting | choice.passing:
         offer_plugin(choice)
     kept = dict(line.strip().split("=", 1) for line in OWN_LINE.findall(said) if not concerns(line, images))
     write_env(options.env_file, own, kept | choice.lasting)
@@ -162,14 +163,14 @@ def offer_plugin(choice: Choice) -> None:
         say(f"grafana's plugin for log lines cannot be had: {error}; links lead to VictoriaLogs' own pages")
 
 
-def wanted(env_file: Path, python: str | None, names: list[str], *, telemetry: bool) -> dict[str, str]:
+def wanted(env_file: Path, python: str | None, names: list[str], asked: Iterable[str]) -> dict[str, str]:
     """Name each image the stack takes from elsewhere: those of the Compose file, and the API's base.
 
     Args:
         env_file: what Compose is told, without the lines of this program.
         python: the API's base, where it is not the Dockerfile's default.
-        names: which to name; none means those without a profile and of the profile monitoring …
-        telemetry: … and of the profile telemetry.
+        names: which to name; none means those without a profile, and …
+        asked: … those of these profiles.
 
     Returns:
         Service name (`python` for the base) to image reference.
@@ -183,8 +184,8 @@ def wanted(env_file: Path, python: str | None, names: list[str], *, telemetry: b
     services: dict[str, dict[str, Any]] = config["services"]
     own = {service["image"] for service in services.values() if "build" in service}
     others = {name: service for name, service in sorted(services.items()) if service["image"] not in own}
-    profiles = {"monitoring"} | ({"telemetry"} if telemetry else set())
-    default_names = ["python", *(n for n, s in others.items() if profiles & set(s.get("profiles", profiles)))]
+    of = set(asked)
+    default_names = ["python", *(n for n, s in others.items() if of & set(s.get("profiles", of)))]
     images = {"python": python or default[1]} | {name: str(service["image"]) for name, service in others.items()}
     chosen = names or default_names
     called: dict[str, str] = {}  # of the services that share an image, by that which has a stand-in, else the first

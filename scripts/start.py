@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import environment, hooks, preflight
+from scripts import environment, hooks, preflight, profiles
 from scripts.commands import ROOT, run, say
 from scripts.preflight import refusal, start_period
 
@@ -101,8 +101,8 @@ def main() -> int:
 @cache
 def compose() -> tuple[str, ...]:
     """Return Compose's command with the profiles that are to run."""
-    telemetry = environment.read("TELEMETRY").get("TELEMETRY") == "true"
-    return ("docker", "compose", "--profile", "monitoring", *(("--profile", "telemetry") if telemetry else ()))
+    chosen = profiles.chosen(environment.read(*profiles.VARIABLES))
+    return ("docker", "compose", *(word for profile in chosen for word in ("--profile", profile)))
 
 
 def refused(config: Mapping[str, Any]) -> list[str]:

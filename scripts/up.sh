@@ -31,7 +31,7 @@ step "the API's image"
 python3 scripts/build.py
 
 if [ "$(python3 scripts/environment.py MLFLOW)" = true ]; then
-    step "MLflow's image"
+    step "MLflow's image: some minutes the first time"
     docker compose --profile mlflow build --quiet mlflow
 fi
 

@@ -9,7 +9,7 @@ PATH=$PATH:/usr/lib/postgresql/18/bin
 home=/var/lib/postgresql
 exec 9>$home/lock
 flock 9  # for as long as the server runs: whether it does is what backups look at (docker/backup/copies.py)
-# A server that was killed leaves the number of its process, which here is another's: nobody is at it, as the lock says.
+# So none runs now. What one that was killed has left names a process of this number in its container: as a rule this one.
 rm -f "$PGDATA/postmaster.pid"
 
 if [ ! -s "$PGDATA/PG_VERSION" ]; then

@@ -47,6 +47,11 @@ class Memory:
             seen[service] = Held(limit, max(most, other.most), other.killed + _killed(group) - before)
         return seen
 
+    @property
+    def whole(self) -> int:
+        """What all containers together held: of each the most that was seen."""
+        return sum(self._most)
+
     def _sample(self) -> None:
         while not self._over.wait(EVERY):
             for number, (_, _, group) in enumerate(self._containers):

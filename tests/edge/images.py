@@ -8,18 +8,18 @@ from pathlib import Path
 from tests.edge.containers import ROOT, docker
 
 
-def choose(directory: Path) -> tuple[str, str | None]:
-    """Make NGINX's and the API's base image present; returns NGINX's, and the base's if it is not the default."""
+def choose(directory: Path, service: str = "nginx") -> tuple[str, str | None]:
+    """Make a service's and the API's base image present; returns the first, and the base's if it is not the default."""
     env_file = directory / "images.env"
     env_file.touch()
     subprocess.run(
-        [sys.executable, "scripts/images.py", "--env-file", str(env_file), "nginx", "python"],
+        [sys.executable, "scripts/images.py", "--env-file", str(env_file), service, "python"],
         cwd=ROOT, check=True, capture_output=True,
     )  # fmt: skip
-    compose = ("--file", str(ROOT / "docker-compose.prod.yml"), "--env-file", str(env_file))
+    compose = ("--file", str(ROOT / "docker-compose.prod.yml"), "--env-file", str(env_file), "--profile", "*")
     services = json.loads(docker("compose", *compose, "config", "--format", "json"))["services"]
     chosen = dict(line.split("=", 1) for line in env_file.read_text().split())
-    return services["nginx"]["image"], chosen.get("PYTHON_IMAGE")
+    return services[service]["image"], chosen.get("PYTHON_IMAGE")
 
 
 def build(tag: str, base: str | None, target: str = "runtime") -> None:

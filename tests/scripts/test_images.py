@@ -116,6 +116,13 @@ def test_logs_and_traces_are_pulled_where_they_are_asked_for(machine: Machine) -
     assert machine.pulled() == ["nginx:1"]
 
 
+@pytest.mark.parametrize("line", ["QUEUE_URL=redis://valkey:6379/0", "COMPOSE_PROFILES=valkey"])
+def test_what_a_setting_asks_for_is_pulled(machine: Machine, line: str) -> None:
+    machine.env_file.write_text(f"GRAFANA_PROFILE=dashboards\n{line}\n")
+    assert machine.images().returncode == 0
+    assert machine.pulled() == ["nginx:1", "valkey/valkey:1"]
+
+
 def test_without_a_registry_they_are_built_as_this_machine_fetches_go_modules(machine: Machine) -> None:
     machine.registry_says(*[GONE] * 9)
     machine.env_file.write_text("TELEMETRY=true\n")

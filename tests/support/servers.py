@@ -48,16 +48,20 @@ class Server:
         return int(docker("port", self.name, f"{self._inside}/tcp").splitlines()[0].rpartition(":")[2])
 
 
-@contextmanager
-def postgresql() -> Iterator[Server]:
-    """Run PostgreSQL; its one user, postgres, needs no password."""
+def postgresql_image() -> str:
+    """Make the server's image present; returns its name."""
     with tempfile.NamedTemporaryFile("r") as chosen:
         command = [sys.executable, "scripts/images.py", "--env-file", chosen.name, "postgres"]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
         lines = dict(line.split("=", 1) for line in Path(chosen.name).read_text().split())
-    image = lines.get("POSTGRES_IMAGE", "postgres:18.6")
+    return lines.get("POSTGRES_IMAGE", "postgres:18.6")
+
+
+@contextmanager
+def postgresql() -> Iterator[Server]:
+    """Run PostgreSQL; its one user, postgres, needs no password."""
     options = ("--user", "999:999", "--publish", f"127.0.0.1:{free_ports(1)[0]}:5432", "--entrypoint", "sh")
-    with _container(image, 5432, options, ("-c", PG_START)) as server:
+    with container(postgresql_image(), 5432, options, ("-c", PG_START)) as server:
         eventually(lambda: _connects(server), deadline=300)
         yield server
 
@@ -75,7 +79,7 @@ def s3(*options: str) -> Iterator[Server]:
     """Run the server with one empty bucket."""
     chosen = options or ("--publish", f"127.0.0.1:{free_ports(1)[0]}:7070")
     credentials = ("--env", f"ROOT_ACCESS_KEY={KEY}", "--env", f"ROOT_SECRET_KEY={SECRET}")
-    with _container(s3_image(), 7070, (*chosen, *credentials), ()) as server:
+    with container(s3_image(), 7070, (*chosen, *credentials), ()) as server:
         eventually(lambda: _has_bucket(server), deadline=300)
         yield server
 
@@ -117,7 +121,8 @@ def _has_bucket(server: Server) -> bool:
 
 
 @contextmanager
-def _container(image: str, port: int, options: tuple[str, ...], command: tuple[str, ...]) -> Iterator[Server]:
+def container(image: str, port: int, options: tuple[str, ...], command: tuple[str, ...]) -> Iterator[Server]:
+    """Run a server, with these options of `docker run`, for the time of a `with` block."""
     name = f"sightglass-test-{os.getpid()}-{uuid4().hex[:8]}"
     docker("run", "--detach", "--name", name, *options, image, *command)
     try:

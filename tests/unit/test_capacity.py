@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/capacity.md").read_text()
-MEASURED = (ROOT / "docs/benchmarks.md").read_text()
+MEASURED = "\n".join((ROOT / f"docs/{name}.md").read_text() for name in ("benchmarks", "benchmarks-service"))
 DASHBOARDS = (ROOT / "docs/dashboards.md").read_text()
 
 

@@ -39,7 +39,7 @@ SETTINGS = {
 START = (ROOT / "docker/nginx/start.sh").read_text()
 EDGE = dict(re.findall(r"^([A-Z_]+)=\$\{\1:-(.*)\}$", START, re.MULTILINE))
 
-FOR_COMPOSE_ITSELF = {"COMPOSE_FILE"}
+FOR_COMPOSE_ITSELF = {"COMPOSE_FILE", "COMPOSE_PROFILES"}
 OF_COMPOSE_ITSELF = {"COMPOSE_PROJECT_NAME"}
 FOR_DEPLOYS = {"DEPLOY_BEFORE", "DEPLOY_AFTER", "EVALUATE_DATA", "MLFLOW_TRACKING_URI", "DEPLOY_JUDGE_SECONDS"}
 BUILD_ARGUMENTS = {"PYTHON_IMAGE", "API_PYTHON"}  # the others are set by make up, or the shell's own

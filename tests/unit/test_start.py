@@ -113,9 +113,20 @@ def test_what_loops_is_made_anew(monkeypatch: pytest.MonkeyPatch, one: dict[str,
         ({}, ["monitoring"]),
         ({"TELEMETRY": "false"}, ["monitoring"]),
         ({"TELEMETRY": "true"}, ["monitoring", "telemetry"]),
+        ({"QUEUE_URL": "redis://valkey:6379/0"}, ["monitoring", "valkey"]),
+        ({"QUEUE_URL": "redis://elsewhere:6379/0"}, ["monitoring"]),
+        ({"QUEUE_URL": "rediss://:secret@valkey.example:6380/1"}, ["monitoring"]),
+        ({"DATABASE_URL": "postgresql://sightglass@postgres/sightglass"}, ["monitoring", "postgres"]),
+        ({"DATABASE_URL": "postgresql://postgres@elsewhere:5432/postgres"}, ["monitoring"]),
+        ({"DATABASE_URL": "postgresql://[postgres"}, ["monitoring"]),
+        ({"COMPOSE_PROFILES": "mine, backup,,monitoring"}, ["monitoring", "mine", "backup"]),
+        (
+            {"COMPOSE_PROFILES": "valkey", "QUEUE_URL": "redis://valkey", "TELEMETRY": "true"},
+            ["monitoring", "telemetry", "valkey"],
+        ),
     ],
 )
-def test_logs_and_traces_are_started_where_they_are_asked_for(
+def test_a_profile_is_started_where_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, value: dict[str, str], profiles: list[str]
 ) -> None:
     monkeypatch.setattr("scripts.environment.read", lambda *_names: value)
