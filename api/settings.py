@@ -57,6 +57,7 @@ class Settings(LibrarySettings):
     """For boto3, which reads it by itself, and says little of one that is none."""
     job_attempts: int = whole(3, 1, 1000, _MANY)
     job_cpu_seconds: int = whole(21600, 1, 10_000_000, "whole seconds from 1 to 10000000")
+    jobs_last_scrape: int = whole(0, 0, 20, "whole seconds from 0 to 20")
     job_retention_hours: int = whole(168, 1, 87600, "whole hours from 1 to 87600")
     job_retention_bytes: int = whole(10 * 1024**3, 1024 * 1024, None, "whole bytes from 1048576 (1 MiB)")
     cors_origins: tuple[str, ...] | None = variable(

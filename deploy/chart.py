@@ -6,7 +6,7 @@ from typing import Any
 
 from deploy.composed import Service, Setting
 from deploy.leaves import Value, When, values, yaml_text
-from deploy.workloads import API, CLUSTER_DOMAIN, EDGE_DRAIN, EDGE_LAST_SCRAPE, NGINX
+from deploy.workloads import API, CLUSTER_DOMAIN, EDGE_DRAIN, EDGE_LAST_SCRAPE, LAST_SCRAPE_SECONDS, NGINX
 
 SETTINGS = sorted(
     {value.name for name in (NGINX, API) for value in Service(name).environment.values() if isinstance(value, Setting)}
@@ -14,7 +14,11 @@ SETTINGS = sorted(
 """The variables of `.env` that a container gets."""
 
 # One process a pod: /ready speaks for all of it, and replicas are what there are more of.
-DEFAULT_SETTINGS = {"WEB_CONCURRENCY": "1", **Service(API).defaults}
+DEFAULT_SETTINGS = {
+    "WEB_CONCURRENCY": "1",
+    "JOBS_LAST_SCRAPE": str(LAST_SCRAPE_SECONDS),
+    **Service(API).defaults,
+}
 
 EXPLAINED = {
     "image": "The API's image: the shipped service's, or yours with the stack laid over it (docs/delivery.md).",
@@ -46,14 +50,20 @@ EXPLAINED = {
     "jobs.storageClass": "A class with ReadWriteMany; empty, the cluster's default.",
     "jobs.nodeSelector": "Spot nodes, for instance: a job that loses its node begins again elsewhere.",
     "jobs.autoscaling.enabled": "By KEDA, which must be there, down to none.",
+    "jobs.autoscaling.cooldownSeconds": "Without any job, before the last ones end.",
     "jobs.autoscaling.jobsPerReplica": "Jobs that wait or are worked on, for each pod.",
     "networkPolicy.enabled": "All is denied but what is named. The cluster's network must enforce policies.",
-    "networkPolicy.monitoringNamespace": "Where Prometheus, KEDA and the collector of traces are.",
+    "networkPolicy.monitoringNamespace": "Where Prometheus and the collector of traces are.",
+    "networkPolicy.kedaNamespace": "Where KEDA is.",
     "networkPolicy.dnsNamespace": "Where the cluster's DNS is.",
     "networkPolicy.egress": "Where the application may go beside, as NetworkPolicy's rules.",
     "networkPolicy": "Who may reach whom.",
     "monitoring": "For a Prometheus operator, and a Grafana with its sidecar, that are there.",
     "monitoring.enabled": "PodMonitor, PrometheusRules, dashboards.",
+    "monitoring.alertmanager": "Routes and receivers, as an AlertmanagerConfig.",
+    "monitoring.alertmanager.webhooks": "Who is told, as webhookConfigs; a Secret of the namespace has the address.",
+    "monitoring.alertmanager.slack": "The same as slackConfigs, …",
+    "monitoring.alertmanager.emails": "… and as emailConfigs.",
     "gateway": "Where TLS ends before NGINX.",
     "ingress": "The same.",
     "monitoring.labels": "What that Prometheus selects by.",
@@ -160,6 +170,7 @@ _LEAST = {
     "jobs.replicas": 0,
     "jobs.autoscaling.pollingSeconds": 1,
     "jobs.autoscaling.cooldownSeconds": 0,
+    "jobs.autoscaling.scaleDownStabilizationSeconds": 0,
     "jobs.autoscaling.minReplicas": 0,
     "jobs.autoscaling.maxReplicas": 1,
 }

@@ -35,11 +35,11 @@ class Probe:
 class Service:
     """One service, as Compose has it when `.env` is empty."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, file: Path = FILE) -> None:
         self.name = name
-        given = _file()["services"][name]
+        given = (_file() if file == FILE else _load(file))["services"][name]
         extended = given["extends"]
-        hardened = _load(ROOT / extended["file"])["services"][extended["service"]]
+        hardened = _load(file.parent / extended["file"])["services"][extended["service"]]
         self._whole: dict[str, Any] = {**hardened, **given}
         self._healthcheck = {**hardened.get("healthcheck", {}), **given.get("healthcheck", {})}
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from deploy import chart, network, observed, scaling, workloads
+from deploy import chart, collector, network, notified, observed, scaling, workloads
 from deploy.composed import ROOT
 from deploy.files import NGINX_FILES
 from deploy.leaves import When, plain, template, yaml_text
@@ -45,8 +45,14 @@ def _optional() -> dict[str, list[tuple[Object, When | None]]]:
     """Give the same of the components."""
     return {
         "jobs": [(workloads.jobs(), JOBS_ENABLED), (scaling.runs(), workloads.WITH_VOLUME)],
-        "jobs-autoscaling": [(scaling.jobs_autoscaler(), _JOBS_SCALED)],
+        "jobs-autoscaling": [
+            (scaling.jobs_autoscaler(), _JOBS_SCALED),
+            (network.keda(), When("jobs.autoscaling.enabled", default=False, also=_POLICIES.path)),
+        ],
         "monitoring": [(observed.pod_monitor(), _MONITORED)],
+        "alertmanager": [
+            (notified.alertmanager_config(), When("monitoring.alertmanager.enabled", default=False)),
+        ],
         "gateway": [(network.gateway(), When("gateway.enabled", default=False))],
         "ingress": [(network.ingress(), When("ingress.enabled", default=False))],
         "certificate": [(network.certificate(), When("tls.certManager.enabled", default=False))],
@@ -58,7 +64,11 @@ _OF_CHART_ALONE: list[tuple[Object, When | None]] = [(network.given_certificate(
 
 def files(root: Path = ROOT) -> dict[Path, str]:
     """Return the text of every generated file below the repository's ``root``."""
-    return {**_kustomize(root), **_chart(root / "deploy/helm/sightglass")}
+    return {
+        **_kustomize(root),
+        **_collector(root / "deploy/k8s/collector"),
+        **_chart(root / "deploy/helm/sightglass"),
+    }
 
 
 def _kustomize(root: Path) -> dict[Path, str]:
@@ -98,6 +108,24 @@ def _kustomize(root: Path) -> dict[Path, str]:
     unset = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "jobs"}, "spec": {"replicas": None}}
     written[components / "jobs-autoscaling/replicas.yaml"] = _stream([unset])
     return written
+
+
+def _collector(directory: Path) -> dict[Path, str]:
+    """Give what a cluster has once, beside its installations."""
+    named = collector.COLLECTOR
+    return {
+        directory / "collector.yaml": _stream(collector.objects()),
+        directory / "collector.yml": HEADER + collector.configuration(),
+        directory / "settings.env": "".join(f"{name}={value}\n" for name, value in collector.SETTINGS.items()),
+        directory / "kustomization.yaml": _kustomization(
+            namespace=collector.NAMESPACE,
+            resources=["collector.yaml"],
+            configMapGenerator=[
+                {"name": named, "files": ["collector.yml"]},
+                {"name": f"{named}-settings", "envs": ["settings.env"]},
+            ],
+        ),
+    }
 
 
 def _with_runs() -> Object:

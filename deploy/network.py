@@ -112,6 +112,12 @@ def policies() -> list[Object]:
     ]
 
 
+def keda() -> Object:
+    """Give the policy by which KEDA asks the API how many jobs there are."""
+    namespace = _namespace(Value("networkPolicy.kedaNamespace", "keda"))
+    return _policy("keda", labels(API), ["Ingress"], ingress=[{"from": [namespace], "ports": _ports(API_METRICS_PORT)}])
+
+
 def _policy(name: str, pods: dict[str, str], types: list[str], **rules: Any) -> Object:
     return {
         "apiVersion": "networking.k8s.io/v1",

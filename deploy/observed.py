@@ -15,7 +15,8 @@ DASHBOARDS = sorted(path for room in ("dashboards", "service") for path in (ROOT
 _SELECTED = Value("monitoring.labels", {"release": "prometheus"})
 
 
-def _metadata(name: str) -> Object:
+def metadata(name: str) -> Object:
+    """Give an object's own metadata, with what an operator selects it by."""
     return {"name": name, "labels": _SELECTED}
 
 
@@ -28,7 +29,7 @@ def pod_monitor() -> Object:
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PodMonitor",
-        "metadata": _metadata(NAME),
+        "metadata": metadata(NAME),
         "spec": {
             "jobLabel": "app.kubernetes.io/component",
             "selector": {"matchLabels": {"app.kubernetes.io/name": NAME}},
@@ -59,7 +60,7 @@ def _rule(name: str, groups: Any) -> Object:
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
-        "metadata": _metadata(f"{NAME}-{name}"),
+        "metadata": metadata(f"{NAME}-{name}"),
         "spec": {"groups": groups},
     }
 

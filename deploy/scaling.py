@@ -33,11 +33,13 @@ def autoscaler() -> Object:
             "minReplicas": Value("autoscaling.minReplicas", 2),
             "maxReplicas": Value("autoscaling.maxReplicas", 10),
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": utilization}}],
-            "behavior": {
-                "scaleDown": {"stabilizationWindowSeconds": Value("autoscaling.scaleDownStabilizationSeconds", 300)}
-            },
+            "behavior": _behavior("autoscaling.scaleDownStabilizationSeconds"),
         },
     }
+
+
+def _behavior(seconds: str) -> Object:
+    return {"scaleDown": {"stabilizationWindowSeconds": Value(seconds, 300)}}
 
 
 def jobs_autoscaler() -> Object:
@@ -61,6 +63,11 @@ def jobs_autoscaler() -> Object:
             "cooldownPeriod": Value("jobs.autoscaling.cooldownSeconds", 300),
             "minReplicaCount": Value("jobs.autoscaling.minReplicas", 0),
             "maxReplicaCount": Value("jobs.autoscaling.maxReplicas", 10),
+            "advanced": {
+                "horizontalPodAutoscalerConfig": {
+                    "behavior": _behavior("jobs.autoscaling.scaleDownStabilizationSeconds"),
+                }
+            },
             "triggers": [
                 {
                     "type": "metrics-api",

@@ -238,7 +238,7 @@ def jobs() -> Object:
     pod = _service_pod(
         service,
         container,
-        service.grace_seconds,
+        service.grace_seconds + LAST_SCRAPE_SECONDS,
         None,
         nodeSelector=Value("jobs.nodeSelector", {}),
         tolerations=Value("jobs.tolerations", []),

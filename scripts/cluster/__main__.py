@@ -36,7 +36,7 @@ def up() -> None:
     control_plane.start_all()
     tell("API server, controllers, scheduler")
     node.start_containerd()
-    node.import_binary("coredns")
+    node.import_part("coredns")
     tell("containerd")
     node.start_kubelet()
     tell("node ready")

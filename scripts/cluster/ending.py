@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from scripts.cluster.layout import HOST_LINK, NAME, NODES, RUN, STATE
-from scripts.cluster.node import cgroup_directories
+from scripts.cluster.node import cgroup_directories, members
 from scripts.cluster.processes import ClusterError, end, kill_all, kill_shims, succeeds, until
 
 _CONTROLLERS = ("scheduler", "controller-manager")
@@ -76,24 +76,10 @@ def _mounts() -> list[str]:
     return sorted(ours, reverse=True)  # what is below another comes first
 
 
-def _members() -> list[int]:
-    """Give the processes in the cluster's cgroups."""
-    files = [
-        file for directory in cgroup_directories() if directory.exists() for file in directory.rglob("cgroup.procs")
-    ]
-    found: set[int] = set()
-    for file in files:
-        try:
-            found.update(map(int, file.read_text().split()))
-        except OSError:
-            continue
-    return sorted(found)
-
-
 def _killed() -> bool:
-    members = _members()
-    kill_all(members)
-    return not members
+    found = members()
+    kill_all(found)
+    return not found
 
 
 def _without_cgroups() -> bool:

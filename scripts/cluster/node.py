@@ -62,6 +62,18 @@ def cgroup_directories() -> list[Path]:
     return [path / CGROUP for path in sorted(CGROUPS.iterdir()) if path.is_dir() and not path.is_symlink()]
 
 
+def members(node: Node = FIRST, container: str = "**") -> list[int]:
+    """Give the processes of a node's pods, or of one container; the first node has the others' too."""
+    places = [directory.parent / node.cgroup for directory in cgroup_directories()]
+    found: set[int] = set()
+    for file in [file for place in places if place.exists() for file in place.rglob(f"{container}/cgroup.procs")]:
+        try:
+            found.update(map(int, file.read_text().split()))
+        except OSError:
+            continue
+    return sorted(found)
+
+
 def make_cgroups(node: Node = FIRST) -> None:
     """Make the group that all pods of a node are in; the first one's has the others'."""
     for directory in cgroup_directories():
@@ -106,19 +118,20 @@ def start_containerd(node: Node = FIRST) -> None:
     (node.state / "containerd.toml").write_text(configuration)
     start(f"containerd-{node.name}", "containerd", "-c", f"{node.state}/containerd.toml", node=node)
     until("containerd", lambda: succeeds("ctr", "version", node=node), 90)
-    import_binary("pause", node)
+    import_part("pause", node)
 
 
 def image(name: str) -> str:
-    """Name the image that is made of a binary."""
+    """Name the image that is made of a part."""
     return f"docker.io/{IMAGES}/{name}:1"
 
 
-def import_binary(name: str, node: Node = FIRST) -> None:
-    """Give a node an image that holds one program and nothing else."""
+def import_part(name: str, node: Node = FIRST) -> None:
+    """Give a node an image that holds a part's programs and nothing else."""
     with tempfile.TemporaryDirectory() as work:
         (Path(work) / "tmp").mkdir()
-        shutil.copy2(parts.directory(name) / name, Path(work) / name)
+        for program in filter(Path.is_file, parts.directory(name).iterdir()):
+            shutil.copy2(program, work)
         archive = shutil.make_archive(f"{work}/../{name}-{IMAGES}", "tar", work)
     try:
         run("docker", "import", "-c", f'ENTRYPOINT ["/{name}"]', archive, f"{IMAGES}/{name}:1", seconds=300)

@@ -30,10 +30,13 @@ MODULES: dict[str, tuple[tuple[str, ...], str]] = {
     "helm": (("helm.sh/helm/v4/cmd/helm",), ""),
     "metrics-server": (("sigs.k8s.io/metrics-server/cmd/metrics-server",), ""),
     "kube-router": (("github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",), ""),
+    "keda": (("github.com/kedacore/keda/v2/cmd/operator", "github.com/kedacore/keda/v2/cmd/adapter"), ""),
     "pause": ((".",), ""),
     "tofu": (("github.com/opentofu/opentofu/cmd/tofu",), ""),
     "kubectl-provider": (("github.com/gavinbunney/terraform-provider-kubectl",), ""),
 }
+MANIFESTS = {"keda": ("github.com/kedacore/keda/v2", "config")}
+"""By part: the module whose directory of manifests is kept beside the binaries."""
 DEBIAN = {
     "forky": ("etcd-server", "containerd", "containernetworking-plugins", "kubectl"),
     "bookworm": ("ipset", "libipset13"),  # linked against a C library: the oldest that will do
@@ -53,6 +56,7 @@ DEFINITIONS = {
 def key(name: str) -> str:
     """Name what a module's binaries are made of."""
     digest = hashlib.sha256(repr(MODULES[name]).encode())
+    digest.update("".join(MANIFESTS.get(name, ())).encode())
     for path in sorted((HERE / "parts" / name).iterdir()):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -137,6 +141,10 @@ def _build(name: str, place: Path) -> None:
             package,
         )
         say(f"{time.monotonic() - begun:.0f} s, {(place / program).stat().st_size / 1e6:.0f} MB")
+    if name in MANIFESTS:
+        module, where = MANIFESTS[name]
+        there = _go(HERE / "parts" / name, "list", "-m", "-f", "{{.Dir}}", module).strip()
+        shutil.copytree(Path(there) / where, place / where)
 
 
 def _go(module: Path, *arguments: str) -> str:

@@ -25,7 +25,7 @@ from tests.support.certificates import self_signed
 from tests.support.waiting import eventually
 
 CHART = ROOT / "deploy/helm/sightglass"
-NAMESPACE, FOREIGN = "shop", "foreign"
+NAMESPACE, FOREIGN, ELSEWHERE = "shop", "foreign", "elsewhere"
 AGAIN = "HTTP/2, sent again"
 """What a connection's end has met in its first moment: it may have been counted or not."""
 
@@ -147,13 +147,15 @@ class Cluster:
     images: dict[str, str]
     joined: Future[None]
     """Done when the second node is there."""
+    beside: Future[None]
+    """Done when KEDA, and what keeps the state of jobs, are there."""
 
     @cached_property
     def prometheus(self) -> Prometheus:
         """What scrapes every installation, with the rules and as the PodMonitor of the first."""
         objects = [json.loads(kubectl("get", kind, "-o", "json"))["items"] for kind in ("podmonitor", "prometheusrule")]
         ((monitor,), rules) = objects
-        return Prometheus(monitor, rules, (NAMESPACE, FOREIGN))
+        return Prometheus(monitor, rules, (NAMESPACE, FOREIGN, ELSEWHERE))
 
     def values(self) -> dict[str, Any]:
         """The values under which the chart runs here."""

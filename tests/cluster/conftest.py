@@ -14,21 +14,22 @@ from scripts.cluster import __main__ as commands
 from scripts.cluster import ending, node, parts
 from scripts.cluster.layout import SECOND
 from scripts.cluster.processes import run
-from tests.cluster import prometheus
+from tests.cluster import keda, prometheus, state
 from tests.cluster.cluster import Cluster, Installation
 from tests.cluster.runbook import IMAGES
 from tests.edge.containers import ROOT, docker
 from tests.edge.images import build
 from tests.stack import Stack
+from tests.support import servers
 
 
 def make_images(directory: Path) -> dict[str, str]:
     """Pull or build what runs in the cluster, an application that knows nothing of the stack among it."""
     env_file = directory / "images.env"
     env_file.touch()
-    names = ("nginx", "prometheus", "python")
+    beside = ("nginx", "postgres", "collector", "victoria-logs")
     subprocess.run(
-        [sys.executable, "scripts/images.py", "--env-file", str(env_file), *names],
+        [sys.executable, "scripts/images.py", "--env-file", str(env_file), "python", "prometheus", *beside],
         cwd=ROOT, check=True, capture_output=True,
     )  # fmt: skip
     compose = ("--file", str(ROOT / "docker-compose.prod.yml"), "--env-file", str(env_file))
@@ -37,7 +38,11 @@ def make_images(directory: Path) -> dict[str, str]:
     build(IMAGES[0], chosen.get("PYTHON_IMAGE"), "service")
     docker("tag", *IMAGES)
     docker("tag", services["prometheus"]["image"], prometheus.IMAGE)  # a name without a digest, by which it is found
-    return {"nginx": services["nginx"]["image"], "foreign": foreign(directory / "foreign")}
+    return {
+        **{name: services[name]["image"] for name in beside},
+        "foreign": foreign(directory / "foreign"),
+        "s3": servers.s3_image(),
+    }
 
 
 def foreign(directory: Path) -> str:
@@ -49,6 +54,13 @@ def foreign(directory: Path) -> str:
     docker("image", "rm", stack.project)
     lines = dict(line.split("=", 1) for line in stack.env_file.read_text().splitlines() if "=" in line)
     return lines["SERVED_IMAGE"]
+
+
+def start_beside(images: dict[str, str]) -> None:
+    """Start what jobs need elsewhere."""
+    keda.start()
+    state.start(images)
+    keda.ready()
 
 
 def killed_halfway() -> None:
@@ -76,7 +88,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         run("kubectl", "apply", "--server-side", "-f", str(parts.definitions()), seconds=180)
         joined = pool.submit(node.join, SECOND, images["nginx"], *IMAGES)
         left.callback(joined.exception)
-        yield Cluster(directory, images, joined)
+        beside = pool.submit(start_beside, images)
+        left.callback(beside.exception)
+        yield Cluster(directory, images, joined, beside)
 
 
 @pytest.fixture(scope="session")

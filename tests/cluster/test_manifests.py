@@ -42,6 +42,11 @@ def test_the_api_server_takes_the_overlay(defined: Cluster, overlay: Any) -> Non
     assert dry_run(text, namespace) == len(list(yaml.safe_load_all(text)))
 
 
+def test_the_api_server_takes_the_collector(defined: Cluster) -> None:
+    text = run("kubectl", "kustomize", str(COMPONENTS.parent / "collector"))
+    assert dry_run(text.replace("namespace: monitoring", "namespace: dry"), "dry") == 4
+
+
 @pytest.mark.parametrize("component", sorted(COMPONENTS.iterdir()), ids=lambda path: path.name)
 def test_the_api_server_takes_the_component(defined: Cluster, component: Any) -> None:
     whole = defined.directory / component.name

@@ -32,7 +32,7 @@ class Trickle(Load):
 def measured(installed: Installation) -> Iterator[Installation]:
     """The chart, and what tells its autoscaler how much the pods use."""
     manifest = str(HERE / "metrics-server.yaml")
-    node.import_binary("metrics-server")
+    node.import_part("metrics-server")
     run("kubectl", "apply", "-f", manifest)
     run("kubectl", "-n", "kube-system", "rollout", "status", "deployment/metrics-server", "--timeout=280s", seconds=300)
     yield installed

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jsonschema  # type: ignore[import-untyped]
 import kubernetes_validate
 import pytest
 import yaml
 
 from api.privacy.jobs import depth
-from deploy import chart, composed, generate
+from deploy import chart, composed, generate, notified
 from deploy.composed import ROOT, Service
 from deploy.files import NGINX_FILES
 from tests.kubernetes.manifests import BASE, CHART, COMPONENTS, OVERLAYS, Object, merged, objects, of_chart
@@ -21,7 +22,7 @@ VERSIONS = ("1.30", "1.33", "1.37")  # preStop's sleep is on from the first
 EACH_COMPONENT = sorted(path for path in COMPONENTS.iterdir())
 EVERYTHING: Object = {
     "jobs": {"enabled": True, "autoscaling": {"enabled": True}},
-    "monitoring": {"enabled": True},
+    "monitoring": {"enabled": True, "alertmanager": {"enabled": True}},
     "gateway": {"enabled": True},
     "ingress": {"enabled": True},
     "tls": {"certManager": {"enabled": True}},
@@ -136,6 +137,17 @@ def test_the_last_job_process_is_not_ended_while_it_is_at_the_last_job() -> None
     )
 
 
+def test_keda_may_ask_what_it_asks() -> None:
+    (trigger,) = ALL["ScaledObject", "jobs"]["spec"]["triggers"]
+    url = httpx.URL(trigger["metadata"]["url"])
+    policy = ALL["NetworkPolicy", "keda"]["spec"]
+    (rule,) = policy["ingress"]
+    assert policy["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == url.host.partition(".")[0]
+    assert rule["ports"] == [{"port": url.port, "protocol": "TCP"}]
+    (side,) = rule["from"]
+    assert side["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "keda"}
+
+
 @pytest.mark.parametrize(
     ("changes", "there", "gone"),
     [
@@ -143,6 +155,12 @@ def test_the_last_job_process_is_not_ended_while_it_is_at_the_last_job() -> None
         ({"autoscaling": {"enabled": False}}, ("Deployment", "api"), ("HorizontalPodAutoscaler", "api")),
         ({"tls": {"crt": "c", "key": "k"}}, ("Secret", "tls"), ("Certificate", "tls")),
         ({"jobs": {"enabled": True}}, ("PersistentVolumeClaim", "runs"), ("ScaledObject", "jobs")),
+        ({"jobs": {"enabled": True}}, ("PersistentVolumeClaim", "runs"), ("NetworkPolicy", "keda")),
+        (
+            {"jobs": {"autoscaling": {"enabled": True}}, "networkPolicy": {"enabled": False}},
+            ("ScaledObject", "jobs"),
+            ("NetworkPolicy", "keda"),
+        ),
     ],
 )
 def test_values_switch_parts_on_and_off(changes: Object, there: tuple[str, str], gone: tuple[str, str]) -> None:
@@ -166,6 +184,47 @@ def test_rules_are_about_what_is_scraped_here() -> None:
     whole = [yaml.safe_load((ROOT / f"docker/prometheus/rules/{name}.yml").read_text()) for name in ("causes", "slo")]
     every = [rule for one in whole for group in one["groups"] for rule in group["rules"]]
     assert all(rule in every for rule in found)
+
+
+def test_alerts_are_routed_as_in_compose() -> None:
+    """All but the heartbeat, whose alert is not here; and what silences what, where the alert that does is here."""
+    written = yaml.safe_load(notified.FILE.read_text())
+    spec = ALL["AlertmanagerConfig", "sightglass"]["spec"]
+    route = spec["route"]
+    assert (route["groupBy"], route["groupWait"]) == (written["route"]["group_by"], written["route"]["group_wait"])
+    assert [(one["matchers"], one["repeatInterval"]) for one in route["routes"]] == [
+        ([{"name": "severity", "matchType": "=", "value": "page"}], "1h")
+    ]
+    sources = [rule["sourceMatch"][0]["value"] for rule in spec["inhibitRules"]]
+    assert set(sources) <= notified.alerts()
+    assert len(sources) == len(written["inhibit_rules"]) - 1  # the prober's
+    (target,) = spec["inhibitRules"][0]["targetMatch"]
+    assert target == {
+        "name": "alertname",
+        "matchType": "=~",
+        "value": "EdgeGatewayErrors|ErrorBudgetBurn|EdgeProbeFailing|WorkerHung",
+    }
+    assert spec["inhibitRules"][-1]["equal"] == ["instance"]
+    assert [one["name"] for one in spec["receivers"]] == [route["receiver"]]
+
+
+def test_whoever_is_told_of_alerts_is_the_values_to_say() -> None:
+    slack = [{"apiURL": {"name": "alertmanager", "key": "slack"}, "channel": "#shop"}]
+    told = {"monitoring": {"alertmanager": {"enabled": True, "webhooks": [], "slack": slack}}}
+    (receiver,) = by_key(of_chart(told))["AlertmanagerConfig", "sightglass"]["spec"]["receivers"]
+    assert (receiver["webhookConfigs"], receiver["slackConfigs"]) == ([], slack)
+
+
+@pytest.mark.parametrize("matcher", ["alertname", "= page", "severity > page"])
+def test_a_matcher_that_cannot_be_read_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, matcher: str
+) -> None:
+    written = yaml.safe_load(notified.FILE.read_text())
+    written["inhibit_rules"][0]["target_matchers"] = [matcher]
+    monkeypatch.setattr(notified, "FILE", tmp_path / "alertmanager.yml")
+    notified.FILE.write_text(yaml.safe_dump(written))
+    with pytest.raises(ValueError, match=r"alertmanager\.yml: .*: expected NAME OPERATOR VALUE"):
+        notified.alertmanager_config()
 
 
 @pytest.mark.parametrize(
@@ -206,7 +265,8 @@ def test_limits_grace_and_hardening_are_compose_s(name: str) -> None:
     assert one["resources"]["limits"] == {"cpu": service.cpus, "memory": service.memory}
     hook = one.get("lifecycle", {}).get("preStop", {})
     sleeps = [hook["sleep"]["seconds"]] if "sleep" in hook else map(int, hook["exec"]["command"][2:] if hook else [])
-    assert pod(name)["terminationGracePeriodSeconds"] == service.grace_seconds + sum(sleeps)
+    last_scrape = int(chart.DEFAULT_SETTINGS["JOBS_LAST_SCRAPE"]) if name == "jobs" else 0
+    assert pod(name)["terminationGracePeriodSeconds"] == service.grace_seconds + sum(sleeps) + last_scrape
     read_only, dropped, options = service.hardening
     assert one["securityContext"] == {
         "readOnlyRootFilesystem": read_only,

@@ -1,3 +1,4 @@
+import asyncio
 import errno
 import os
 import socket
@@ -9,7 +10,8 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from fastapi.testclient import TestClient
@@ -649,6 +651,34 @@ def test_a_job_process_clears_up_while_the_queue_is_gone(tmp_path: Path) -> None
 def test_sweeps_are_rarer_the_longer_they_take() -> None:
     assert depth.pause_after(0.01) == depth.INTERVAL_SECONDS
     assert depth.pause_after(3) == 60
+
+
+def test_what_is_waited_for_until_the_database_answers_is_no_reason_for_rarer_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its API would tell for minutes what was there before."""
+    moments = [10.0, 3.0, 0.01, -30.0, 10.0, 0.01]  # of counts, of which one fails
+    clock = [0.0]
+    pauses: list[float] = []
+
+    async def count(*_: object) -> None:
+        took = moments[len(pauses)]
+        clock[0] += abs(took)
+        if took < 0:
+            raise OSError(errno.EIO, "away")
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == len(moments):
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(depth, "in_thread", count)
+    monkeypatch.setattr(depth, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(depth, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(depth.keep_telling(cast(JobStore, None)))
+    soon = depth.INTERVAL_SECONDS
+    assert pauses == [soon, pytest.approx(60), soon, soon, soon, soon]
 
 
 def test_the_api_tells_what_waits_while_there_is_no_job_process(tmp_path: Path) -> None:

@@ -38,10 +38,15 @@ def pause_after(seconds: float) -> float:
 
 async def keep_telling(store: JobStore) -> None:
     """Tell again and again; while the disk or the database is gone, what was told last stays."""
+    opened = False
     while True:
-        begun = time.monotonic()
+        begun, pause = time.monotonic(), INTERVAL_SECONDS
         try:
             await in_thread(tell, store)
+            if opened:  # the first count has waited for more than a count
+                pause = pause_after(time.monotonic() - begun)
+            opened = True
         except OSError as error:
             logger.debug("the jobs that wait could not be counted: %s", error.strerror)
-        await asyncio.sleep(pause_after(time.monotonic() - begun))
+            opened = False
+        await asyncio.sleep(pause)

@@ -80,6 +80,7 @@ def main() -> None:
     exporter.start(settings.metrics_port, host=settings.host)
     try:
         Supervisor(partial(_work, settings)).supervise()
+        time.sleep(settings.jobs_last_scrape)  # what was counted last is told as well
     finally:
         exporter.stop()
 
