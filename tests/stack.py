@@ -91,9 +91,13 @@ class Stack:
         say(f"{self.project}: healthy")
 
     def down(self) -> None:
-        """Remove containers, networks, volumes and the image built."""
+        """Remove containers, networks, volumes and images."""
         # What a test has started beside, too; at once: how a service ends is what other tests see.
         self.compose("--profile", "*", "down", "--volumes", "--timeout", "0", check=False)
+        self.remove_images()
+
+    def remove_images(self) -> None:
+        """Remove the image built, what was laid over it, and the releases kept."""
         served = re.findall(r"^SERVED_IMAGE=(\S+)", self.env_file.read_text(), re.MULTILINE)
         kept = docker(
             "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"sightglass-local/{self.project}-release"

@@ -148,8 +148,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
         yield stack
     finally:
         subprocess.run(["docker", "compose", "--profile", "*", "down", "--volumes"], cwd=stack.directory, check=False)
-        served = re.findall(r"^SERVED_IMAGE=(\S+)", stack.env_file.read_text(), re.MULTILINE)
-        subprocess.run(["docker", "image", "rm", *served, project], capture_output=True, check=False)
+        stack.remove_images()
 
 
 pytestmark = pytest.mark.timeout(1800)
