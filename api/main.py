@@ -22,7 +22,7 @@ from api.privacy.jobs.store import JobStore
 from api.privacy.keys import ApiKeys
 from api.privacy.quality.metrics import tell_quality
 from api.privacy.size_limit import RequestSizeLimit
-from api.problem import install_problem_handlers
+from api.problem_answers import install_problem_handlers
 from api.settings import Settings, load_settings
 from sightglass import health
 

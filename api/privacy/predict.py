@@ -16,7 +16,8 @@ from api.privacy.inference import RETRY_AFTER
 from api.privacy.metrics import INFERENCE_DURATION, MODEL_ERRORS, PII_DETECTED
 from api.privacy.scanner import Piece, locate, scan
 from api.privacy.turns import take
-from api.problem import ProblemError, error_responses, invalid
+from api.problem import ProblemError, invalid
+from api.problem_answers import error_responses
 from api.settings import Settings
 
 PATH = "/api/v1/predict"

@@ -21,7 +21,8 @@ from api.privacy.inference import Work
 from api.privacy.metrics import PII_DETECTED
 from api.privacy.size_limit import IN_MEMORY
 from api.privacy.turns import take
-from api.problem import ProblemError, error_responses
+from api.problem import ProblemError
+from api.problem_answers import error_responses
 
 PATH = "/api/v1/process"
 RESULT_IN_MEMORY = 1024 * 1024

@@ -9,7 +9,7 @@ import yaml
 
 from deploy import collector
 from deploy.composed import ROOT, Service
-from tests.unit.kubernetes.manifests import Object, objects
+from tests.kubernetes.manifests import Object, objects
 
 DIRECTORY = ROOT / "deploy/k8s/collector"
 OBJECTS = {one["kind"]: one for one in objects(DIRECTORY)}

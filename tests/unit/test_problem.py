@@ -2,7 +2,7 @@ import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
-from api.problem import install_problem_handlers
+from api.problem_answers import install_problem_handlers
 from sightglass.context import RequestContext, current_request
 from sightglass.problem import MEDIA_TYPE
 

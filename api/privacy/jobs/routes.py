@@ -24,7 +24,8 @@ from api.privacy.jobs.state.interface import AwayError, TakenError
 from api.privacy.jobs.store import JobStore, ShareError, Upload
 from api.privacy.jobs.threads import in_thread
 from api.privacy.metrics import JOBS
-from api.problem import ProblemError, error_responses, invalid, problem_response
+from api.problem import ProblemError, invalid
+from api.problem_answers import error_responses, problem_response
 from sightglass.context import current_request
 
 PATH = "/api/v1/jobs"
