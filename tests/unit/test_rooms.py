@@ -1,6 +1,8 @@
 """The rooms of the house: who may import whom, so that a newcomer can name the room of any line."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,3 +53,10 @@ def test_the_service_depends_on_the_library_only_and_not_on_its_server(file: Pat
     for module in imports(file):
         assert module.partition(".")[0] not in {"monitoring", "scripts", "tests", "bench"}, module
         assert not module.startswith("sightglass.server"), module
+
+
+@pytest.mark.parametrize("module", ["api.privacy.jobs.process", "sightglass.server.gunicorn_conf"])
+def test_what_serves_nobody_has_no_framework_in_its_memory(module: str) -> None:
+    code = f"import sys, {module}; print({{'fastapi', 'starlette.routing'}} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout == "set()\n"
