@@ -54,7 +54,7 @@ class Settings(LibrarySettings):
         r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/.*)?",
     )
     aws_endpoint_url: str | None = http_url(None)
-    """For boto3, which reads it by itself, and says little of one that is none."""
+    """Of the bucket, where it is not AWS's."""
     job_attempts: int = whole(3, 1, 1000, _MANY)
     job_cpu_seconds: int = whole(21600, 1, 10_000_000, "whole seconds from 1 to 10000000")
     jobs_last_scrape: int = whole(0, 0, 20, "whole seconds from 0 to 20")

@@ -36,8 +36,8 @@ def configuration() -> str:
     operators = logs["operators"]
     (kept,) = [number for number, one in enumerate(operators) if one["type"] == "retain"]
     logs["operators"] = [
-        # Reads a line, joins those that containerd has cut, and knows from the file's path whose it is.
-        {"type": "container", "format": "containerd"},
+        # Reads a line as containerd or CRI-O writes it, joins those that were cut, and knows from the path whose it is.
+        {"type": "container"},
         _move("k8s.namespace.name", "service.namespace"),
         _move("k8s.container.name", "service.name"),
         *operators[kept:],

@@ -464,12 +464,18 @@ def jobs_db(value: str) -> None:
     url = environment.read("DATABASE_URL").get("DATABASE_URL")
     if not url:
         raise RotateError("jobs are in no database: DATABASE_URL is not set")
-    if urlsplit(url).password is not None:
+    try:
+        server = urlsplit(url)
+    except ValueError:
+        raise RotateError("DATABASE_URL: not an address") from None
+    if server.password is not None:
         raise RotateError("DATABASE_URL has the password in it; expected one of the stack's database, or of a file")
-    if urlsplit(url).hostname != "postgres":
+    if server.hostname != "postgres":
         raise RotateError(
             "DATABASE_URL: the database is not the stack's; change it there while database.next is in STATE_SECRETS_DIR"
         )
+    if server.username != "sightglass":
+        raise RotateError("DATABASE_URL: another user than the jobs' own; expected postgresql://sightglass@postgres/…")
     if not running("postgres"):
         raise RotateError("PostgreSQL does not run; expected the profile postgres to be up")
     role("sightglass", "postgres-setup", value, restart_exporter)

@@ -26,7 +26,7 @@ export RESTIC_PROGRESS_FPS=0
 # Seconds that the repository has for its first answer: restic by itself asks for a quarter of an hour.
 patience=60
 # A machine that is gone says nothing, and ssh by itself waits for ever.
-ssh_args="-o ConnectTimeout=10 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+ssh_args="-o ConnectTimeout=50 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 restic() { command restic -o "sftp.args=$ssh_args" "$@"; }
 # shellcheck disable=SC2034  # used by who sources this
 host=${PROJECT:-sightglass}
@@ -51,7 +51,7 @@ opened() { # FILE with the password
 # Why restic gave up, or was given up: what it tried again for is all that it says then.
 said_by_restic() { # STATUS
     case $1 in
-    124 | 137 | 143) # timeout's words
+    124 | 130 | 137 | 143) # timeout's words, or, of a timeout that becomes what it runs, restic's own
         reason=$(sed -n 's/.* returned error, retrying after [^:]*: //p' /tmp/said | tail -n 1)
         printf 'no answer within %s s%s\n' $patience "${reason:+: $reason}"
         ;;

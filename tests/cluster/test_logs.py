@@ -17,7 +17,6 @@ from tests.support.waiting import eventually
 
 MONITORING = prometheus.NAMESPACE
 STORE, PORT = "victoria-logs", 9428
-REQUEST = "the-line-of-this-test"
 
 
 def store(image: str) -> list[dict[str, Any]]:
@@ -95,17 +94,26 @@ def found(query: str) -> list[dict[str, str]]:
 
 
 def test_a_line_of_a_pod_is_in_the_store_with_its_pod(collected: Installation) -> None:
-    answer = httpx.post(
-        f"{collected.url}/api/v1/predict",
-        json={"text": "Nothing.", "language": "en"},
-        headers={"X-Request-ID": REQUEST},
-        verify=False,
-        timeout=60,
-    )
-    assert answer.status_code == 200
-    query = f'request_id:="{answer.headers["x-request-id"]}" status:=200'
-    eventually(lambda: {"api", "nginx"} <= {one["service.name"] for one in found(query)}, lambda: found(query))
-    api, edge = sorted(found(query), key=lambda line: line["service.name"])
-    for name, line in {"api": api, "nginx": edge}.items():
-        assert (line["service.namespace"], line["service.name"]) == (NAMESPACE, name)
+    asked: list[str] = []
+
+    def ask() -> str:
+        body = {"text": "Nothing.", "language": "en"}
+        answer = httpx.post(f"{collected.url}/api/v1/predict", json=body, verify=False, timeout=60)
+        assert answer.status_code == 200
+        return answer.headers["x-request-id"]
+
+    def whole() -> list[dict[str, str]]:
+        """Give the two lines of a request, of which both the edge and the replica are on the collector's node."""
+        asked.append(ask())
+        lines = found(f"request_id:in({','.join(map(json.dumps, asked))}) status:=200")
+        for one in asked:
+            both = sorted((line for line in lines if line["request_id"] == one), key=lambda line: line["service.name"])
+            if [line["service.name"] for line in both] == ["api", "nginx"]:
+                return both
+        return []
+
+    eventually(lambda: bool(whole()), lambda: str(asked))
+    for line in whole():
+        name = line["service.name"]
+        assert line["service.namespace"] == NAMESPACE
         assert line["k8s.pod.name"] in collected.pods(name)

@@ -193,26 +193,28 @@ def elsewhere(installed: Installation) -> Elsewhere:
     literals = [f"--from-literal={name}={value}" for name, value in state.SECRETS.items()]
     kubectl("create", "secret", "generic", "state", *literals, namespace=ELSEWHERE)
     values = cluster.values()
-    found = cluster.install(
-        ELSEWHERE,
-        settings={**values["settings"], **state.SETTINGS, "JOBS_LAST_SCRAPE": "15"},
-        autoscaling={"enabled": False},
-        edge={**values["edge"], "replicas": 1},
-        networkPolicy={"egress": [state.EGRESS]},
-        jobs={
-            "enabled": True,
-            "volume": False,
-            "autoscaling": {
+    try:
+        found = cluster.install(
+            ELSEWHERE,
+            settings={**values["settings"], **state.SETTINGS, "JOBS_LAST_SCRAPE": "15"},
+            autoscaling={"enabled": False},
+            edge={**values["edge"], "replicas": 1},
+            networkPolicy={"egress": [state.EGRESS]},
+            jobs={
                 "enabled": True,
-                "pollingSeconds": 2,
-                "cooldownSeconds": 5,
-                "maxReplicas": MOST,
-                "jobsPerReplica": "3",
-                "scaleDownStabilizationSeconds": 0,
+                "volume": False,
+                "autoscaling": {
+                    "enabled": True,
+                    "pollingSeconds": 2,
+                    "cooldownSeconds": 5,
+                    "maxReplicas": MOST,
+                    "jobsPerReplica": "3",
+                    "scaleDownStabilizationSeconds": 0,
+                },
             },
-        },
-    )
-    run("kubectl", "uncordon", SECOND.name)
+        )
+    finally:
+        run("kubectl", "uncordon", SECOND.name)
     found.settle()
     return Elsewhere(found)
 

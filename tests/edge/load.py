@@ -1,7 +1,4 @@
-"""A constant, bounded load on an edge, of every kind of client, that keeps account of whatever fails.
-
-Some 70 requests a second: twice as many would be half the machine's work, and none of them is another promise.
-"""
+"""A constant, bounded load on an edge, of every kind of client, that keeps account of whatever fails."""
 
 import threading
 import time
@@ -76,7 +73,7 @@ class Load:
         with self._open() as client:
             while not self._stop.is_set():
                 self._check("keep-alive", client.get("/health"))
-                time.sleep(0.1)
+                time.sleep(0.02)
 
     def _predict(self) -> None:
         """Bodies that must not be sent twice."""

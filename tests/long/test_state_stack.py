@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.test_jobs import finish
 from tests.stack import Stack, docker, eventually, running_stack
 from tests.support import servers
-from tests.support.kills import COUNTING, Killing, accepted_while_killed
+from tests.support.kills import COUNTING, Killing, accepted_while_killed, wait_until_counted
 from tests.support.servers import Server
 
 PATH = "/api/v1/jobs"
@@ -173,8 +173,12 @@ def test_what_a_scrape_has_seen_no_kill_takes_away(stack: Stack) -> None:
         for number in range(20, 30):
             eventually(lambda number=number: _post(client, killing, number))  # type: ignore[misc]
             jobs[number] = finish(client, killing.accepted[number])
-        stack.wait_for_scrape()
-        assert [killing.counted(*what) for what in COUNTING.items()] == [30, 30]
+        wait_until_counted(stack)
+
+        def counted() -> list[float]:
+            return [killing.counted(*what) for what in COUNTING.items()]
+
+        eventually(lambda: counted() == [30, 30], lambda: str(counted()))
 
 
 def _post(client: httpx.Client, killing: Killing, number: int) -> bool:

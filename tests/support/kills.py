@@ -73,7 +73,7 @@ class Killing:
 
         `jobs` are the documents' as the API tells them, all of which succeeded.
         """
-        self.stack.wait_for_scrape()
+        wait_until_counted(self.stack)
         moments = {
             "accepted": self.answered,
             "succeeded": {n: datetime.fromisoformat(job["finished"]).timestamp() for n, job in jobs.items()},
@@ -88,11 +88,17 @@ class Killing:
             }
             if status == "accepted":
                 lost |= self.unsure
+            # What is saved is counted a moment later.
+            least = len(jobs) - len(lost)
+            eventually(partial(self._counted_at_least, service, status, least), partial(self.counted, service, status))
             found = self.counted(service, status)
             say(f"{status}: {found:.0f} of {len(jobs)} counted, {len(lost)} may be lost")
-            assert len(jobs) - len(lost) <= found <= len(jobs), (status, found, sorted(lost), self.ends)
+            assert least <= found <= len(jobs), (status, found, sorted(lost), self.ends)
         for status in ("failed", "dead", "cancelled"):
             assert self.counted("jobs", status) == self.counted("api", status) == 0, status
+
+    def _counted_at_least(self, service: str, status: str, least: int) -> bool:
+        return self.counted(service, status) >= least
 
     def _unseen(self, service: str) -> list[tuple[float, float]]:
         """Give the times between a last scrape and an end."""
@@ -114,6 +120,19 @@ class Killing:
         return self.stack.query(f"{selector}[{seconds}s]")
 
 
+def wait_until_counted(stack: Stack) -> None:
+    """Wait until each container that counts jobs has been scraped once more, at the address that it has now."""
+    running = stack.compose("ps", "--quiet", *COUNTING).stdout.split()
+    addresses = {found[1] for one in running if (found := _address(stack, one))}
+    start = time.time()
+
+    def scraped() -> dict[str, float]:
+        seen = stack.query('timestamp(up{job=~"api|jobs"}) and up{job=~"api|jobs"} == 1')
+        return {one["metric"]["instance"].rpartition(":")[0]: float(one["value"][1]) for one in seen}
+
+    eventually(lambda: all(scraped().get(address, 0) > start for address in addresses), lambda: f"{scraped()}")
+
+
 def _address(stack: Stack, container: str) -> tuple[str, str] | None:
     """Give a container's service, if that counts jobs, and the address at which Prometheus finds it."""
     found = json.loads(docker("inspect", container))[0]
@@ -129,7 +148,7 @@ def accepted_while_killed(
 
     Meanwhile containers of these services are killed, one after another, and started again.
     """
-    stack.wait_for_scrape()
+    wait_until_counted(stack)
     killing = Killing(stack)
     accepted = killing.accepted
 

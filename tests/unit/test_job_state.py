@@ -168,6 +168,19 @@ def test_where_another_s3_is(monkeypatch: pytest.MonkeyPatch, name: str, url: st
         load_settings.cache_clear()
 
 
+def test_that_server_is_asked_under_whatever_name_it_was_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    settings = Settings(
+        runs_dir=tmp_path,
+        database_url="postgresql://u@host/db",
+        documents_url="s3://bucket",
+        aws_endpoint_url="http://s3.example:7070",
+    )
+    documents = open_state(settings).documents
+    assert isinstance(documents, Bucket)
+    assert documents._client().meta.endpoint_url == "http://s3.example:7070"
+
+
 @pytest.mark.parametrize("database", [None, "postgresql://u@host/db"])
 @pytest.mark.parametrize("documents", [None, "s3://bucket"])
 def test_documents_on_this_machine_of_jobs_that_are_elsewhere_are_said(

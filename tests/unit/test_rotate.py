@@ -266,9 +266,10 @@ AGAIN = 'Stat(<config/>) returned error, retrying after 1.2s: Get "http://s3:1/"
          'no answer within 60 s: Get "http://s3:1/": dial tcp: no such host'),
         ("exit 124", "no answer within 60 s"),  # GNU's timeout
         ("exit 143", "no answer within 60 s"),  # BusyBox's
+        ("exit 130", "no answer within 60 s"),  # the same, of a restic that says itself why it ends
         ("exit 137", "no answer within 60 s"),  # either's, of one that did not end by SIGTERM
     ],
-    ids=["refused", "tried again and again", "given up", "given up by busybox", "killed"],
+    ids=["refused", "tried again and again", "given up", "given up by busybox", "given up and told", "killed"],
 )  # fmt: skip
 def test_a_repository_that_does_not_answer_changes_nothing(repository: Repository, does: str, said: str) -> None:
     (repository.directory / "bin/restic").write_text(f"#!/bin/sh\n{does}\n")

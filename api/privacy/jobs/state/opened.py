@@ -24,7 +24,7 @@ def open_state(settings: Settings) -> State:
     if settings.documents_url:
         from api.privacy.jobs.state.s3 import Bucket
 
-        documents: Documents = Bucket(settings.documents_url)
+        documents: Documents = Bucket(settings.documents_url, endpoint=settings.aws_endpoint_url)
     else:
         documents = Directory(settings.runs_dir)
     if settings.database_url:

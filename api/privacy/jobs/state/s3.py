@@ -43,13 +43,14 @@ class _Draft:
 class Bucket:
     """All documents below `s3://bucket[/prefix]`. Opened at first use, by the process that uses it."""
 
-    def __init__(self, url: str, scratch: Path | None = None) -> None:
-        """Name them, and the directory of this machine's files."""
+    def __init__(self, url: str, scratch: Path | None = None, endpoint: str | None = None) -> None:
+        """Name them, the directory of this machine's files, and the server, if it is not AWS's."""
         self._failed = {one: JOB_STATE_ERRORS.labels("bucket", one) for one in ("read", "write", "list", "remove")}
         parts = urlsplit(url)
         self._bucket = parts.netloc
         self._prefix = parts.path.strip("/") + "/" if parts.path.strip("/") else ""
         self._scratch = scratch
+        self._endpoint = endpoint
         self._opening = threading.Lock()
         self._opened: Any = None
 
@@ -123,7 +124,9 @@ class Bucket:
                 session = botocore.session.Session()
                 if CREDENTIALS.is_file():
                     session.set_config_variable("credentials_file", str(CREDENTIALS))
-                self._opened = boto3.Session(botocore_session=session).client("s3", config=config)
+                self._opened = boto3.Session(botocore_session=session).client(
+                    "s3", endpoint_url=self._endpoint, config=config
+                )
             return self._opened
 
     @contextmanager
