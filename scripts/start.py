@@ -189,7 +189,7 @@ def end_those_that_loop() -> None:
     for container in containers():
         if container["RestartCount"] > 0 and not finished(container["State"]):
             print(f"    {service(container)}: it failed {container['RestartCount'] + 1} times; made anew", flush=True)
-            output("docker", "rm", "--force", container["Id"])
+            output("docker", "rm", "--force", "--volumes", container["Id"])
 
 
 def waited_for() -> str:

@@ -104,7 +104,7 @@ def test_what_loops_is_made_anew(monkeypatch: pytest.MonkeyPatch, one: dict[str,
     monkeypatch.setattr(start, "containers", lambda: [one])
     monkeypatch.setattr(start, "output", lambda *command: commands.append(command))
     start.end_those_that_loop()
-    assert commands == ([("docker", "rm", "--force", one["Id"])] if removed else [])
+    assert commands == ([("docker", "rm", "--force", "--volumes", one["Id"])] if removed else [])
 
 
 @pytest.mark.parametrize(
