@@ -36,6 +36,11 @@ matching() { # name value pattern expected: every word of value matches the exte
     done
 }
 
+matching_one() { # the same of a value that is one word
+    case $2 in *[[:space:]]*) refuse "$1" "$2" "$4" ;; esac
+    matching "$@"
+}
+
 RATE_LIMIT=${RATE_LIMIT:-10}
 RATE_BURST=${RATE_BURST:-20}
 RATE_PAGE_BURST=${RATE_PAGE_BURST:-100}
@@ -114,8 +119,7 @@ if [ "$CORS_ORIGINS" != '*' ]; then
         esac
     done
 fi
-case $UPSTREAM in *[[:space:]]*) refuse UPSTREAM "$UPSTREAM" "one host name in lower case" ;; esac
-matching UPSTREAM "$UPSTREAM" '[a-z0-9_]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*' "one host name in lower case"
+matching_one UPSTREAM "$UPSTREAM" '[a-z0-9_]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*' "one host name in lower case"
 number UPSTREAM_TIMEOUT "$UPSTREAM_TIMEOUT" 1 86400
 number UPSTREAM_HEAD_BYTES "$UPSTREAM_HEAD_BYTES" 4096 1048576
 number HSTS_SECONDS "$HSTS_SECONDS" 0 999999999
