@@ -76,10 +76,9 @@ class Stack:
     def up(self) -> None:
         """Start everything and wait until it is healthy; on failure the containers' logs are in the error."""
         say(f"{self.project}: images")
-        beside = {"valkey": ["valkey"], "postgres": ["postgres", "database-exporter"]}
-        for names in ([], *(beside[profile] for profile in self.profiles if profile in beside)):
-            command = [sys.executable, "scripts/images.py", *names]
-            subprocess.run(command, cwd=self.directory, check=True, capture_output=True)
+        chosen = self.run(sys.executable, "scripts/images.py", COMPOSE_PROFILES=",".join(self.profiles))
+        if chosen.returncode != 0:
+            raise RuntimeError(chosen.stderr)
         say(f"{self.project}: building, starting, waiting until healthy")
         built = self.run("python3", "scripts/build.py")
         if built.returncode != 0:
