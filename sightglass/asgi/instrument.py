@@ -15,9 +15,7 @@ from sightglass.asgi.middleware import Middleware
 from sightglass.frameworks import note_routes
 from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog, Unwritten
-from sightglass.metrics.container import CONTAINER as CONTAINER
 from sightglass.metrics.process import this_process
-from sightglass.metrics.replica import REPLICA as REPLICA
 from sightglass.routes import RouteTemplates
 from sightglass.settings import Settings, load_settings
 from sightglass.uploads import report_full_disk

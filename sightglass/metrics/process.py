@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from sightglass.metrics.conflicts import Conflicts
+from sightglass.metrics.container import CONTAINER as CONTAINER  # whatever tells its metrics tells of its container
 from sightglass.metrics.families import Family, Totals, continued, from_registry
+from sightglass.metrics.replica import REPLICA as REPLICA
 from sightglass.metrics.requests import RequestMetrics
 from sightglass.metrics.slots import SlotDirectory
 

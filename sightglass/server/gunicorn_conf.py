@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from sightglass.logs import access  # noqa: F401 - before the fork: a client's hash is one in all workers
 from sightglass.logs.lines import set_worker
 from sightglass.logs.setup import gunicorn_log_config, protect_stack
 from sightglass.metrics import exporter

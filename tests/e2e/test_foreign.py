@@ -234,8 +234,8 @@ def test_its_dashboards_are_where_grafana_looks(foreign: Foreign) -> None:
     assert Path(mounted["/etc/site/dashboards"]).resolve() == (foreign.ops / "dashboards").resolve()
 
 
-def containers(stack: Stack) -> set[str]:
-    return {one["Id"] for one in stack.inspect()}
+def containers(stack: Stack) -> dict[str, str]:
+    return {one["Id"]: one["Name"] for one in stack.inspect()}
 
 
 BROKEN = {
@@ -305,7 +305,7 @@ def test_up_again_takes_up_what_was_added_and_makes_no_other_container(foreign: 
     lines.write_text("location = /more { return 204; }")
     result = foreign.up_again()
     assert result.returncode == 0, result.stdout + result.stderr
-    assert containers(foreign) == before
+    assert containers(foreign) == before, result.stdout
     eventually(lambda: foreign.value("shop:more") == 7, lambda: "the rule was not taken up", deadline=60)
     with foreign.client() as client:
         assert client.get("/more").status_code == 204

@@ -60,3 +60,11 @@ def test_what_serves_nobody_has_no_framework_in_its_memory(module: str) -> None:
     code = f"import sys, {module}; print({{'fastapi', 'starlette.routing'}} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert said.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("module", ["api.privacy.jobs.process", "sightglass.asgi.instrument"])
+def test_whatever_tells_its_metrics_tells_of_its_container_and_its_start(module: str) -> None:
+    code = f"import {module}; from prometheus_client import REGISTRY; print(*REGISTRY._names_to_collectors)"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    names = {"sightglass_process_start_time_seconds", "sightglass_container_spec_memory_limit_bytes"}
+    assert names <= set(said.stdout.split())
