@@ -33,6 +33,7 @@ class Truth:
         slower: factor of all its durations.
         stuck: share of its requests that takes thirty times as long.
         cold: share of those in its first look that takes twenty times as long.
+        paused: whether all that it answers in one look takes twenty times as long.
         traffic: factor of the number of requests.
 
     """
@@ -41,12 +42,14 @@ class Truth:
     slower: float = 1.0
     stuck: float = 0.0
     cold: float = 0.0
+    paused: bool = False
     traffic: float = 1.0
 
 
 TRUTHS: Mapping[str, tuple[Truth, bool]] = {
     "the same": (Truth(), False),
     "the same, a fifth of its first answers slow": (Truth(cold=0.2), False),
+    "the same, slow for 5 s": (Truth(paused=True), False),
     "the same, 2 requests a second": (Truth(traffic=0.1), False),
     "10 % slower": (Truth(slower=1.1), False),
     "every request fails": (Truth(failing=1.0), True),
@@ -67,8 +70,10 @@ def simulate(truth: Truth, chance: random.Random) -> Verdict:
     anyway = 0.02 * chance.random() ** 3
     speeds = [math.exp(chance.gauss(0, 0.1)) for _ in range(OLD + 1)]
     away_at = chance.randrange(LOOKS) if chance.random() < 0.25 else None
+    paused_at = chance.randrange(LOOKS) if truth.paused else None
     numbers, failed, durations = [0, 0], [0, 0], [Counter[int](), Counter[int]()]
-    warm = ({}, {})  # type: tuple[dict[int, int], dict[int, int]]
+    warm: judging.Durations = ({}, {})
+    first: judging.Durations = ({}, {})
     for look in range(LOOKS):
         for replica, speed in enumerate(speeds):
             new = replica == OLD
@@ -81,14 +86,17 @@ def simulate(truth: Truth, chance: random.Random) -> Verdict:
                     continue
                 factor = speed * (truth.slower * (30 if chance.random() < truth.stuck else 1) if new else 1)
                 factor *= 20 if new and look == 0 and chance.random() < truth.cold else 1
+                factor *= 20 if new and look == paused_at else 1
                 route = 1 if chance.random() < 0.8 else 10
                 durations[new][class_of(typical * route * factor * math.exp(chance.gauss(0, 0.5)))] += 1
         others, one = (Answers(*of) for of in zip(numbers, failed, map(dict, durations), strict=True))
         if look + 1 == LOOKS * judging.WARM_UP:
             warm = dict(one.durations), dict(others.durations)
+        if look + 1 == LOOKS * judging.MIDDLE:
+            first = one.since(warm[0]), others.since(warm[1])
         if failures(one, others).worse:
             return Verdict.WORSE
-    late = slowness(one.since(warm[0]), others.since(warm[1]))
+    late = slowness(one.since(warm[0]), others.since(warm[1]), first)
     return judging.decide([failures(one, others), *late]).verdict
 
 

@@ -16,7 +16,12 @@ MOST_SECONDS = 600  # docker/nginx/http/metrics.conf forgets a deploy that was k
 LOOK_SECONDS = 5.0  # from one look to the next
 WARM_UP = 1 / 6
 """Share of the window in which how long answers take does not count: caches are filled, connections opened."""
+MIDDLE = (WARM_UP + 1) / 2
+"""Share of the window after which half is over of what counts."""
 ASK_READY = 'for at in "$@"; do curl -s -o /dev/null -m 2 -w "%{http_code}\\n" "http://$at/ready" || true; done'
+
+Durations = tuple[Mapping[int, int], Mapping[int, int]]
+"""How long answers took, by class: the new one's and the others'."""
 
 
 @dataclass
@@ -65,28 +70,29 @@ class Watch:
     def judge(self, seconds: float) -> Judgement:
         """Look until the window is over, or the new one is clearly worse."""
         begun = time.monotonic()
-        warm: tuple[Mapping[int, int], Mapping[int, int]] | None = None
+        warm: Durations | None = None
+        first: Durations | None = None
         looks = max(1, round(seconds / LOOK_SECONDS))
         for look in range(1, looks + 1):
             time.sleep(max(0.0, begun + look * seconds / looks - time.monotonic()))
             new, others = self.counted()
             if warm is None and look >= looks * WARM_UP and look < looks:
                 warm = new.durations, others.durations
+            if warm and first is None and looks * MIDDLE <= look < looks:
+                first = new.since(warm[0]), others.since(warm[1])
             if reason := self._broken():
                 return Judgement(Verdict.WORSE, reason, [failures(new, others)])
             if (failed := failures(new, others)).worse:
                 return Judgement(Verdict.WORSE, str(failed), [failed])
         late = self._and_under_way(new, others, warm or ({}, {}))
-        return decide([failed, *slowness(*late)])
+        return decide([failed, *slowness(*late, first)])
 
     def counted(self) -> tuple[Answers, Answers]:
         """Return what the edge has counted since it was told to: of the new one, of the others."""
         told: dict[str, int] = json.loads(edge("counted"))
         return _side(told, "new"), _side(told, "others")
 
-    def _and_under_way(
-        self, new: Answers, others: Answers, warm: tuple[Mapping[int, int], Mapping[int, int]]
-    ) -> tuple[dict[int, int], dict[int, int]]:
+    def _and_under_way(self, new: Answers, others: Answers, warm: Durations) -> tuple[dict[int, int], dict[int, int]]:
         """Return the durations after the warm-up, and as the longest what is still being answered: it may hang."""
         late = new.since(warm[0]), others.since(warm[1])
         for durations, containers in zip(late, ([self.new], self.others), strict=True):

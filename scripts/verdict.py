@@ -1,8 +1,9 @@
 """Says whether a new replica is clearly worse than the others, by how they answered beside each other.
 
 One rule for all that is compared: the new one has more of something bad than the others, by at least a stated share of
-its answers, and Fisher's exact test (one-sided) gives that no more than CHANCE if they were alike. Standard library
-only; what it does to deploys of which the truth is known is in bench/verdicts.py.
+its answers, and Fisher's exact test (one-sided) gives that no more than CHANCE if they were alike. How long answers
+take is to differ in each half of the window, by half the share: one pause of a busy machine makes many slow at once.
+Standard library only; what it does to deploys of which the truth is known is in bench/verdicts.py.
 """
 
 import math
@@ -52,7 +53,7 @@ class Answers:
 
     def since(self, earlier: Mapping[int, int]) -> dict[int, int]:
         """Return the durations that came after others."""
-        return {duration: n - earlier.get(duration, 0) for duration, n in self.durations.items()}
+        return _without(self.durations, earlier)
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Comparison:
         new: how many of the new one's, and of how many.
         others: the same of the others.
         more: the share that has to be between them.
+        halves: the same in each half of the window, where both are to agree.
 
     """
 
@@ -71,14 +73,20 @@ class Comparison:
     new: tuple[int, int]
     others: tuple[int, int]
     more: float
+    halves: tuple["Comparison", ...] = ()
 
     @property
     def worse(self) -> bool:
         """Whether the new one is, by the rule."""
+        lasting = all(half.exceeds for half in self.halves if half.new[1])
+        return self.exceeds and lasting and chance(self.new, self.others) <= CHANCE
+
+    @property
+    def exceeds(self) -> bool:
+        """Whether the new one has more by the share, be it chance or not."""
         if not self.new[1] or not self.others[1]:
             return False
-        difference = self.new[0] / self.new[1] - self.others[0] / self.others[1]
-        return difference >= self.more and chance(self.new, self.others) <= CHANCE
+        return self.new[0] / self.new[1] - self.others[0] / self.others[1] >= self.more
 
     def __str__(self) -> str:
         """Return the numbers, for people."""
@@ -91,13 +99,28 @@ def failures(new: Answers, others: Answers) -> Comparison:
     return Comparison(what, (new.failed, new.number), (others.failed, others.number), MORE_FAILURES)
 
 
-def slowness(new: Mapping[int, int], others: Mapping[int, int]) -> list[Comparison]:
-    """Compare how long it took, in classes: what most of the others' take, and what few exceed."""
+def slowness(
+    new: Mapping[int, int], others: Mapping[int, int], first: tuple[Mapping[int, int], Mapping[int, int]] | None = None
+) -> list[Comparison]:
+    """Compare how long it took, in classes: what most of the others' take, and what few exceed.
+
+    Args:
+        new: durations of the new one's.
+        others: of the others'.
+        first: what of both was there in the middle of the window; None where it was too short to have one.
+
+    """
+    second = None if first is None else (_without(new, first[0]), _without(others, first[1]))
     compared = []
     for quantile, more in SLOWER:
         longest = _class_of(others, quantile) + PER_DOUBLE
         what = f"longer than {milliseconds(longest):.0f} ms"
-        compared.append(Comparison(what, _over(new, longest), _over(others, longest), more))
+        halves = tuple(
+            Comparison(what, _over(half[0], longest), _over(half[1], longest), more / 2)
+            for half in (first, second)
+            if half is not None
+        )
+        compared.append(Comparison(what, _over(new, longest), _over(others, longest), more, halves))
     return compared
 
 
@@ -134,6 +157,10 @@ def _class_of(durations: Mapping[int, int], quantile: float) -> int:
     wanted = quantile * sum(durations.values())
     so_far = accumulate(durations[one] for one in classes)
     return next((one for one, n in zip(classes, so_far, strict=True) if n >= wanted), SLOWEST)
+
+
+def _without(durations: Mapping[int, int], earlier: Mapping[int, int]) -> dict[int, int]:
+    return {duration: n - earlier.get(duration, 0) for duration, n in durations.items()}
 
 
 def _over(durations: Mapping[int, int], longest: int) -> tuple[int, int]:

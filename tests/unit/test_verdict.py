@@ -73,6 +73,25 @@ def test_slower_is_more_than_twice_what_the_others_take(
     assert [one.worse for one in slowness(new, others)] == worse
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "worse"),
+    [
+        ({USUAL: 90, 40: 10}, {USUAL: 90, 40: 10}, True),
+        ({USUAL: 80, 40: 20}, {USUAL: 100}, False),  # one pause
+        ({USUAL: 100}, {USUAL: 80, 40: 20}, False),
+        ({}, {USUAL: 90, 40: 10}, True),  # a half without answers says nothing
+        ({USUAL: 98, 40: 2}, {USUAL: 85, 40: 15}, True),  # in each half, by half the share
+        ({USUAL: 99, 40: 1}, {USUAL: 85, 40: 15}, False),
+    ],
+)
+def test_slower_is_slower_in_each_half_of_the_window(
+    first: dict[int, int], second: dict[int, int], *, worse: bool
+) -> None:
+    whole = {duration: first.get(duration, 0) + second.get(duration, 0) for duration in {*first, *second}}
+    tail = slowness(whole, {USUAL: 600}, (first, {USUAL: 300}))[1]
+    assert tail.worse is worse
+
+
 def test_the_numbers_are_told() -> None:
     told = str(failures(Answers(40, 10), Answers(200, 1)))
     assert told == "5xx or no whole answer: 10 of 40 (25.0%) of the new one's, 1 of 200 (0.5%) of the others'"
@@ -98,7 +117,7 @@ def test_the_edge_counts_in_the_classes_of_the_rule() -> None:
     assert (int(told["PER_DOUBLE"]), int(told["SLOWEST"])) == (verdict.PER_DOUBLE, verdict.SLOWEST)
 
 
-@pytest.mark.parametrize("name", ["the same", "10 % fail"])
+@pytest.mark.parametrize("name", ["the same", "the same, slow for 5 s", "10 % fail"])
 def test_a_thousand_deploys_are_judged_as_the_docs_say(name: str) -> None:
     truth, bad = verdicts.TRUTHS[name]
     told: Counter[Verdict] = verdicts.counted(truth)
