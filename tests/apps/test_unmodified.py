@@ -7,12 +7,12 @@ import subprocess
 from collections import Counter
 
 import pytest
-from websockets.sync.client import connect
 
 from tests.apps.asking import API, EDGE, agree, counted, grown, latencies, samples, told
 from tests.apps.cases import RELEASED, WRITTEN
 from tests.apps.conftest import OWN, Unmodified
 from tests.stack import Stack, docker
+from tests.support.talking import talk
 
 CASES = RELEASED | WRITTEN
 TALK = "/books/{number}/talk"
@@ -79,7 +79,7 @@ def test_websockets_are_counted_alike_and_are_no_latency(catalogue: Stack) -> No
     url = f"{catalogue.https_url.replace('https', 'wss')}/books/7/talk"
     ids = set()
     for ends in [True, False] * 5:
-        with connect(url, ssl=catalogue.tls) as socket:
+        with talk(url, catalogue.tls) as socket:
             assert socket.response is not None
             assert "x-sightglass-route" not in socket.response.headers
             ids.add(socket.response.headers["x-request-id"])

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from websockets.sync.client import connect
 
 from tests.stack import ROOT, Stack, eventually
+from tests.support.talking import talk
 
 REQUESTS = 30
 
@@ -115,7 +115,7 @@ def test_each_request_is_counted_under_its_template(sample: Stack, path: str, ro
 def test_a_websocket_passes_the_edge_and_is_counted_once(sample: Stack) -> None:
     before = counted(sample, route="/ws/{room}", status="101")
     url = sample.https_url.replace("https", "wss")
-    with connect(f"{url}/ws/lobby", ssl=sample.tls) as socket:
+    with talk(f"{url}/ws/lobby", sample.tls) as socket:
         socket.send("hello")
         assert socket.recv() == "hello"
     assert counted(sample, route="/ws/{room}", status="101") == before + 1

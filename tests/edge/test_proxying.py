@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from websockets.sync.client import connect
 
 from tests.edge.containers import Edge, Network, eventually
+from tests.support.talking import talk
 
 MEBIBYTE = 1024 * 1024
 
@@ -57,7 +57,7 @@ def test_a_byte_more_than_300_mib_is_refused_before_it_is_sent(edge: Edge) -> No
 
 
 def test_websockets_pass_with_the_request_id(edge: Edge) -> None:
-    with connect(f"wss://localhost:{edge.https_port}/socket", ssl=edge.context(), proxy=None) as connection:
+    with talk(f"wss://localhost:{edge.https_port}/socket", edge.context()) as connection:
         assert len(str(connection.recv(10))) == 32
         connection.send("hello")
         assert connection.recv(10) == "hello"

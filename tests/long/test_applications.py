@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from websockets.sync.client import connect
 
 from tests.apps.asking import API, EDGE, agree, counted
 from tests.apps.cases import OTHERS, RELEASED, WRITTEN
 from tests.apps.conftest import unmodified as unmodified
 from tests.edge.test_pages import BROWSERS
 from tests.stack import Stack, eventually
+from tests.support.talking import talk
 
 CASES = WRITTEN | RELEASED | OTHERS
 RANDOM_PATHS = 10_000
@@ -92,7 +92,7 @@ def test_what_the_edge_answers_for_the_dead_has_their_routes(dead: tuple[Stack, 
 def test_a_websocket_of_quarts_passes_by_its_name(unmodified: Stack) -> None:
     unmodified.set(APP="of_quart:app")
     before = counted(unmodified, EDGE)
-    with connect(f"{unmodified.https_url.replace('https', 'wss')}/rooms/7/talk", ssl=unmodified.tls) as socket:
+    with talk(f"{unmodified.https_url.replace('https', 'wss')}/rooms/7/talk", unmodified.tls) as socket:
         socket.send("hello")
         assert socket.recv() == "hello"
     eventually(lambda: (counted(unmodified, EDGE) - before) == {("/rooms/{room}/talk", "101"): 1})
