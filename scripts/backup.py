@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import releases
+from scripts import running
 from scripts.commands import ROOT, CommandError, checked, run, say
 
 COMPOSE = ("docker", "compose", "--profile", "backup")
@@ -45,7 +45,7 @@ def main() -> int:
 
 def kept() -> bool:
     """Say whether there is the volume with the backup's password."""
-    return run("docker", "volume", "inspect", f"{releases.project()}_backup").returncode == 0
+    return run("docker", "volume", "inspect", f"{running.project()}_backup").returncode == 0
 
 
 @contextmanager

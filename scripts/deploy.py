@@ -26,10 +26,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import environment, evaluate, images, judging, pulling, releases
+from scripts import environment, evaluate, images, judging, pulling, releases, running
 from scripts.commands import ROOT, CommandError, checked, run, say, step
 from scripts.preflight import refusal
 from scripts.releases import Release, ReleaseError
+from scripts.running import named
 from scripts.verdict import Verdict
 
 SERVICE = "api"
@@ -138,7 +139,7 @@ def check(running: Sequence[str]) -> None:
     if not running:
         raise DeployError(f"no replica of {SERVICE} runs; start the stack first: make up")
     compose("config", "--quiet")
-    tested = run("docker", "compose", "exec", "-T", "nginx", "nginx", "-t", "-q", "-c", "/etc/sightglass/nginx.conf")
+    tested = run(*named("exec", "-T", "nginx", "nginx", "-t", "-q", "-c", "/etc/sightglass/nginx.conf"))
     if tested.returncode != 0:
         raise DeployError(f"NGINX refuses its configuration: {tested.stderr.strip()}")
 
@@ -324,7 +325,7 @@ def hook(name: str) -> None:
     if not command:
         return
     step(f"{name}: {command}")
-    container = f"{releases.project()}-deploy-hook"
+    container = f"{running.project()}-deploy-hook"
     run("docker", "rm", "--force", container)  # of a deploy that was killed
     alone = ("--rm", "--no-deps", "-T", "--name", container, "--entrypoint", "sh")
     try:
@@ -437,7 +438,7 @@ def scale(running: Sequence[str], wanted: int) -> None:
 
 def expect(count: int) -> None:
     """Tell Prometheus, where it runs, how many replicas there must be from now on."""
-    run("docker", "compose", "exec", "-T", "prometheus", "sh", "/etc/sightglass/prometheus/expect.sh", str(count))
+    run(*named("exec", "-T", "prometheus", "sh", "/etc/sightglass/prometheus/expect.sh", str(count)))
 
 
 @contextlib.contextmanager
@@ -533,12 +534,12 @@ def pinned(containers: Sequence[str]) -> Iterator[None]:
 def pin(containers: Sequence[str]) -> None:
     """Have the edge use these replicas only; none for all that Docker's DNS lists."""
     pinned_to = addresses(containers) if containers else []
-    compose("exec", "-T", "nginx", "sh", "/etc/sightglass/nginx/pin.sh", *pinned_to)
+    checked(*named("exec", "-T", "nginx", "sh", "/etc/sightglass/nginx/pin.sh", *pinned_to))
 
 
 def addresses(containers: Sequence[str]) -> list[str]:
     """Return where the edge reaches replicas, ADDRESS:PORT, in their order."""
-    (nginx,) = inspect(compose("ps", "--quiet", "nginx").split())
+    (nginx,) = inspect(checked(*named("ps", "--quiet", "nginx")).split())
     return [f"{address(item, nginx)}:{PORT}" for item in inspect(containers)]
 
 
@@ -557,7 +558,7 @@ def address(container: dict[str, Any], other: dict[str, Any]) -> str:
 
 def replicas(*, stopped: bool = False) -> list[str]:
     """Return the container ids of the service, oldest first."""
-    ids = compose("ps", "--quiet", *(["--all"] if stopped else []), SERVICE).split()
+    ids = checked(*named("ps", "--quiet", *(["--all"] if stopped else []), SERVICE)).split()
     return [item["Id"] for item in sorted(inspect(ids), key=lambda item: str(item["Created"]))]
 
 

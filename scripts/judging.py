@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from scripts.commands import checked, run, say, step
 from scripts.preflight import refusal
+from scripts.running import named
 from scripts.verdict import ENOUGH, SLOWEST, Answers, Comparison, Verdict, failures, slowness
 
 DEFAULT_SECONDS = 60
@@ -122,7 +123,7 @@ class Watch:
     def _ready(self, replicas: Sequence[tuple[str, str]]) -> int:
         """Return how many of these tell the edge that they are ready."""
         addresses = [address for _, address in replicas]
-        asked = run("docker", "compose", "exec", "-T", "nginx", "sh", "-c", ASK_READY, "sh", *addresses)
+        asked = run(*named("exec", "-T", "nginx", "sh", "-c", ASK_READY, "sh", *addresses))
         return asked.stdout.split().count("200")
 
 
@@ -154,7 +155,7 @@ def judge(watch: Watch, seconds: int) -> Judgement:
 def edge(what: str, **arguments: str) -> str:
     """Ask the edge's own listener (docker/nginx/judging.js)."""
     url = f"http://127.0.0.1:9113/judging/{what}?{urlencode(arguments)}"
-    return checked("docker", "compose", "exec", "-T", "nginx", "curl", "-fsS", url)
+    return checked(*named("exec", "-T", "nginx", "curl", "-fsS", url))
 
 
 def _side(told: Mapping[str, int], side: str) -> Answers:

@@ -20,9 +20,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import environment, images
+from scripts import environment, images, running
 from scripts.commands import ROOT, CommandError, checked, run
 from scripts.preflight import refusal
+from scripts.running import named
 
 KEPT = 5
 """Releases that are kept, those served last."""
@@ -138,12 +139,7 @@ def choose(releases: Sequence[Release], to: str) -> Release:
 
 def tag(number: int) -> str:
     """Return the name under which a release's image is kept."""
-    return f"{images.LOCAL}/{project()}-release:{number}"
-
-
-def project() -> str:
-    """Return the name of this installation's Compose project."""
-    return str(json.loads(checked("docker", "compose", "config", "--format", "json"))["name"])
+    return f"{images.LOCAL}/{running.project()}-release:{number}"
 
 
 def record(image: str, image_id: str, env: Path, *, who: str = "") -> Release:
@@ -271,7 +267,7 @@ def main() -> int:
     options = arguments.parse_args()
     try:
         if options.note:
-            ids = checked("docker", "compose", "ps", "--quiet", "api").split()
+            ids = checked(*named("ps", "--quiet", "api")).split()
             if ids:
                 container: dict[str, Any] = json.loads(checked("docker", "inspect", ids[0]))[0]
                 note(container["Image"], asked_for(), settings=True)

@@ -18,8 +18,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
 from scripts import environment, hooks, preflight, profiles
-from scripts.commands import ROOT, run, say
+from scripts.commands import ROOT, CommandError, checked, run, say
 from scripts.preflight import refusal, start_period
+from scripts.running import named
 
 TELEMETRY = ("collector", "victoria-logs", "jaeger", "telemetry-door", "telemetry-setup")
 """The services of the profile that TELEMETRY=true starts."""
@@ -91,8 +92,10 @@ def main() -> int:
             return 1
     # As many as .env says again, whatever a `make scale` has said.
     replicas = str(config["services"]["api"].get("deploy", {}).get("replicas", 1))
-    output(*compose(), "exec", "-T", "prometheus", "sh", "/etc/sightglass/prometheus/expect.sh", replicas)
-    wrong = hooks.take_up(compose(), output(*compose(), "ps", "--services", "--status", "running").split())
+    output(*named("exec", "-T", "prometheus", "sh", "/etc/sightglass/prometheus/expect.sh", replicas))
+    # What a deploy that was killed may have left: sends requests to all replicas again, or changes nothing.
+    checked(*named("exec", "-T", "nginx", "sh", "/etc/sightglass/nginx/pin.sh"))
+    wrong = hooks.take_up(named(), output(*named("ps", "--services", "--status", "running")).split())
     if wrong:
         print("\n".join(wrong), file=sys.stderr)
     return int(bool(wrong))
@@ -111,7 +114,7 @@ def refused(config: Mapping[str, Any]) -> list[str]:
     Where nothing runs yet, nothing can be lost, and what is wrong shows when it starts; but for secrets, where an
     application may say it in many ways.
     """
-    running = output(*compose(), "ps", "--services", "--status", "running").split()
+    running = output(*named("ps", "--services", "--status", "running")).split()
     checks = [(name, CHECKS[name]) for name in CHECKS if name in running]
     secret = [name for name in ("api", "jobs") if given_secrets(config["services"][name])]
     checks += [(name, ("sh", "-c", SECRETS, name)) for name in secret]
@@ -171,16 +174,15 @@ def left_behind(config: Mapping[str, Any], given: Mapping[str, str]) -> list[str
 
 def end_telemetry() -> None:
     """End what runs of the profile telemetry, which is not to run: it would go on with nobody to see it."""
-    with_it = ("docker", "compose", "--profile", "telemetry")
-    if output(*with_it, "ps", "--all", "--quiet", *TELEMETRY):
+    if set(TELEMETRY) & set(output(*named("ps", "--all", "--services")).split()):
         say("TELEMETRY is not true: ending what keeps logs and traces; its data stays")
-        output(*with_it, "rm", "--stop", "--force", *TELEMETRY)
+        output("docker", "compose", "--profile", "telemetry", "rm", "--stop", "--force", *TELEMETRY)
 
 
 def end_those_of_none(config: Mapping[str, Any]) -> None:
     """End what still runs of services that are to have no container: `up --wait` ends them too, but then fails."""
     none = [name for name, service in config["services"].items() if service.get("deploy", {}).get("replicas") == 0]
-    if none and output(*compose(), "ps", "--quiet", *none):
+    if set(none) & set(output(*named("ps", "--services")).split()):
         output(*compose(), "up", "--detach", "--no-deps", "--no-build", *none)
 
 
@@ -284,4 +286,7 @@ def output(*command: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except CommandError as error:
+        sys.exit(str(error))

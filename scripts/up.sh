@@ -4,7 +4,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 started=$SECONDS
 step() { printf '==> %s  [%d s]\n' "$*" $((SECONDS - started)); }
-compose() { docker compose --profile monitoring --profile telemetry --profile mlflow "$@"; }
 
 # A clone made under a strict umask: the containers' users could not read their own configuration.
 unreadable=$(find docker grafana ! -perm -o+r -print -quit)
@@ -38,35 +37,7 @@ fi
 step "starting, until every service is healthy"
 python3 scripts/start.py
 
-# What a deploy that was killed may have left: sends requests to all replicas again, or changes nothing.
-compose exec -T nginx sh /etc/sightglass/nginx/pin.sh
-
 python3 scripts/releases.py --note || true # it has said why; what runs, runs
 
-published() { compose port "$1" "$2" | sed 's/^0\.0\.0\.0/localhost/'; }
-running() { [ -n "$(compose ps --quiet "$1")" ]; }
 step "up"
-cat <<EOF
-
-    API           https://$(published nginx 8443)/         (certificate: self-signed unless TLS_CERT or ACME_EMAIL is set: curl -k)
-                  https://$(published nginx 8443)/docs
-    Prometheus    http://$(published operators 9090)/          (user operator, password: make credentials)
-    Alertmanager  http://$(published operators 9093)/          (the same)
-EOF
-if running grafana; then
-    echo "    Grafana       http://$(published operators 3000)/          (user $(compose exec -T grafana printenv GF_SECURITY_ADMIN_USER), password: make credentials)"
-else
-    echo "    Grafana       NOT RUNNING: its image can be neither pulled nor built here; dashboards are in grafana/dashboards/"
-fi
-if running telemetry-door; then
-    echo "    VictoriaLogs  http://$(published telemetry-door 9428)/          (user operator, as Prometheus)"
-    echo "    Jaeger        http://$(published telemetry-door 16686)/         (the same)"
-fi
-if running mlflow-door; then
-    echo "    MLflow        http://$(published mlflow-door 5000)/          (the same)"
-fi
-cat <<EOF
-
-    Settings are in .env; credentials are shown by: make credentials
-    Logs: make logs    Containers: make ps    Stop, data kept: make down
-EOF
+python3 scripts/addresses.py

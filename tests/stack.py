@@ -34,6 +34,8 @@ NOT_COPIED = shutil.ignore_patterns(
 PUBLISHED = (
     "HTTP_PORT", "HTTPS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT", "LOGS_PORT", "TRACES_PORT",
 )  # fmt: skip
+OF_WHAT_RUNS = {"exec", "logs", "port", "ps"}
+"""What Compose does by the project's name: reading its files takes it longer than any of these."""
 
 
 def say(message: str) -> None:
@@ -110,7 +112,9 @@ class Stack:
             RuntimeError: it failed, unless `check` is false; with its error output.
 
         """
-        command = [*self.containers.compose_command_property, *arguments]
+        by_name = arguments[0] in OF_WHAT_RUNS
+        command = ["docker", "compose", "-p", self.project] if by_name else self.containers.compose_command_property
+        command = [*command, *arguments]
         result = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
         if check and result.returncode != 0:
             raise RuntimeError(f"{' '.join(arguments)}: {result.stderr or result.stdout}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from scripts.commands import checked
+from scripts.running import named
 from scripts.story.entries import Entry, Requests, clock, entry_of, seconds
 
 _BLOCK = 1 << 22  # bytes that are searched at once
@@ -152,7 +153,7 @@ def containers() -> list[Container]:
         CommandError: Docker or Compose does not answer.
 
     """
-    ids = checked("docker", "compose", "--profile", "*", "ps", "--all", "--quiet").split()
+    ids = checked(*named("ps", "--all", "--quiet")).split()
     if not ids:
         return []
     found = json.loads(checked("docker", "inspect", "--type", "container", *ids))

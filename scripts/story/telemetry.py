@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.commands import CommandError, checked
+from scripts.running import named
 from scripts.story.entries import IDS, Entry, Requests, Source, clock, entry_of
 
 _DOOR = "telemetry-door"
@@ -147,12 +148,11 @@ class Jaeger:
 
 def stores(otherwise: Source) -> list[Source]:
     """Give the two stores, where they run; what they do not have while they are silent is asked of another source."""
-    compose = ("docker", "compose", "--profile", "*")
     try:
-        if _DOOR not in checked(*compose, "ps", "--services", "--status", "running").split():
+        if _DOOR not in checked(*named("ps", "--services", "--status", "running")).split():
             return []
-        logs, traces = (checked(*compose, "port", _DOOR, str(port)).strip() for port in (_LOGS_PORT, _TRACES_PORT))
-        password = checked(*compose, "exec", "-T", "--user", "10001", _DOOR, "cat", "/run/operators/password")
+        logs, traces = (checked(*named("port", _DOOR, str(port))).strip() for port in (_LOGS_PORT, _TRACES_PORT))
+        password = checked(*named("exec", "-T", "--user", "10001", _DOOR, "cat", "/run/operators/password"))
     except CommandError:
         return []
     door = Door(f"http://{logs}", f"http://{traces}", f"operator:{password}")

@@ -45,7 +45,7 @@ class Machine:
         return ""
 
     def checked(self, *command: str) -> str:
-        self.on(command[1])
+        self.on(command[4] if command[1] == "compose" else command[1])
         if command[1] == "stop":
             self.running = [name for name in self.running if name not in command]
             self.stopped += command[2:]
@@ -84,6 +84,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine
     monkeypatch.setattr(deploy, "keep", lambda: made.kept.append(made.running[-1]))
     monkeypatch.setattr(deploy, "hook", made.hook)
     monkeypatch.setattr(deploy, "lock", lambda: None)
+    monkeypatch.setattr("scripts.running.project", lambda: "shop")
     monkeypatch.setattr(deploy, "check", lambda _: None)
     monkeypatch.setattr(deploy, "compose", made.compose)
     monkeypatch.setattr(deploy, "checked", made.checked)

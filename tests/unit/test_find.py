@@ -429,4 +429,4 @@ def test_without_docker_one_line_says_so(tmp_path: Path) -> None:
         env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == "docker compose --profile * …: Cannot connect to the Docker daemon\n"
+    assert result.stderr == "docker compose config --format …: Cannot connect to the Docker daemon\n"

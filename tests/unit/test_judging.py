@@ -56,6 +56,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
         monkeypatch.setattr(judging, name, getattr(made, name))
     monkeypatch.setattr("time.sleep", sleep_here(made.sleep))
     monkeypatch.setattr("time.monotonic", lambda: made.now)
+    monkeypatch.setattr("scripts.running.project", lambda: "shop")
     return made
 
 

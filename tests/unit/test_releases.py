@@ -42,6 +42,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
     monkeypatch.setattr(deploy, "ROOT", tmp_path)
     monkeypatch.setattr(releases, "checked", made.checked)
     monkeypatch.setattr(releases, "run", made.run)
+    monkeypatch.setattr("scripts.running.project", lambda: "shop")
     monkeypatch.setattr(images, "present", lambda name: name in made.tags)
     monkeypatch.setattr(environment, "read", lambda *names: {})
     (tmp_path / ".env").write_text("RATE_LIMIT=10\n")
