@@ -18,5 +18,6 @@ echo "==> .venv, from requirements/test.txt"
 python3 -m venv .venv
 # A TLS-inspecting proxy's CA is in the host's bundle, which pip does not read by itself.
 [ -n "${PIP_CERT:-}" ] || [ ! -s /etc/ssl/certs/ca-certificates.crt ] || export PIP_CERT=/etc/ssl/certs/ca-certificates.crt
-.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
+# What is imported is compiled then: most of it never is.
+.venv/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/test.txt
 touch .venv/bin/.installed  # what make looks at
