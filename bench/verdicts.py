@@ -73,7 +73,8 @@ def simulate(truth: Truth, chance: random.Random) -> Verdict:
     paused_at = chance.randrange(LOOKS) if truth.paused else None
     numbers, failed, durations = [0, 0], [0, 0], [Counter[int](), Counter[int]()]
     warm: judging.Durations = ({}, {})
-    first: judging.Durations = ({}, {})
+    middle: judging.Durations = ({}, {})
+    halves: list[judging.Durations] = []
     for look in range(LOOKS):
         for replica, speed in enumerate(speeds):
             new = replica == OLD
@@ -93,10 +94,12 @@ def simulate(truth: Truth, chance: random.Random) -> Verdict:
         if look + 1 == LOOKS * judging.WARM_UP:
             warm = dict(one.durations), dict(others.durations)
         if look + 1 == LOOKS * judging.MIDDLE:
-            first = one.since(warm[0]), others.since(warm[1])
+            middle = dict(one.durations), dict(others.durations)
+            halves = [(one.since(warm[0]), others.since(warm[1]))]
         if failures(one, others).worse:
             return Verdict.WORSE
-    late = slowness(one.since(warm[0]), others.since(warm[1]), first)
+    halves.append((one.since(middle[0]), others.since(middle[1])))
+    late = slowness(one.since(warm[0]), others.since(warm[1]), halves)
     return judging.decide([failures(one, others), *late]).verdict
 
 

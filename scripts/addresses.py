@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts.commands import checked, run
+from scripts.commands import CommandError, checked, run
 from scripts.running import named
 
 EDGE = ("nginx", "8443")
@@ -21,6 +21,8 @@ DOORS = (
     ("MLflow", "mlflow-door", "5000", SAME),
 )
 """What operators see: its name, the container that publishes its port, the port inside, and how to log in."""
+UNPUBLISHED = "(no port of this machine)"
+EVERY = ("0.0.0.0", "::")  # noqa: S104 - what is compared
 NO_GRAFANA = "its image can be neither pulled nor built here; dashboards are in grafana/dashboards/"
 END = """
     Settings are in .env; credentials are shown by: make credentials
@@ -31,14 +33,16 @@ def main() -> None:
     """Print a line for each."""
     published = ports(checked(*named("ps", "--format", "json")))
     services = {service for service, _ in published}
-    print(f"\n    {'API':<14}https://{published[EDGE]}/         ({CERTIFICATE})")
-    print(f"    {'':<14}https://{published[EDGE]}/docs")
+    edge = published.get(EDGE, UNPUBLISHED)
+    print(f"\n    {'API':<14}https://{edge}/         ({CERTIFICATE})")
+    print(f"    {'':<14}https://{edge}/docs")
     for name, door, port, login in DOORS:
         if name == "Grafana" and "grafana" not in services:
             print(f"    {name:<14}NOT RUNNING: {NO_GRAFANA}")
         elif door in services:
             user = administrator() if name == "Grafana" else ""
-            print(f"    {name:<14}http://{published[door, port]}/          ({login.format(user=user)})")
+            address = published.get((door, port), UNPUBLISHED)
+            print(f"    {name:<14}http://{address}/          ({login.format(user=user)})")
     print(END)
 
 
@@ -56,9 +60,11 @@ def ports(listed: str) -> dict[tuple[str, str], str]:
             service = str(container["Service"])
             found[service, ""] = ""
             for one in container.get("Publishers") or []:
-                if one["PublishedPort"] and ":" not in one["URL"]:  # of IPv6's, the same again
-                    host = "localhost" if one["URL"] == "0.0.0.0" else one["URL"]  # noqa: S104 - what is compared
-                    found[service, str(one["TargetPort"])] = f"{host}:{one['PublishedPort']}"
+                if one["PublishedPort"]:
+                    host = one["URL"]
+                    host = "localhost" if host in EVERY else f"[{host}]" if ":" in host else host
+                    # IPv4's comes first where there are both.
+                    found.setdefault((service, str(one["TargetPort"])), f"{host}:{one['PublishedPort']}")
     return found
 
 
@@ -68,4 +74,7 @@ def administrator() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CommandError as error:
+        sys.exit(str(error))

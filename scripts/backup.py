@@ -1,11 +1,13 @@
 """Backs everything up that is data, now, or lists what there is (docs/backup.md). Standard library only."""
 
 import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
@@ -20,9 +22,11 @@ def main() -> int:
     """Do what the command line asks for.
 
     Returns:
-        0; 1 with the reason on stderr.
+        0; 1 with the reason on stderr; 130 when interrupted.
 
     """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("what", choices=("now", "check", "list", "password"), nargs="?", default="now")
     what = arguments.parse_args().what
@@ -37,10 +41,20 @@ def main() -> int:
         return subprocess.run([*RESTIC, what], cwd=ROOT, check=False).returncode
     new = not kept()
     with copies(), jaeger_stopped():
-        status = subprocess.run([*RESTIC, "once"], cwd=ROOT, check=False).returncode
+        status = back_up()
     if new and status == 0:
         say("Without its password, which is new, nobody can read the backup. Keep it elsewhere: make credentials")
     return status
+
+
+def back_up() -> int:
+    """Have restic do it; returns its status."""
+    with subprocess.Popen([*RESTIC, "once"], cwd=ROOT, start_new_session=True) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
 
 
 def kept() -> bool:
@@ -75,8 +89,15 @@ def jaeger_stopped() -> Iterator[None]:
             checked(*telemetry, "start", "jaeger")
 
 
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
     try:
         sys.exit(main())
     except CommandError as error:
         sys.exit(f"backup: {error}")
+    except KeyboardInterrupt:
+        print("backup: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -3,6 +3,7 @@
 Standard library only: they run before anything is installed.
 """
 
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,31 @@ def checked(*command: str, given: str | None = None) -> str:
 def last_line(text: str) -> str:
     """Return the last line of what was written."""
     return (text.strip().splitlines() or ["it did not say why"])[-1]
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put content in a file's place in one step, with its owner and mode; a link stays one.
+
+    Raises:
+        OSError: it cannot be; the file is as it was.
+
+    """
+    target = path.resolve()
+    if not target.exists():
+        target.write_bytes(content)
+        return
+    was, new = target.stat(), target.with_name(f".{target.name}.new")
+    try:
+        new.unlink(missing_ok=True)
+        new.touch(mode=0o600)
+        new.write_bytes(content)
+        os.chown(new, was.st_uid, was.st_gid)
+        new.chmod(was.st_mode & 0o7777)
+        new.replace(target)
+    except PermissionError:  # somebody else's, who lets this user write: there is but one way
+        target.write_bytes(content)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def step(message: str) -> None:

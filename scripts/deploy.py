@@ -19,7 +19,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,7 +27,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
 from scripts import environment, evaluate, images, judging, pulling, releases, running
-from scripts.commands import ROOT, CommandError, checked, run, say, step
+from scripts.commands import ROOT, CommandError, checked, replace_file, run, say, step
 from scripts.preflight import refusal
 from scripts.releases import Release, ReleaseError
 from scripts.running import named
@@ -107,6 +107,9 @@ def main() -> int:
         return CLEARLY_WORSE if isinstance(error, WorseError) else 1
     except CommandError as error:
         print(f"deploy: {error.line}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"deploy: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("deploy: interrupted", file=sys.stderr)
@@ -201,24 +204,44 @@ def roll_back(running: Sequence[str], wanted: int, to: str) -> None:
     """
     release = releases.choose(releases.load(), to)
     step(f"back to release {release.number}, {release.version}")
-    own = releases.app_env()
     with candidate(release.env) as env:
+        own = releases.app_files()  # as it names them
         setup = releases.variables(release.env).get("SETUP_IMAGE")
         set_variables(env, SERVED_IMAGE=releases.tag(release.number), **({"SETUP_IMAGE": setup} if setup else {}))
         # The application's own variables come from where they are kept, as long as the others serve.
         told = os.environ.get("APP_ENV_FILE")
-        os.environ["APP_ENV_FILE"] = str(release.app_env if release.app_env.exists() else ROOT / "docker/build/none")
+        os.environ["APP_ENV_FILE"] = str(joined(release, own))
         try:
             replace(running, wanted)
         finally:
+            Path(os.environ["APP_ENV_FILE"]).unlink()
             del os.environ["APP_ENV_FILE"]
             if told is not None:
                 os.environ["APP_ENV_FILE"] = told
-        for path, text in ((ROOT / ".env", env), (own, release.app_env)):
-            put_back(path, text)
+        put_back(ROOT / ".env", env)
+        for name, path in own.items():
+            if name != releases.SITE_ENV or release.site_env.exists():  # else it may be older than this file
+                put_back(path, release.directory / name)
         env.unlink()
     releases.serve(release)
     follow()
+
+
+def joined(release: Release, own: Mapping[str, Path]) -> Path:
+    """Write what a release had of the application's own variables into one file, and return it.
+
+    Args:
+        release: what is kept; of SITE_DIR's, what is there now counts where nothing is.
+        own: where each file is.
+
+    """
+    site = release.site_env if release.site_env.exists() else own.get(releases.SITE_ENV)
+    parts = [path.read_bytes() for path in (site, release.app_env) if path is not None and path.exists()]
+    file = releases.directory() / "candidate-app.env"
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_bytes(b"\n".join(parts))
+    return file
 
 
 def put_back(path: Path, kept: Path) -> None:
@@ -233,7 +256,7 @@ def put_back(path: Path, kept: Path) -> None:
     if after is None:
         path.unlink(missing_ok=True)
     elif before != after:
-        path.write_bytes(after)
+        replace_file(path, after)
 
 
 @contextlib.contextmanager
@@ -256,7 +279,7 @@ def accept(env: Path) -> None:
     """Put a candidate in the place of `.env`, keeping that one's owner and mode."""
     target = ROOT / ".env"
     if not target.exists() or target.read_bytes() != env.read_bytes():
-        target.write_bytes(env.read_bytes())
+        replace_file(target, env.read_bytes())
 
 
 def set_variables(env: Path, **given: str) -> None:

@@ -187,7 +187,8 @@ class Machine:
 
     def own_variables(self) -> dict[str, str]:
         """Return the variables of `.env` and of the application's."""
-        return releases.variables(ROOT / ".env") | releases.variables(releases.app_env())
+        paths = (ROOT / ".env", *releases.app_files().values())
+        return {name: value for path in paths for name, value in releases.variables(path).items()}
 
     def scanned(self) -> float | None:
         """Return when `make scan` last found nothing that can be mended; None where it never did."""

@@ -22,7 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
 from scripts import building, environment, plugin, profiles, pulling
-from scripts.commands import ROOT, CommandError, checked, run, say
+from scripts.commands import ROOT, CommandError, checked, replace_file, run, say
 from scripts.pulling import Outcome
 
 IMAGES = ROOT / "docker" / "images"
@@ -322,7 +322,7 @@ def write_env(path: Path, text: str, added: dict[str, str]) -> None:
         text += end
     text += "".join(f"{name}={value}{end}" for name, value in added.items())
     if text != text_of(path):
-        path.write_bytes(encoded(text))
+        replace_file(path, encoded(text))
 
 
 if __name__ == "__main__":

@@ -72,33 +72,41 @@ class Watch:
         """Look until the window is over, or the new one is clearly worse."""
         begun = time.monotonic()
         warm: Durations | None = None
-        first: Durations | None = None
+        middle: Durations | None = None
+        halves: list[Durations] = []
         looks = max(1, round(seconds / LOOK_SECONDS))
         for look in range(1, looks + 1):
             time.sleep(max(0.0, begun + look * seconds / looks - time.monotonic()))
             new, others = self.counted()
             if warm is None and look >= looks * WARM_UP and look < looks:
                 warm = new.durations, others.durations
-            if warm and first is None and looks * MIDDLE <= look < looks:
-                first = new.since(warm[0]), others.since(warm[1])
+            if warm and middle is None and looks * MIDDLE <= look < looks:
+                middle = new.durations, others.durations
+                halves = [self._late(new, others, warm, self._waiting())]
             if reason := self._broken():
                 return Judgement(Verdict.WORSE, reason, [failures(new, others)])
             if (failed := failures(new, others)).worse:
                 return Judgement(Verdict.WORSE, str(failed), [failed])
-        late = self._and_under_way(new, others, warm or ({}, {}))
-        return decide([failed, *slowness(*late, first)])
+        waiting = self._waiting()
+        late = self._late(new, others, warm or ({}, {}), waiting)
+        if middle:
+            halves.append(self._late(new, others, middle, waiting))
+        return decide([failed, *slowness(*late, halves)])
 
     def counted(self) -> tuple[Answers, Answers]:
         """Return what the edge has counted since it was told to: of the new one, of the others."""
         told: dict[str, int] = json.loads(edge("counted"))
         return _side(told, "new"), _side(told, "others")
 
-    def _and_under_way(self, new: Answers, others: Answers, warm: Durations) -> tuple[dict[int, int], dict[int, int]]:
-        """Return the durations after the warm-up, and as the longest what is still being answered: it may hang."""
-        late = new.since(warm[0]), others.since(warm[1])
-        for durations, containers in zip(late, ([self.new], self.others), strict=True):
-            waiting = sum(self.under_way(container) for container, _ in containers)
-            durations[SLOWEST] = durations.get(SLOWEST, 0) + waiting
+    def _waiting(self) -> tuple[int, int]:
+        """Return how many requests the new one, and the others, are answering."""
+        return self.under_way(self.new[0]), sum(self.under_way(container) for container, _ in self.others)
+
+    def _late(self, new: Answers, others: Answers, since: Durations, waiting: tuple[int, int]) -> Durations:
+        """Return the durations that came since, and as the longest what is still being answered: it may hang."""
+        late = new.since(since[0]), others.since(since[1])
+        for durations, number in zip(late, waiting, strict=True):
+            durations[SLOWEST] = durations.get(SLOWEST, 0) + number
         return late
 
     def _broken(self) -> str:

@@ -53,6 +53,7 @@ PATHS: Mapping[str, Callable[[Path], str | None]] = {
     "DATA_DIR": directory,
     "SITE_DIR": directory,
     "ALERT_SECRETS_DIR": directory,
+    "STATE_SECRETS_DIR": directory,
     "APP_ENV_FILE": file,
     "API_KEYS_FILE": file,
     "TLS_CERT": file,

@@ -67,7 +67,9 @@ def send(image: str) -> str:
     checked("docker", "tag", own, image)
     checked("docker", "push", "--quiet", image)
     digests: list[str] = json.loads(checked("docker", "image", "inspect", image))[0]["RepoDigests"]
-    return next(digest for digest in digests if digest.partition("@")[0].endswith(repository(image)))
+    # Docker's own registry is not named in what it lists.
+    short = repository(image).removeprefix("docker.io/").removeprefix("library/")
+    return next((digest for digest in digests if digest.partition("@")[0].endswith(short)), image)
 
 
 def build_there(image: str, platforms: str) -> str:

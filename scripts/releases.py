@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import environment, images, running
+from scripts import environment, hooks, images, running
 from scripts.commands import ROOT, CommandError, checked, run
 from scripts.preflight import refusal
 from scripts.running import named
@@ -30,6 +30,8 @@ KEPT = 5
 NOT_SETTINGS = {"SERVED_IMAGE", "SETUP_IMAGE", "API_IMAGE", "API_CONTEXT"}
 """Variables by which an image is named: what of it changed, the image says."""
 LABEL = "org.opencontainers.image."
+SITE_ENV, APP_ENV = "site.env", "app.env"
+"""What the application's own variables are kept as, in the order in which Compose reads them."""
 PIN = re.compile(rf"{re.escape(images.LOCAL)}/[a-z0-9_-]+-release:\d+")
 """The tag of a release's image, which SERVED_IMAGE holds after a rollback."""
 
@@ -76,7 +78,12 @@ class Release:
     @property
     def app_env(self) -> Path:
         """The application's own variables; the file is missing where there were none."""
-        return self.directory / "app.env"
+        return self.directory / APP_ENV
+
+    @property
+    def site_env(self) -> Path:
+        """Those in SITE_DIR; the file is missing where there were none, or they were not read."""
+        return self.directory / SITE_ENV
 
     def write(self) -> None:
         """Write its record, in one step."""
@@ -174,8 +181,9 @@ def record(image: str, image_id: str, env: Path, *, who: str = "") -> Release:
     directory().chmod(0o700)
     release.directory.mkdir(mode=0o700, exist_ok=True)
     _copy(env, release.env)
-    if app_env().is_file():
-        _copy(app_env(), release.app_env)
+    for name, path in app_files().items():
+        if path.is_file():
+            _copy(path, release.directory / name)
     if last:
         release.changed = changed(last, release)
     checked("docker", "tag", image_id, tag(release.number))
@@ -201,10 +209,14 @@ def prune(releases: Sequence[Release]) -> None:
 def changed(one: Release, other: Release) -> list[str]:
     """Return the names of the settings, the application's own too, in which two releases differ."""
     names = set()
-    for before, after, ignored in ((one.env, other.env, NOT_SETTINGS), (one.app_env, other.app_env, set[str]())):
-        old, new = variables(before), variables(after)
+    of_app = (_of_app(release.site_env, release.app_env) for release in (one, other))
+    for (old, new), ignored in (((variables(one.env), variables(other.env)), NOT_SETTINGS), (of_app, set[str]())):
         names |= {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)} - ignored
     return sorted(names)
+
+
+def _of_app(*paths: Path) -> dict[str, str]:
+    return {name: value for path in paths for name, value in variables(path).items()}
 
 
 def variables(path: Path) -> dict[str, str]:
@@ -213,16 +225,22 @@ def variables(path: Path) -> dict[str, str]:
     return dict(re.findall(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=[ \t]*(.*?)[ \t\r]*$", text, re.MULTILINE))
 
 
-def app_env() -> Path:
-    """Return the file of the application's own variables, whether it is there or not."""
-    return ROOT / Path(environment.read("APP_ENV_FILE").get("APP_ENV_FILE") or "app.env").expanduser()
+def app_files() -> dict[str, Path]:
+    """Return the files of the application's own variables that Compose reads, by the names they are kept under.
+
+    They need not be there; what stands in a later one counts.
+    """
+    given = environment.read("APP_ENV_FILE", "SITE_DIR")
+    if named := given.get("APP_ENV_FILE"):
+        return {APP_ENV: ROOT / Path(named).expanduser()}
+    return {SITE_ENV: hooks.directory(given) / "app.env", APP_ENV: ROOT / "app.env"}
 
 
 def note(image_id: str, image: str, *, settings: bool, who: str = "") -> None:
     """Keep what runs, unless it is the current release: the same image and, where they count, the same settings."""
     last = current(load())
     if last and last.image_id == image_id:
-        pairs = ((ROOT / ".env", last.env), (app_env(), last.app_env))
+        pairs = [(ROOT / ".env", last.env), *((path, last.directory / name) for name, path in app_files().items())]
         if not settings or all(_as_set(here) == _as_set(there) for here, there in pairs):
             return
     record(image, image_id, ROOT / ".env", who=who)

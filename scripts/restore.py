@@ -29,7 +29,11 @@ PLACES = {"SITE_DIR": "site"} | dict.fromkeys(
         "ALERT_SECRETS_DIR",
         "API_KEYS_FILE",
         "APP_ENV_FILE",
+        "CA_BUNDLE",
+        "GRAFANA_PASSWORD_FILE",
         "MLFLOW_DB_PASSWORD_FILE",
+        "PIP_CONFIG_FILE",
+        "STATE_SECRETS_DIR",
         "TLS_CERT",
         "TLS_KEY",
     ),
@@ -85,9 +89,11 @@ def restore(snapshot: str, *, force: bool) -> None:
     refuse_running(ROOT / ".env")
     with lent(environment.read("COMPOSE_PROJECT_NAME")["COMPOSE_PROJECT_NAME"]):
         restic(ROOT / ".env", password, "files", snapshot)
-    settings = RESTORED / "project" / ".env"
-    if not settings.is_file():
+    # Of a link, the backup has what it led to: the file in SITE_DIR.
+    found = [path for path in (RESTORED / "project" / ".env", RESTORED / "host/SITE_DIR/.env") if path.is_file()]
+    if not found:
         raise RestoreError(f"{snapshot}: there is no .env in it")
+    settings = found[0]
     refuse_running(settings)
 
     step("the volumes")
@@ -97,8 +103,10 @@ def restore(snapshot: str, *, force: bool) -> None:
     places = environment.read(*PLACES, env_file=settings)
     for source in sorted((RESTORED / "host").glob("*")):
         place(source, ROOT / Path(places.get(source.name) or PLACES[source.name]).expanduser())
-    for source in sorted((RESTORED / "project").iterdir()):
+    for source in sorted((RESTORED / "project").glob("*")):
         place(source, ROOT / source.name)
+    if settings.parent.name == "SITE_DIR":
+        link(ROOT / ".env", ROOT / Path(places.get("SITE_DIR") or PLACES["SITE_DIR"]).expanduser() / ".env")
     say("done; now: make up")
 
 
@@ -169,6 +177,15 @@ def place(source: Path, target: Path) -> None:
             target.replace(target.with_name(f"{target.name}.before-restore"))
         checked("cp", "-a", str(source), str(target))
     say(str(target.relative_to(ROOT) if target.is_relative_to(ROOT) else target))
+
+
+def link(path: Path, target: Path) -> None:
+    """Have a path lead to a file, as it did; what is there is kept beside, `.before-restore`."""
+    if path.resolve() != target.resolve():
+        if path.is_file() and not path.is_symlink():
+            path.replace(path.with_name(f"{path.name}.before-restore"))
+        path.unlink(missing_ok=True)
+        path.symlink_to(os.path.relpath(target, path.parent))
 
 
 if __name__ == "__main__":

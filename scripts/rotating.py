@@ -521,7 +521,11 @@ PGPASS = (
 def alter(name: str, password: str) -> None:
     """Tell PostgreSQL a role's password, by standard input: the command line is for all to see."""
     quoted = password.replace("'", "''")
-    checked(*IN_POSTGRES, "psql --quiet --username=postgres", given=f"ALTER ROLE {name} PASSWORD '{quoted}';")
+    checked(
+        *IN_POSTGRES,
+        "psql --set=ON_ERROR_STOP=1 --quiet --username=postgres",
+        given=f"ALTER ROLE {name} PASSWORD '{quoted}';",
+    )
 
 
 def opens_postgres(name: str, password: str) -> bool:

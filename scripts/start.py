@@ -115,7 +115,8 @@ def refused(config: Mapping[str, Any]) -> list[str]:
     application may say it in many ways.
     """
     running = output(*named("ps", "--services", "--status", "running")).split()
-    checks = [(name, CHECKS[name]) for name in CHECKS if name in running]
+    # What a profile had that is not to run any more is ended later.
+    checks = [(name, CHECKS[name]) for name in CHECKS if name in running and name in config["services"]]
     secret = [name for name in ("api", "jobs") if given_secrets(config["services"][name])]
     checks += [(name, ("sh", "-c", SECRETS, name)) for name in secret]
     services = {name: dict(config["services"][name]) for name, _ in checks}

@@ -7,7 +7,7 @@ Standard library only; what it does to deploys of which the truth is known is in
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate
@@ -53,7 +53,7 @@ class Answers:
 
     def since(self, earlier: Mapping[int, int]) -> dict[int, int]:
         """Return the durations that came after others."""
-        return _without(self.durations, earlier)
+        return {duration: n - earlier.get(duration, 0) for duration, n in self.durations.items()}
 
 
 @dataclass(frozen=True)
@@ -100,27 +100,24 @@ def failures(new: Answers, others: Answers) -> Comparison:
 
 
 def slowness(
-    new: Mapping[int, int], others: Mapping[int, int], first: tuple[Mapping[int, int], Mapping[int, int]] | None = None
+    new: Mapping[int, int],
+    others: Mapping[int, int],
+    halves: Sequence[tuple[Mapping[int, int], Mapping[int, int]]] = (),
 ) -> list[Comparison]:
     """Compare how long it took, in classes: what most of the others' take, and what few exceed.
 
     Args:
         new: durations of the new one's.
         others: of the others'.
-        first: what of both was there in the middle of the window; None where it was too short to have one.
+        halves: the same of both, in each half of the window; none where it was too short to have two.
 
     """
-    second = None if first is None else (_without(new, first[0]), _without(others, first[1]))
     compared = []
     for quantile, more in SLOWER:
         longest = _class_of(others, quantile) + PER_DOUBLE
         what = f"longer than {milliseconds(longest):.0f} ms"
-        halves = tuple(
-            Comparison(what, _over(half[0], longest), _over(half[1], longest), more / 2)
-            for half in (first, second)
-            if half is not None
-        )
-        compared.append(Comparison(what, _over(new, longest), _over(others, longest), more, halves))
+        each = tuple(Comparison(what, _over(a, longest), _over(b, longest), more / 2) for a, b in halves)
+        compared.append(Comparison(what, _over(new, longest), _over(others, longest), more, each))
     return compared
 
 
@@ -157,10 +154,6 @@ def _class_of(durations: Mapping[int, int], quantile: float) -> int:
     wanted = quantile * sum(durations.values())
     so_far = accumulate(durations[one] for one in classes)
     return next((one for one, n in zip(classes, so_far, strict=True) if n >= wanted), SLOWEST)
-
-
-def _without(durations: Mapping[int, int], earlier: Mapping[int, int]) -> dict[int, int]:
-    return {duration: n - earlier.get(duration, 0) for duration, n in durations.items()}
 
 
 def _over(durations: Mapping[int, int], longest: int) -> tuple[int, int]:

@@ -76,9 +76,14 @@ back_up() {
     set --
     for path in /volumes/*/.backup /project/.env /project/app.env /project/acme.env /project/mlflow.env /project/.releases \
         /host/SITE_DIR; do
-        if [ -e "$path" ]; then set -- "$@" "$path"; fi
+        if [ -e "$path" ]; then
+            set -- "$@" "$path"
+        elif [ -L "$path" ] && ! [ -e "/host/SITE_DIR/${path##*/}" ]; then # scripts/restore.py makes that link again
+            fail "${path#/project/}: not allowed; expected a file, or a link to the one in SITE_DIR"
+        fi
     done
-    for name in API_KEYS_FILE APP_ENV_FILE ALERT_SECRETS_DIR MLFLOW_DB_PASSWORD_FILE MODELS_DIR TLS_CERT TLS_KEY; do
+    for name in API_KEYS_FILE APP_ENV_FILE ALERT_SECRETS_DIR CA_BUNDLE GRAFANA_PASSWORD_FILE MLFLOW_DB_PASSWORD_FILE \
+        MODELS_DIR PIP_CONFIG_FILE STATE_SECRETS_DIR TLS_CERT TLS_KEY; do
         eval "value=\${$name:-}"
         # shellcheck disable=SC2154  # set by eval
         if [ -n "$value" ]; then set -- "$@" "/host/$name"; fi

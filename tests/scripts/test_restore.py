@@ -2,11 +2,24 @@
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from scripts import restore
 from scripts.commands import checked
+
+
+def test_a_link_leads_where_it_did(tmp_path: Path) -> None:
+    here, site = tmp_path / "sightglass", tmp_path / "ops"
+    here.mkdir()
+    site.mkdir()
+    (site / ".env").write_text("A=1\n")
+    (here / ".env").write_text("A=template\n")
+    for _ in range(2):
+        restore.link(here / ".env", site / ".env")
+        assert (here / ".env").readlink() == Path("../ops/.env")
+    assert (here / ".env.before-restore").read_text() == "A=template\n"
 
 
 @pytest.fixture

@@ -53,3 +53,12 @@ def test_without_its_image_grafana_is_said_not_to_run(
     lines = told(monkeypatch, capsys, [EDGE, DOOR])  # a list, as Compose gave one before 2.21
     assert [line.split()[0] for line in lines[3:6]] == ["Prometheus", "Alertmanager", "Grafana"]
     assert lines[5].split()[1:3] == ["NOT", "RUNNING:"]
+
+
+def test_a_port_of_ipv6_alone_and_none_at_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edge = {"Service": "nginx", "Publishers": [{"URL": "::1", "TargetPort": 8443, "PublishedPort": 8443}]}
+    lines = told(monkeypatch, capsys, edge, {"Service": "operators", "Publishers": []})
+    assert lines[1].split()[1] == "https://[::1]:8443/"
+    assert "(no port of this machine)" in lines[3]

@@ -96,6 +96,19 @@ def test_one_that_answers_nothing_is_worse(machine: Machine) -> None:
     assert machine.judge().verdict is Verdict.WORSE
 
 
+def test_one_on_which_some_requests_hang_is_worse(machine: Machine) -> None:
+    machine.under_way = {"new": 66, "a": 0, "b": 0}
+    assert machine.judge().verdict is Verdict.WORSE
+
+
+def test_one_that_pauses_once_is_not(machine: Machine) -> None:
+    machine.counts = lambda now: {
+        "new number": int(10 * now), "new 4": int(10 * now) - (50 if now > 40 else 0), "new 40": 50 if now > 40 else 0,
+        "others number": int(20 * now), "others 4": int(20 * now),
+    }  # fmt: skip
+    assert machine.judge().verdict is Verdict.AS_GOOD
+
+
 @pytest.mark.parametrize(
     ("counts", "verdict"),
     [({"new": 4}, Verdict.WORSE), ({"new": 4, "a": 4}, Verdict.AS_GOOD), ({"a": 9}, Verdict.AS_GOOD)],

@@ -7,7 +7,7 @@ import pytest
 from scripts import preflight
 from scripts.preflight import PATHS, RENAMED, problems, start_period
 
-DIRECTORIES = ["APP_DIR", "MODELS_DIR", "DATA_DIR", "SITE_DIR", "ALERT_SECRETS_DIR"]
+DIRECTORIES = ["APP_DIR", "MODELS_DIR", "DATA_DIR", "SITE_DIR", "ALERT_SECRETS_DIR", "STATE_SECRETS_DIR"]
 FILES = ["APP_ENV_FILE", "API_KEYS_FILE", "TLS_CERT", "TLS_KEY", "GRAFANA_PASSWORD_FILE"]
 LENT = ["CA_BUNDLE", "PIP_CONFIG_FILE"]
 

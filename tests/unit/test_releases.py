@@ -78,6 +78,24 @@ def test_the_names_of_changed_settings_are_told_and_no_value(engine: Engine, tmp
     assert SECRET not in (second.directory / "release.json").read_text()
 
 
+def test_the_applications_variables_in_site_dir_are_kept_too(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "read", lambda *names: {"SITE_DIR": str(tmp_path / "ops")})
+    (tmp_path / "ops").mkdir()
+    site = tmp_path / "ops" / "app.env"
+    site.write_text("GREETING=hello\nBOTH=site\n")
+    (tmp_path / "app.env").write_text("BOTH=here\n")
+    first = record(tmp_path, "sha256:1")
+    assert first.site_env.read_text() == site.read_text()
+    site.write_text("GREETING=good day\nBOTH=another\n")
+    second = record(tmp_path, "sha256:2")
+    assert second.changed == ["GREETING"]  # the other is overruled
+    assert deploy.joined(first, releases.app_files()).read_text() == "GREETING=hello\nBOTH=site\n\nBOTH=here\n"
+    first.site_env.unlink()  # as in a record of an older version
+    assert deploy.joined(first, releases.app_files()).read_text().startswith("GREETING=good day\n")
+
+
 def test_the_last_five_are_kept_those_brought_back_among_them(engine: Engine, tmp_path: Path) -> None:
     made = [record(tmp_path, f"sha256:{n}") for n in range(1, 6)]
     releases.serve(made[0])

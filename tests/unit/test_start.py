@@ -140,3 +140,9 @@ def test_every_service_of_logs_and_traces_is_ended_with_them() -> None:
     services = yaml.safe_load((ROOT / "docker/telemetry/compose.yml").read_text())["services"]
     assert set(start.TELEMETRY) == set(services)
     assert all(service["profiles"] == ["telemetry"] for service in services.values())
+
+
+def test_what_is_not_to_run_any_more_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.running.project", lambda: "shop")
+    monkeypatch.setattr(start, "output", lambda *_: "collector\n")
+    assert start.refused({"name": "shop", "services": {"api": {}, "jobs": {}}}) == []

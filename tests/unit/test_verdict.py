@@ -88,7 +88,7 @@ def test_slower_is_slower_in_each_half_of_the_window(
     first: dict[int, int], second: dict[int, int], *, worse: bool
 ) -> None:
     whole = {duration: first.get(duration, 0) + second.get(duration, 0) for duration in {*first, *second}}
-    tail = slowness(whole, {USUAL: 600}, (first, {USUAL: 300}))[1]
+    tail = slowness(whole, {USUAL: 600}, [(first, {USUAL: 300}), (second, {USUAL: 300})])[1]
     assert tail.worse is worse
 
 
