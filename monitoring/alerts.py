@@ -402,7 +402,9 @@ BACKUP = (
     # Where the profile is on, or was: elsewhere there are none of these series.
     Alert(
         "BackupTooOld",
-        'time() - backup_last_success_timestamp_seconds{job="node"}'
+        # Before the first one there is only when it was told last what there is: at the start, and after each attempt.
+        'time() - (backup_last_success_timestamp_seconds{job="node"} or on (job, instance)'
+        ' max by (job, instance) (node_textfile_mtime_seconds{job="node",file=~".*/backup.prom"}))'
         ' > on (job, instance) 2 * backup_interval_seconds{job="node"}',
         "0s",
         "ticket",

@@ -461,10 +461,19 @@ def choice(name: str, label: str, query: str, *, hidden: bool = False) -> dashbo
     return variable if name == "job" else variable.all_value(".*")
 
 
+NAMES = "topk by (job, instance) (1, group by (job, instance, container) (sightglass_process_start_time_seconds))"
+"""The container's name of each address; one, as a join takes no more."""
+
+
 def named(expr: str) -> str:
     """Return ``expr``, of the API or the jobs, with their containers' names, which a new address does not change."""
-    names = "group by (job, instance, container) (sightglass_process_start_time_seconds)"
-    return f"{expr} * on (job, instance) group_left (container) {names}"
+    return f"{expr} * on (job, instance) group_left (container) {NAMES}"
+
+
+def named_even_silent(expr: str) -> str:
+    """Return the same, silent processes' too: where none tells the container's name, the address stands for it."""
+    silent = f'label_replace({expr} unless on (job, instance) {NAMES}, "container", "$1", "instance", "(.*)")'
+    return f"{named(expr)} or {silent}"
 
 
 def quantiles(histogram: str, selector: str, by: str = "") -> tuple[Query, ...]:

@@ -141,6 +141,7 @@ async def predict(
                     pass
         except TimeoutError:
             MODEL_ERRORS.inc()
+            logger.error("the text took too long")
             raise ProblemError(503, "The text took too long", headers=RETRY_AFTER) from None
     INFERENCE_DURATION.observe(work.seconds)
     entities = [

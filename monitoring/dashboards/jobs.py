@@ -23,6 +23,8 @@ from monitoring.promql import grown
 from monitoring.slo import Objectives
 
 JOBS = 'job="jobs",instance=~"$process"'
+QUEUE = 'job=~"api|jobs"'
+"""Who tells what waits: the API, too, which is there when no job process is."""
 NOBODY = "None there"
 NO_DATABASE = "SQLite, or elsewhere"
 DATABASE = 'job="database",datname="sightglass"'
@@ -48,7 +50,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Waiting",
                 "Jobs that wait for a job process.",
                 "short",
-                f"max(job_queue_depth{{{JOBS}}})",
+                f"max(job_queue_depth{{{QUEUE}}})",
                 steps=((None, CALM),),
                 empty=NOBODY,
                 w=6,
@@ -57,7 +59,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Oldest",
                 "How long the oldest waiting job has waited.",
                 "s",
-                f"max(job_queue_age_seconds{{{JOBS}}})",
+                f"max(job_queue_age_seconds{{{QUEUE}}})",
                 steps=((None, GOOD), (JOB_AGE / 2, WARN), (JOB_AGE, BAD)),
                 empty=NOBODY,
                 w=6,
@@ -108,14 +110,14 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Queue",
                 "Jobs that wait for a job process.",
                 "short",
-                Query(f"max(job_queue_depth{{{JOBS}}})", "waiting"),
+                Query(f"max(job_queue_depth{{{QUEUE}}})", "waiting"),
                 empty=NOBODY,
             ),
             lines(
                 "Age of the oldest",
                 "How long the oldest waiting job has waited; the line is the alert's threshold.",
                 "s",
-                Query(f"max(job_queue_age_seconds{{{JOBS}}})", "oldest"),
+                Query(f"max(job_queue_age_seconds{{{QUEUE}}})", "oldest"),
                 limits=((None, "transparent"), (JOB_AGE, BAD)),
                 empty=NOBODY,
             ),
@@ -129,7 +131,7 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             lines(
                 "CPU by process",
-                "CPU seconds per second; a process does one job at a time on one core.",
+                "CPU seconds per second; a process works on one core, whatever number of jobs it has in hand.",
                 "short",
                 Query(
                     f"sum by (container) ({named(f'rate(process_cpu_seconds_total{{{JOBS}}}[$__rate_interval])')})",

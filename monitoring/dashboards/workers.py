@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from monitoring.alerts import EVENT_LOOP_LAG, STARTS, starts
-from monitoring.panels import BAD, FULL, WARN, Query, Row, board, choice, lines, named, states
+from monitoring.panels import BAD, FULL, WARN, Query, Row, board, choice, lines, named, named_even_silent, states
 from monitoring.slo import Objectives
 
 OURS = 'job=~"$job",instance=~"$instance"'
@@ -39,7 +39,7 @@ def build(_objectives: Objectives) -> Dashboard:
             states(
                 "Answering",
                 "Whether each gunicorn worker answers the scrape; a hung one does not.",
-                by_process(f"sightglass_worker_up{{{OURS}}}"),
+                Query(f"max by (container, worker) ({named_even_silent(f'sightglass_worker_up{{{OURS}}}')})", PROCESS),
                 names={"0": "hung", "1": "up"},
                 w=6,
             ),

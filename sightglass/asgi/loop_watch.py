@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from prometheus_client import Counter
 
 from sightglass.context import RequestContext, current_request
+from sightglass.logs.lines import name_of
 
 BLOCKED = Counter("sightglass_event_loop_blocked", "Times that the event loop stood still for longer than allowed.")
 
@@ -109,7 +110,7 @@ class _Place(NamedTuple):
 def _look(loop: asyncio.AbstractEventLoop, thread: int) -> _Place:
     innermost = sys._current_frames().get(thread)
     frames = list(islice(_outward(innermost), _FRAMES))
-    described = [(one.f_code.co_filename, one.f_lineno or 0, one.f_code.co_qualname) for one in frames]
+    described = [(one.f_code.co_filename, one.f_lineno or 0, name_of(one)) for one in frames]
     file, line, function = described[0] if described else ("unknown", 0, "unknown")
     stack = [f"{file}:{line} in {function}" for file, line, function in reversed(described)]
     return _Place(file, line, function, stack, _request(loop, innermost))
@@ -129,7 +130,6 @@ def _request(loop: asyncio.AbstractEventLoop, innermost: FrameType | None) -> Re
         return found
     # Before, only where the request's own task is at hand: its outermost layer is on the stack.
     for frame in _outward(innermost):
-        if frame.f_code.co_qualname == "Middleware.__call__":
-            context = frame.f_locals.get("context")
-            return context if isinstance(context, RequestContext) else None
+        if frame.f_code.co_name == "__call__" and isinstance(context := frame.f_locals.get("context"), RequestContext):
+            return context
     return None

@@ -7,7 +7,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -108,7 +108,12 @@ def describe_exception(error: BaseException, *, with_message: bool, depth: int =
 def _stack(top: TracebackType | None) -> Iterator[str]:
     # Not traceback.extract_tb: that looks at every source file on disk.
     for frame, line in traceback.walk_tb(top):
-        yield f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_qualname}"
+        yield f"{frame.f_code.co_filename}:{line} in {name_of(frame)}"
+
+
+def name_of(frame: FrameType) -> str:
+    """Return the name of the function that a frame is of, before Python 3.11 without its class."""
+    return str(getattr(frame.f_code, "co_qualname", frame.f_code.co_name))
 
 
 def record_fields(record: logging.LogRecord) -> Fields:

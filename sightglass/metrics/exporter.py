@@ -21,6 +21,7 @@ from pathlib import Path
 from socketserver import BaseServer, TCPServer, ThreadingMixIn
 from typing import NoReturn
 
+from sightglass.metrics import replica
 from sightglass.metrics.exposition import expose
 from sightglass.metrics.gather import gather
 from sightglass.metrics.process import this_process
@@ -101,6 +102,7 @@ def start(port: int, *, host: str = "0.0.0.0") -> int:  # noqa: S104 - scraped f
     When the port is taken the process ends with one line on stderr.
     """
     global _exporter
+    replica.name()  # before the fork, so that all workers have one
     slots = _make_directory()
     try:
         server = _Server((host, port), slots)

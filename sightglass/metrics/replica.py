@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 _DNS = ("127.0.0.11", 53)  # Docker's, in every container on a network of its own
 _SECONDS = 0.3  # it answers from memory
+_ATTEMPTS = 5  # unless the machine is busy
 _ID = re.compile(r"[0-9a-f]{12}")
 _OF_COMPOSE = re.compile(r".*-(?=\w+-[0-9]+$)")  # the project
 _PTR, _IN, _RECURSE = 12, 1, 0x0100
@@ -49,10 +50,14 @@ def name(server: tuple[str, int] = _DNS) -> str:
     host = socket.gethostname()
     if not _ID.fullmatch(host):
         return host
-    try:
-        return _OF_COMPOSE.sub("", _asked(socket.gethostbyname(host), server)) or host
-    except (OSError, IndexError, UnicodeError, struct.error):
-        return host
+    for _ in range(_ATTEMPTS):
+        try:
+            return _OF_COMPOSE.sub("", _asked(socket.gethostbyname(host), server)) or host
+        except TimeoutError:
+            continue
+        except (OSError, IndexError, UnicodeError, struct.error):
+            break
+    return host
 
 
 def _asked(address: str, server: tuple[str, int]) -> str:

@@ -87,7 +87,8 @@ class ProxiesByName:
         for name in self._names:
             try:
                 self._addresses[name] = set(await asyncio.wait_for(self._resolve(name), LOOKUP_SECONDS))
-            except OSError as error:  # no answer changes nothing: what was so a moment ago is likelier than nothing
+            # No answer changes nothing: what was so a moment ago is likelier than nothing.
+            except (OSError, asyncio.TimeoutError) as error:  # noqa: UP041 - which was no OSError before Python 3.11
                 _log.debug("the proxy's name has no address", extra={"name_asked": name, "error": str(error)})
         trusted = set().union(*self._addresses.values())
         if trusted != self._trusted:

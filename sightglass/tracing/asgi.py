@@ -233,7 +233,7 @@ def _record_cause(span: Span) -> None:
 
     Frameworks send the answer while they handle it and raise it afterwards, when the span has ended.
     """
-    error = sys.exception()
+    error = sys.exc_info()[1]  # `sys.exception` is not in Python 3.10
     recorded = any(event.name == "exception" for event in getattr(span, "events", ()))
     if isinstance(error, Exception) and not recorded:
         span.record_exception(error)

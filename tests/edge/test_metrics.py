@@ -283,6 +283,13 @@ def test_counts_outlive_a_kill_a_restart_and_a_broken_file(start_edge: Callable[
     docker("start", edge.container)
     edge.wait()
     assert edge.counts(REQUESTS, "route", "method", "status") == expected
+    # A file that is older than what a scrape has seen.
+    docker("kill", edge.container)
+    (edge.directory / "state" / "told").write_text("8")
+    docker("start", edge.container)
+    edge.wait()
+    assert edge.counts(REQUESTS, "route", "method", "status") == {}
+    assert "metrics.json is older than the last scrape: the counters begin anew" in edge.errors()
     docker("kill", edge.container)
     kept.write_text('{"requests')
     (edge.directory / "state" / "routes.json").write_text('{"table')

@@ -58,8 +58,18 @@ def serves(directory: Path, python: str) -> None:
         with server.socket("/books/7/talk") as socket:
             socket.send("hello")
             assert socket.recv() == "hello"
+        fails(server)
         server.client.close()
         assert server.stop() == 0
+
+
+def fails(server: Server) -> None:
+    """Meet an exception: one line with its stack, without its message."""
+    assert server.get("/books/-41", headers={"x-request-id": "none"}).status_code == 500
+    (line,) = [line for line in server.lines() if "exception" in line]
+    assert (line["request_id"], line["exception"]["type"]) == ("none", "LookupError")
+    assert line["exception"]["stack"][-1].endswith(" in book")
+    assert "-41" not in str(line["exception"])
 
 
 def serves_flask(directory: Path, python: str) -> None:
@@ -84,11 +94,12 @@ def traces(directory: Path, python: str) -> None:
         ) as server,
     ):
         ask(server)
+        fails(server)
         server.client.close()
         assert server.stop() == 0
         lines = server.access_lines(route="/books/{number}")
         spans = [span for span in receiver.spans if span.name == "GET /books/{number}"]
-        assert len(spans) == 20
+        assert len(spans) == 21
         assert {(span.trace_id.hex(), span.span_id.hex()) for span in spans} == {
             (line["trace_id"], line["span_id"]) for line in lines
         }

@@ -30,7 +30,7 @@ from api.privacy.jobs.record import Record, Status, now
 from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.runner import sweep
 from api.privacy.jobs.state import directory as files
-from api.privacy.jobs.state.interface import LostError, Waiting
+from api.privacy.jobs.state.interface import AwayError, LostError, Waiting
 from api.privacy.jobs.state.sqlite import SqliteRows
 from api.privacy.jobs.store import DOCUMENT_ROOM, DRAFT_AGE, JobStore
 from api.settings import Settings
@@ -570,6 +570,25 @@ def test_what_a_killed_upload_left_expires_within_hours(jobs: Jobs) -> None:
     assert jobs.taken() == {}
 
 
+def test_a_job_whose_acceptance_was_not_heard_of_keeps_its_document(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the database goes between a commit and its answer; the client asks again."""
+    rows = type(jobs.rows)
+    accept = rows.accept
+
+    def unheard(self: Any, *given: Any) -> Any:
+        accept(self, *given)
+        raise AwayError("gone")
+
+    with monkeypatch.context() as lost:
+        lost.setattr(rows, "accept", unheard)
+        assert jobs.create(**{"Idempotency-Key": "one"}).status_code == 503
+    assert jobs.create(**{"Idempotency-Key": "one"}).status_code == 202
+    jobs.work()
+    assert [record.status for record in jobs.all()] == [Status.SUCCEEDED]
+
+
 def test_a_job_goes_on_with_its_requests_ids_and_trace(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -651,6 +670,22 @@ def test_a_job_process_clears_up_while_the_queue_is_gone(tmp_path: Path) -> None
 def test_sweeps_are_rarer_the_longer_they_take() -> None:
     assert depth.pause_after(0.01) == depth.INTERVAL_SECONDS
     assert depth.pause_after(3) == 60
+
+
+def test_no_error_ends_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors: list[BaseException] = [OSError(errno.EIO, "away"), ValueError("a row of a newer version's")]
+
+    async def count(*_: object) -> None:
+        raise errors.pop(0)
+
+    async def sleep(_: float) -> None:
+        if not errors:
+            errors.append(asyncio.CancelledError())
+
+    monkeypatch.setattr(depth, "in_thread", count)
+    monkeypatch.setattr(depth, "asyncio", SimpleNamespace(sleep=sleep))
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(depth.keep_telling(cast(JobStore, None)))
 
 
 def test_what_is_waited_for_until_the_database_answers_is_no_reason_for_rarer_counts(

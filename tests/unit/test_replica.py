@@ -56,6 +56,23 @@ def test_a_container_has_the_name_that_docker_gave_it(monkeypatch: pytest.Monkey
         assert replica.name(server) == expected
 
 
+def test_a_dns_that_is_late_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: ID)
+    monkeypatch.setattr(socket, "gethostbyname", lambda _: "172.18.0.3")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+
+        def serve() -> None:
+            server.recvfrom(512)  # the first is lost
+            question, client = server.recvfrom(512)
+            server.sendto(named(question), client)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert replica.name(server.getsockname()) == "api-1"
+        thread.join()
+
+
 @pytest.mark.parametrize("host", ["web-5d8f7", "laptop", "0123456789abc", "0123456789AB"])
 def test_a_host_with_a_name_keeps_it(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: host)

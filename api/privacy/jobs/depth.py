@@ -49,4 +49,7 @@ async def keep_telling(store: JobStore) -> None:
         except OSError as error:
             logger.debug("the jobs that wait could not be counted: %s", error.strerror)
             opened = False
+        except Exception as error:  # such as a row of a newer version's; the next count may find none
+            logger.error("the jobs that wait could not be counted: %s", type(error).__name__)
+            opened = False
         await asyncio.sleep(pause)

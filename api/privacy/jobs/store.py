@@ -12,7 +12,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from api.privacy.jobs.record import Record, Status
-from api.privacy.jobs.state.interface import Documents, Draft, Entry, Hold, LostError, Rows, Waiting
+from api.privacy.jobs.state.interface import AwayError, Documents, Draft, Entry, Hold, LostError, Rows, Waiting
 from api.privacy.jobs.state.opened import open_state
 from api.settings import Settings
 
@@ -83,6 +83,7 @@ class Upload:
         self.client = client
         self.held = 0
         self.accepted = False
+        self.unsure = False
         self._store = store
         self._taken = 0
         self._parts = 0
@@ -127,7 +128,7 @@ class JobStore:
         try:
             yield upload
         finally:
-            if upload.held and not upload.accepted:
+            if upload.held and not (upload.accepted or upload.unsure):
                 self._clear(upload.directory)
 
     def make_room(self, upload: Upload, size: int) -> None:
@@ -159,7 +160,12 @@ class JobStore:
             record.directory = directory
             entries.append(Entry(directory, self.documents.size(directory), record))
         self.documents.settle(upload.directory, [directory for directory, _ in records])
-        existing = self._rows.accept(upload.directory, entries)
+        try:
+            existing = self._rows.accept(upload.directory, entries)
+        except AwayError:
+            # It may have got them before it went. Documents of no job go when they are untouched for long.
+            upload.unsure = True
+            raise
         upload.accepted = True
         for entry, found in zip(entries, existing, strict=True):
             if found:

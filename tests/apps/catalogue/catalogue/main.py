@@ -41,7 +41,9 @@ app = FastAPI(lifespan=lifespan, routes=[Mount("/shelves", Starlette(routes=[Rou
 
 @books.get("/{number}")
 async def book(number: int) -> Book:
-    """Return a book."""
+    """Return a book; of a number below 0 there is none."""
+    if number < 0:
+        raise LookupError(number)
     return Book(title=f"No. {number}", pages=number)
 
 
