@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.server.server import ROOT, Server
 from tests.support.otlp_receiver import OtlpReceiver
-from tests.support.waiting import eventually
+from tests.support.waiting import awaited, eventually
 
 UV = str(Path(sys.executable).with_name("uv"))
 CATALOGUE = ROOT / "tests" / "apps" / "catalogue"
@@ -66,7 +66,7 @@ def serves(directory: Path, python: str) -> None:
 def fails(server: Server) -> None:
     """Meet an exception: one line with its stack, without its message."""
     assert server.get("/books/-41", headers={"x-request-id": "none"}).status_code == 500
-    (line,) = [line for line in server.lines() if "exception" in line]
+    (line,) = awaited(lambda: [line for line in server.lines() if "exception" in line])
     assert (line["request_id"], line["exception"]["type"]) == ("none", "LookupError")
     assert line["exception"]["stack"][-1].endswith(" in book")
     assert "-41" not in str(line["exception"])
