@@ -246,7 +246,7 @@ JOBS = (
     ),
     Alert(
         "JobsGivenUp",
-        f"sum({grown(JOBS_DEAD, '30m')}) > 0",
+        f"sum({grown(JOBS_DEAD, '30m', '1800')}) > 0",
         "0s",
         "ticket",
         "jobs",

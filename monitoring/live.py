@@ -83,6 +83,7 @@ def interpolate(expr: str, window: Window, variables: dict[str, str]) -> str:
         # Grafana: at least four scrapes, so that a rate survives a missed one.
         "__rate_interval": f"{max(window.step + SCRAPE_INTERVAL, 4 * SCRAPE_INTERVAL)}s",
         "__range": f"{int(window.end - window.start)}s",
+        "__range_s": f"{int(window.end - window.start)}",
     }
     return re.sub(r"\$([a-z_]\w*)", lambda name: values[name[1]], expr)
 

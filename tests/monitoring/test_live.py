@@ -11,8 +11,8 @@ def test_the_rate_interval_is_never_below_four_scrapes(step: int, interval: int)
 
 
 def test_variables_stand_for_what_is_chosen() -> None:
-    expr = 'increase(a{job=~"$job",status="$1"}[$__range])'
-    assert interpolate(expr, Window(0, 600), {"job": "x|y"}) == 'increase(a{job=~"x|y",status="$1"}[600s])'
+    expr = 'increase(a{job=~"$job",status="$1"}[$__range]) / $__range_s'
+    assert interpolate(expr, Window(0, 600), {"job": "x|y"}) == 'increase(a{job=~"x|y",status="$1"}[600s]) / 600'
 
 
 def test_an_unknown_variable_is_not_passed_over() -> None:
