@@ -251,7 +251,7 @@ for file in metrics routes routes_version; do
 done
 
 # What a kill has thrown behind what a scrape has seen (metrics.js).
-kept=$(grep -o '"requests\\n[^"]*":{"value":[0-9]*' "$state/metrics.json" 2>/dev/null | awk -F: '{sum += $NF} END {print sum + 0}')
+kept=$(grep -o '"requests\\n[^"]*":{"value":[0-9]*' "$state/metrics.json" 2>/dev/null | awk -F: '{sum += $NF} END {printf "%.0f", sum}')
 if [ "$kept" -lt "$(cat "$state/told" 2>/dev/null || echo 0)" ]; then
     echo "metrics.json is older than the last scrape: the counters begin anew" >&2
     rm -f "$state/metrics.json"
