@@ -252,7 +252,8 @@ done
 
 # What a kill has thrown behind what a scrape has seen (metrics.js).
 kept=$(grep -o '"requests\\n[^"]*":{"value":[0-9]*' "$state/metrics.json" 2>/dev/null | awk -F: '{sum += $NF} END {printf "%.0f", sum}')
-if [ "$kept" -lt "$(cat "$state/told" 2>/dev/null || echo 0)" ]; then
+told=$(grep -Ex '[0-9]{1,18}' "$state/told" 2>/dev/null || echo 0) # the kill may have cut it
+if [ "$kept" -lt "$told" ]; then
     echo "metrics.json is older than the last scrape: the counters begin anew" >&2
     rm -f "$state/metrics.json"
 fi
