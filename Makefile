@@ -95,7 +95,7 @@ shell:  ## a shell in the API's container, or another's: make shell SERVICE=ngin
 
 credentials:  ## show the operators' password, Grafana's and the backups'
 	@$(COMPOSE) run --rm --no-deps -T --quiet-pull setup sh -c \
-		'echo "Prometheus, Alertmanager, VictoriaLogs, Jaeger: operator $$(cat /run/operators/password)"; echo "Grafana: $$(cat /run/credentials/grafana_admin_password)"'
+		'echo "Prometheus, Alertmanager, VictoriaLogs, Jaeger, MLflow: operator $$(cat /run/operators/password)"; echo "Grafana: $$(cat /run/credentials/grafana_admin_password)"'
 	@python3 scripts/backup.py password
 
 doctor:  ## tick the production checklist: certificate, disk, clock, DNS, ports, secrets, alerts (sends one), backup, …
@@ -135,7 +135,7 @@ dev:  ## the API alone on http://localhost:8000, reloading as you type
 
 draw: $(DRAW)/node_modules/.installed  ## draw dashboards as Grafana would: make draw DASHBOARD=edge PROMETHEUS=URL OUT=DIRECTORY MINUTES=30
 	@node $(DRAW)/draw.mjs $(if $(PROMETHEUS),--prometheus $(PROMETHEUS)) $(if $(MINUTES),--minutes $(MINUTES)) \
-		$(if $(OUT),--out $(OUT)) $(if $(DASHBOARD),$(wildcard grafana/*/$(DASHBOARD).json),grafana/*/*.json)
+		$(if $(OUT),--out $(OUT)) $(wildcard $(foreach in,* */*,grafana/$(in)/$(or $(DASHBOARD),*).json))
 
 check: $(VENV)/.installed  ## linters and unit tests, in a minute
 	@$(VENV)/pytest tests/unit --numprocesses 2 --no-loadscope-reorder --quiet
