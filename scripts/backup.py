@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -15,6 +15,9 @@ from scripts import running
 from scripts.commands import ROOT, CommandError, checked, run, say
 
 COMPOSE = ("docker", "compose", "--profile", "backup")
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+END_SECONDS = 60
+"""What restic has to end in when it is interrupted."""
 RESTIC = (*COMPOSE, "run", "--rm", "--no-deps", "--quiet-pull", "-T", "restic")
 
 
@@ -25,8 +28,9 @@ def main() -> int:
         0; 1 with the reason on stderr; 130 when interrupted.
 
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    for number in INTERRUPTS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _interrupt)
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("what", choices=("now", "check", "list", "password"), nargs="?", default="now")
     what = arguments.parse_args().what
@@ -54,6 +58,8 @@ def back_up() -> int:
             return process.wait()
         except KeyboardInterrupt:
             process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(END_SECONDS)
             raise
 
 
@@ -66,9 +72,9 @@ def kept() -> bool:
 def copies() -> Iterator[None]:
     """Have who makes the copies run meanwhile."""
     running = checked(*COMPOSE, "ps", "--quiet", "backup-copies")
-    if not running:
-        checked(*COMPOSE, "up", "--detach", "--wait", "--no-deps", "backup-copies")
     try:
+        if not running:
+            checked(*COMPOSE, "up", "--detach", "--wait", "--no-deps", "backup-copies")
         yield
     finally:
         if not running:
@@ -80,9 +86,9 @@ def jaeger_stopped() -> Iterator[None]:
     """Stop Jaeger meanwhile, whose files change in place; the collector keeps spans for it."""
     telemetry = ("docker", "compose", "--profile", "telemetry")
     running = checked(*telemetry, "ps", "--quiet", "jaeger")
-    if running:
-        checked(*telemetry, "stop", "jaeger")
     try:
+        if running:
+            checked(*telemetry, "stop", "jaeger")
         yield
     finally:
         if running:
@@ -90,6 +96,8 @@ def jaeger_stopped() -> Iterator[None]:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    for number in INTERRUPTS:  # what was stopped is to be started again
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

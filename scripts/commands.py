@@ -3,6 +3,7 @@
 Standard library only: they run before anything is installed.
 """
 
+import errno
 import os
 import subprocess
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ def replace_file(path: Path, content: bytes) -> None:
     if not target.exists():
         target.write_bytes(content)
         return
-    was, new = target.stat(), target.with_name(f".{target.name}.new")
+    was, new = target.stat(), target.with_name(f"{target.name}.new")
     try:
         new.unlink(missing_ok=True)
         new.touch(mode=0o600)
@@ -75,8 +76,10 @@ def replace_file(path: Path, content: bytes) -> None:
         os.chown(new, was.st_uid, was.st_gid)
         new.chmod(was.st_mode & 0o7777)
         new.replace(target)
-    except PermissionError:  # somebody else's, who lets this user write: there is but one way
-        target.write_bytes(content)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EBUSY):
+            raise
+        target.write_bytes(content)  # somebody else's, who lets this user write, or a mount point
     finally:
         new.unlink(missing_ok=True)
 

@@ -220,7 +220,7 @@ def roll_back(running: Sequence[str], wanted: int, to: str) -> None:
                 os.environ["APP_ENV_FILE"] = told
         put_back(ROOT / ".env", env)
         for name, path in own.items():
-            if name != releases.SITE_ENV or release.site_env.exists():  # else it may be older than this file
+            if name != releases.SITE_ENV or release.site_env.exists():  # else nothing is known of it
                 put_back(path, release.directory / name)
         env.unlink()
     releases.serve(release)
@@ -247,7 +247,7 @@ def joined(release: Release, own: Mapping[str, Path]) -> Path:
 def put_back(path: Path, kept: Path) -> None:
     """Write a file of settings as it was; as it is now, it stays beside, unless there is no difference."""
     before = path.read_bytes() if path.exists() else None
-    after = kept.read_bytes() if kept.exists() else None
+    after = kept.read_bytes() or None if kept.exists() else None
     if before is not None and before != after:
         aside = path.with_name(path.name + ".before-rollback")
         aside.touch(mode=0o600)
@@ -256,7 +256,7 @@ def put_back(path: Path, kept: Path) -> None:
     if after is None:
         path.unlink(missing_ok=True)
     elif before != after:
-        replace_file(path, after)
+        path.write_bytes(after)  # in place: a container may have this very file mounted
 
 
 @contextlib.contextmanager

@@ -82,7 +82,7 @@ class Release:
 
     @property
     def site_env(self) -> Path:
-        """Those in SITE_DIR; the file is missing where there were none, or they were not read."""
+        """Those in SITE_DIR, empty where there were none; missing where they were not read, or not kept in 2.0.0."""
         return self.directory / SITE_ENV
 
     def write(self) -> None:
@@ -182,7 +182,7 @@ def record(image: str, image_id: str, env: Path, *, who: str = "") -> Release:
     release.directory.mkdir(mode=0o700, exist_ok=True)
     _copy(env, release.env)
     for name, path in app_files().items():
-        if path.is_file():
+        if path.is_file() or name == SITE_ENV:
             _copy(path, release.directory / name)
     if last:
         release.changed = changed(last, release)

@@ -40,6 +40,8 @@ PLACES = {"SITE_DIR": "site"} | dict.fromkeys(
     "",
 )
 """Settings that name files and directories of this machine, and their defaults."""
+LINKED = (".env", "acme.env", "mlflow.env")
+"""Files here that may be links to those in SITE_DIR, which is what the backup then has."""
 
 
 class RestoreError(Exception):
@@ -105,8 +107,10 @@ def restore(snapshot: str, *, force: bool) -> None:
         place(source, ROOT / Path(places.get(source.name) or PLACES[source.name]).expanduser())
     for source in sorted((RESTORED / "project").glob("*")):
         place(source, ROOT / source.name)
-    if settings.parent.name == "SITE_DIR":
-        link(ROOT / ".env", ROOT / Path(places.get("SITE_DIR") or PLACES["SITE_DIR"]).expanduser() / ".env")
+    site = ROOT / Path(places.get("SITE_DIR") or PLACES["SITE_DIR"]).expanduser()
+    for name in LINKED:
+        if (RESTORED / "host/SITE_DIR" / name).is_file() and not (RESTORED / "project" / name).exists():
+            link(ROOT / name, site / name)
     say("done; now: make up")
 
 

@@ -76,10 +76,11 @@ back_up() {
     set --
     for path in /volumes/*/.backup /project/.env /project/app.env /project/acme.env /project/mlflow.env /project/.releases \
         /host/SITE_DIR; do
-        if [ -e "$path" ]; then
+        if [ -L "$path" ]; then # to what SITE_DIR has: scripts/restore.py makes it again
+            [ -f "/host/SITE_DIR/${path##*/}" ] ||
+                fail "${path#/project/}: not allowed; expected no link, or one to the file of that name in SITE_DIR"
+        elif [ -e "$path" ]; then
             set -- "$@" "$path"
-        elif [ -L "$path" ] && ! [ -e "/host/SITE_DIR/${path##*/}" ]; then # scripts/restore.py makes that link again
-            fail "${path#/project/}: not allowed; expected a file, or a link to the one in SITE_DIR"
         fi
     done
     for name in API_KEYS_FILE APP_ENV_FILE ALERT_SECRETS_DIR CA_BUNDLE GRAFANA_PASSWORD_FILE MLFLOW_DB_PASSWORD_FILE \

@@ -283,9 +283,10 @@ def test_counts_outlive_a_kill_a_restart_and_a_broken_file(start_edge: Callable[
     docker("start", edge.container)
     edge.wait()
     assert edge.counts(REQUESTS, "route", "method", "status") == expected
-    # A file that is older than what a scrape has seen.
     docker("kill", edge.container)
-    (edge.directory / "state" / "told").write_text("8")
+    # A file that is older than what that scrape has seen.
+    assert (edge.directory / "state" / "told").read_text() == "7"
+    kept.write_text(kept.read_text().replace('"value":7.', '"value":6.'))
     docker("start", edge.container)
     edge.wait()
     assert edge.counts(REQUESTS, "route", "method", "status") == {}

@@ -22,8 +22,10 @@ def test_a_full_disk_leaves_it_as_it_was(tmp_path: Path, monkeypatch: pytest.Mon
     file = tmp_path / "env"
     file.write_text("A=1\n")
 
-    def full(_self: Path, content: bytes) -> int:
-        raise OSError(28, f"No space left for {len(content)} bytes")
+    def full(self: Path, content: bytes) -> int:
+        with self.open("wb") as cut:
+            cut.write(content[:1])
+        raise OSError(28, "No space left")
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):

@@ -579,7 +579,7 @@ def test_a_job_whose_acceptance_was_not_heard_of_keeps_its_document(
 
     def unheard(self: Any, *given: Any) -> Any:
         accept(self, *given)
-        raise AwayError("gone")
+        raise AwayError("gone", unheard=True)
 
     with monkeypatch.context() as lost:
         lost.setattr(rows, "accept", unheard)

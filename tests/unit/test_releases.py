@@ -92,6 +92,13 @@ def test_the_applications_variables_in_site_dir_are_kept_too(
     second = record(tmp_path, "sha256:2")
     assert second.changed == ["GREETING"]  # the other is overruled
     assert deploy.joined(first, releases.app_files()).read_text() == "GREETING=hello\nBOTH=site\n\nBOTH=here\n"
+    site.unlink()
+    third = record(tmp_path, "sha256:3")
+    assert deploy.joined(third, releases.app_files()).read_text() == "\nBOTH=here\n"
+    site.write_text("GREETING=good day\n")
+    deploy.put_back(site, third.site_env)
+    assert not site.exists()
+    site.write_text("GREETING=good day\n")
     first.site_env.unlink()  # as in a record of an older version
     assert deploy.joined(first, releases.app_files()).read_text().startswith("GREETING=good day\n")
 

@@ -162,9 +162,8 @@ class JobStore:
         self.documents.settle(upload.directory, [directory for directory, _ in records])
         try:
             existing = self._rows.accept(upload.directory, entries)
-        except AwayError:
-            # It may have got them before it went. Documents of no job go when they are untouched for long.
-            upload.unsure = True
+        except AwayError as error:
+            upload.unsure = error.unheard  # then documents of no job go when they are untouched for long
             raise
         upload.accepted = True
         for entry, found in zip(entries, existing, strict=True):

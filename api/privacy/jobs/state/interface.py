@@ -17,8 +17,10 @@ class TakenError(Exception):
 class AwayError(OSError):
     """The server that keeps them does not answer, or refuses; it may be back in a moment."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, *, unheard: bool = False) -> None:
+        """Say what failed, and whether the server may have done all the same what it was asked for."""
         super().__init__(errno.EIO, what)
+        self.unheard = unheard
 
 
 class LostError(OSError):

@@ -348,6 +348,9 @@ def _connection_class(url: str) -> type[psycopg.Connection[Any]]:
 
 
 def _as_os_error(error: Exception) -> OSError:
-    if getattr(error, "sqlstate", None) == "53100":
+    state = getattr(error, "sqlstate", None)
+    if state == "53100":
         return OSError(errno.ENOSPC, "the jobs' database: no space left on its disk")
-    return AwayError(f"the jobs' database: {type(error).__name__}")  # its message may have a row in it
+    broken = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not isinstance(error, PoolTimeout)
+    unheard = broken and (state is None or state.startswith(("08", "57P")))  # connection exceptions, shutdowns
+    return AwayError(f"the jobs' database: {type(error).__name__}", unheard=unheard)  # its message may have a row in it
