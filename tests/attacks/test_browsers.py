@@ -2,8 +2,6 @@
 
 import http.server
 import json
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,8 +15,8 @@ import pytest
 from tests.attacks import share
 from tests.attacks.inputs.pages import DOCUMENTS, MARK, PAGES
 from tests.attacks.sending import Attackers
-from tests.edge.test_pages import BROWSERS
 from tests.stack import Stack, eventually
+from tests.support.browsing import browser
 from tests.support.waiting import awaited
 
 PORTS = ("PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT")
@@ -83,22 +81,6 @@ def page(text: str) -> Iterator[Page]:
         thread.start()
         yield server
         server.shutdown()
-
-
-@contextmanager
-def browser(profile: Path, url: str, *options: str) -> Iterator[None]:
-    """Have a browser of its own load an address, for a `with` block."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    assert program is not None, "no Chromium: scripts/draw.sh installs it"
-    command = [
-        program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-popup-blocking",
-        "--ignore-certificate-errors", f"--user-data-dir={profile}", "--remote-debugging-port=0", *options, url,
-    ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
 
 
 def lead(server: Page, profile: Path, host: str = "127.0.0.1") -> None:

@@ -1,8 +1,6 @@
 """A browser gets a page with all its parts; who asks as an API client does is refused as ever."""
 
 import asyncio
-import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +9,9 @@ import httpx
 import pytest
 
 from tests.edge.containers import Edge, eventually
+from tests.support.browsing import browser
 
 PARTS = 40
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def ask(edge: Edge, destination: str | None, method: str = "GET", count: int = PARTS) -> Counter[int]:
@@ -65,22 +63,13 @@ def test_it_can_be_switched_off(start_edge: Callable[..., Edge]) -> None:
 
 def visit(edge: Edge, profile: Path) -> list[tuple[str, int]]:
     """Have a browser load the page; returns paths and statuses of all that it asked for."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    assert browser is not None, "no Chromium: scripts/draw.sh installs it"
-    command = [
-        *edge.network_of_its_own(), browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        "--ignore-certificate-errors", f"--user-data-dir={profile}", "--remote-debugging-port=0",
-        f"https://localhost:8443/page/{PARTS}",
-    ]  # fmt: skip
 
     def asked() -> list[tuple[str, int]]:
         return [(line["path"], line["status"]) for line in edge.log()]
 
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            eventually(lambda: any(path.startswith("/loaded/") for path, _ in asked()), edge.errors)
-        finally:
-            process.terminate()
+    url = f"https://localhost:8443/page/{PARTS}"
+    with browser(profile, url, within=edge.network_of_its_own()):
+        eventually(lambda: any(path.startswith("/loaded/") for path, _ in asked()), edge.errors)
     return asked()
 
 

@@ -13,8 +13,8 @@ import pytest
 from tests.apps.asking import API, EDGE, agree, counted
 from tests.apps.cases import OTHERS, RELEASED, WRITTEN
 from tests.apps.conftest import unmodified as unmodified
-from tests.edge.test_pages import BROWSERS
 from tests.stack import Stack, eventually
+from tests.support.browsing import BROWSERS
 from tests.support.talking import talk
 
 CASES = WRITTEN | RELEASED | OTHERS
