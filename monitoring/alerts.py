@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from monitoring.promql import grown
+from monitoring.promql import SECONDS, grown
 
 EXPECTED_JOBS = ("alertmanager", "blackbox", "nginx", "node", "probe", "prometheus")
 """Always scraped. The API and the jobs have alerts of their own; Grafana may be left out."""
@@ -62,14 +62,12 @@ TARGETS_DOWN = (
 )
 """How many targets do not answer, those included that are gone from where they are found."""
 
-_SECONDS = {"15m": 900}
-
 
 def starts(window: str, by: str = "job, container, worker") -> str:
     """Return how often each process was started within a time, under whatever addresses."""
     started = f"sightglass_process_start_time_seconds{{{OURS}}}[{window}]"
     again = f"sum by ({by}) (changes({started}))"
-    return f"{again} + (count by ({by}) (min_over_time({started}) > time() - {_SECONDS[window]}) or 0 * {again})"
+    return f"{again} + (count by ({by}) (min_over_time({started}) > time() - {SECONDS[window]}) or 0 * {again})"
 
 
 JOB_STATE_ERRORS = f"sightglass_job_state_errors_total{{{OURS}}}"
@@ -246,7 +244,7 @@ JOBS = (
     ),
     Alert(
         "JobsGivenUp",
-        f"sum({grown(JOBS_DEAD, '30m', '1800')}) > 0",
+        f"sum({grown(JOBS_DEAD, '30m')}) > 0",
         "0s",
         "ticket",
         "jobs",

@@ -7,15 +7,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import running
 from scripts.commands import ROOT, CommandError, checked, run, say
+from scripts.interrupts import INTERRUPTS, interruptible, uninterruptible
+from scripts.running import project
 
 COMPOSE = ("docker", "compose", "--profile", "backup")
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 END_SECONDS = 60
 """What restic has to end in when it is interrupted."""
 RESTIC = (*COMPOSE, "run", "--rm", "--no-deps", "--quiet-pull", "-T", "restic")
@@ -28,9 +27,8 @@ def main() -> int:
         0; 1 with the reason on stderr; 130 when interrupted.
 
     """
-    for number in INTERRUPTS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(number, _interrupt)
+    # What is ignored, as nohup has it, stays so.
+    interruptible(number for number in INTERRUPTS if signal.getsignal(number) is not signal.SIG_IGN)
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("what", choices=("now", "check", "list", "password"), nargs="?", default="now")
     what = arguments.parse_args().what
@@ -57,6 +55,7 @@ def back_up() -> int:
         try:
             return process.wait()
         except KeyboardInterrupt:
+            uninterruptible()
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(END_SECONDS)
@@ -65,7 +64,7 @@ def back_up() -> int:
 
 def kept() -> bool:
     """Say whether there is the volume with the backup's password."""
-    return run("docker", "volume", "inspect", f"{running.project()}_backup").returncode == 0
+    return run("docker", "volume", "inspect", f"{project()}_backup").returncode == 0
 
 
 @contextmanager
@@ -77,6 +76,7 @@ def copies() -> Iterator[None]:
             checked(*COMPOSE, "up", "--detach", "--wait", "--no-deps", "backup-copies")
         yield
     finally:
+        uninterruptible()
         if not running:
             run(*COMPOSE, "rm", "--stop", "--force", "backup-copies")
 
@@ -91,14 +91,9 @@ def jaeger_stopped() -> Iterator[None]:
             checked(*telemetry, "stop", "jaeger")
         yield
     finally:
+        uninterruptible()
         if running:
             checked(*telemetry, "start", "jaeger")
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    for number in INTERRUPTS:  # what was stopped is to be started again
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

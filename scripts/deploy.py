@@ -16,21 +16,20 @@ import fcntl
 import json
 import os
 import re
-import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import environment, evaluate, images, judging, pulling, releases, running
+from scripts import environment, evaluate, images, judging, pulling, releases
 from scripts.commands import ROOT, CommandError, checked, replace_file, run, say, step
+from scripts.interrupts import interruptible, uninterruptible
 from scripts.preflight import refusal
 from scripts.releases import Release, ReleaseError
-from scripts.running import named
+from scripts.running import named, project
 from scripts.verdict import Verdict
 
 SERVICE = "api"
@@ -51,7 +50,6 @@ FORGET_SECONDS = 2 + 1 + 1
 
 CLEARLY_WORSE = 3  # the exit status
 
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # In an image of the application's own, its Python by the overlay's name for it (docker/overlay).
 PYTHON = 'PATH=/opt/sightglass:$PATH; exec python -c "$0"'
 ASK_METRICS = (
@@ -87,8 +85,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.replicas is not None and not 1 <= options.replicas <= 100:
         parser.error(f"--replicas {options.replicas}: not allowed; expected a whole number from 1 to 100")
-    for number in INTERRUPTS:
-        signal.signal(number, _interrupt)
+    interruptible()
     try:
         lock()
         running = replicas()
@@ -348,7 +345,7 @@ def hook(name: str) -> None:
     if not command:
         return
     step(f"{name}: {command}")
-    container = f"{running.project()}-deploy-hook"
+    container = f"{project()}-deploy-hook"
     run("docker", "rm", "--force", container)  # of a deploy that was killed
     alone = ("--rm", "--no-deps", "-T", "--name", container, "--entrypoint", "sh")
     try:
@@ -601,16 +598,6 @@ def inspect(containers: Sequence[str]) -> list[dict[str, Any]]:
 def compose(*arguments: str) -> str:
     """Run `docker compose` on the project of this directory."""
     return checked("docker", "compose", *arguments)
-
-
-def uninterruptible() -> None:
-    """From here on it is finished, whatever comes: a half would be worse than either."""
-    for number in INTERRUPTS:
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

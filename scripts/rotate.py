@@ -13,19 +13,18 @@ import fcntl
 import json
 import os
 import re
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
 from scripts import environment, rotating
 from scripts.commands import ROOT, CommandError, checked
+from scripts.interrupts import interruptible
 from scripts.preflight import refusal
 from scripts.rotating import RotateError
 
@@ -87,8 +86,7 @@ def main() -> int:
     arguments.add_argument("--owner", default="", help="whose API key")
     arguments.add_argument("--withdraw", action="store_true", help="take the owner's older API keys away")
     options = arguments.parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    interruptible()
     try:
         wrong = problem(options.secret, options.file, options.owner, withdraw=options.withdraw)
         if wrong:
@@ -208,10 +206,6 @@ def table(when: Mapping[str, float], now: float) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Given up in this time range",
                 "Jobs given up after all their attempts.",
                 "locale",
-                f"sum({grown(DEAD, '$__range', '$__range_s')}) or {NONE_WHERE_EXPECTED}",
+                f"sum({grown(DEAD, '$__range')}) or {NONE_WHERE_EXPECTED}",
                 steps=((None, GOOD), (1, BAD)),
                 empty=NOBODY,
                 decimals=0,

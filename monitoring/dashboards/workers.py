@@ -1,5 +1,7 @@
 """The processes of the API and of the jobs, their container, and the host below them."""
 
+from collections.abc import Callable
+
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from monitoring.alerts import EVENT_LOOP_LAG, STARTS, starts
@@ -11,9 +13,9 @@ PROCESS = "{{container}} {{worker}}"
 OTHERS = 'job=~"alertmanager|blackbox|grafana|node|prometheus"'
 
 
-def by_process(expr: str, how: str = "max") -> Query:
+def by_process(expr: str, how: str = "max", naming: Callable[[str], str] = named) -> Query:
     """Return a query of ``expr``, of the API or the jobs, a series for each of their processes."""
-    return Query(f"{how} by (container, worker) ({named(expr)})", PROCESS)
+    return Query(f"{how} by (container, worker) ({naming(expr)})", PROCESS)
 
 
 def by_container(expr: str, others: str = "") -> Query:
@@ -39,7 +41,7 @@ def build(_objectives: Objectives) -> Dashboard:
             states(
                 "Answering",
                 "Whether each gunicorn worker answers the scrape; a hung one does not.",
-                Query(f"max by (container, worker) ({named_even_silent(f'sightglass_worker_up{{{OURS}}}')})", PROCESS),
+                by_process(f"sightglass_worker_up{{{OURS}}}", naming=named_even_silent),
                 names={"0": "hung", "1": "up"},
                 w=6,
             ),
