@@ -95,7 +95,7 @@ def test_the_ordinary_tool_sees_the_same_stack(made: Stack) -> None:
 
 def test_credentials_are_shown_when_asked_for(made: Stack) -> None:
     door, grafana = made.run("make", "credentials").stdout.splitlines()
-    assert door == f"Prometheus, Alertmanager, VictoriaLogs, Jaeger: {made.operator.replace(':', ' ')}"
+    assert door == f"Prometheus, Alertmanager, VictoriaLogs, Jaeger, MLflow: {made.operator.replace(':', ' ')}"
     assert len(grafana.removeprefix("Grafana: ")) == 32
 
 
