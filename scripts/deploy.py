@@ -296,24 +296,14 @@ def pull(image: str) -> str:
     """
     if "//" in image or not re.fullmatch(r"[a-z0-9][\w.:/-]*(@sha256:[0-9a-f]{64})?", image):
         raise DeployError(refusal("IMAGE", image, "the name of an image, as docker pull takes it"))
-    local = images.present(image) and not digests(image)
+    local = images.present(image) and not images.by_digest(image)
     result = pulling.Registries(say).pull(image) if not local else pulling.Pull(pulling.Outcome.PULLED)
     if result.outcome is not pulling.Outcome.PULLED:
         raise DeployError(f"{image} cannot be pulled: {result.reason}")
     if local or "@" in image:
         return image
-    repository = re.sub(r":[\w.-]+$", "", image)
-    for digest in digests(image):
-        name, _, of = digest.partition("@")
-        if repository.removeprefix("docker.io/").removeprefix("library/") == name:
-            return f"{image}@{of}"
-    return image
-
-
-def digests(image: str) -> list[str]:
-    """Return the names by digest under which registries have an image."""
-    found: list[str] = json.loads(checked("docker", "image", "inspect", image))[0].get("RepoDigests") or []
-    return found
+    digest = images.digest(image)
+    return f"{image}@{digest}" if digest else image
 
 
 def remember(running: Sequence[str]) -> None:

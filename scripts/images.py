@@ -209,6 +209,24 @@ def origin_of(name: str) -> str | None:
     return next((origin for origin, recipes in RECIPES.items() if target.search(recipes.read_text())), None)
 
 
+def by_digest(image: str) -> list[str]:
+    """Return the names by digest under which registries have an image that is here; none of an image of no registry."""
+    found: list[str] = json.loads(checked("docker", "image", "inspect", image))[0].get("RepoDigests") or []
+    return found
+
+
+def digest(image: str) -> str | None:
+    """Return the digest that an image's own registry gave it; None where it is of another, or of none."""
+    # Docker's own registry is not named in what it lists.
+    short = repository(image).removeprefix("docker.io/").removeprefix("library/")
+    return next((of for name, _, of in (one.partition("@") for one in by_digest(image)) if name == short), None)
+
+
+def repository(image: str) -> str:
+    """Return an image's name without its tag."""
+    return re.sub(r":[\w.-]+$", "", image)
+
+
 def build(name: str, tag: str, origin: str = DEBIAN_PACKAGES) -> None:
     """Build one stand-in, its Debian base first.
 

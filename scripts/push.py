@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import building, environment
+from scripts import building, environment, images
 from scripts.build import NONE, Version, as_arguments, commit
 from scripts.commands import ROOT, CommandError, checked, run, say
 from scripts.preflight import refusal
@@ -66,10 +66,8 @@ def send(image: str) -> str:
         raise PushError(f"{own}: not built yet; run: make build")
     checked("docker", "tag", own, image)
     checked("docker", "push", "--quiet", image)
-    digests: list[str] = json.loads(checked("docker", "image", "inspect", image))[0]["RepoDigests"]
-    # Docker's own registry is not named in what it lists.
-    short = repository(image).removeprefix("docker.io/").removeprefix("library/")
-    return next((digest for digest in digests if digest.partition("@")[0].endswith(short)), image)
+    digest = images.digest(image)
+    return f"{images.repository(image)}@{digest}" if digest else image
 
 
 def build_there(image: str, platforms: str) -> str:
@@ -93,12 +91,7 @@ def build_there(image: str, platforms: str) -> str:
         )  # fmt: skip
         building.run(command, say)
         digest = json.loads(Path(metadata.name).read_text())["containerimage.digest"]
-    return f"{repository(image)}@{digest}"
-
-
-def repository(image: str) -> str:
-    """Return an image's name without its tag."""
-    return re.sub(r":[\w.-]+$", "", image)
+    return f"{images.repository(image)}@{digest}"
 
 
 if __name__ == "__main__":
