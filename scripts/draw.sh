@@ -9,9 +9,9 @@ command -v npm >/dev/null || packages+=(npm)
 if [ ${#packages[@]} -gt 0 ]; then
     [ "$(id -u)" = 0 ] || { echo "Missing. As root, run: apt-get install ${packages[*]}" >&2; exit 1; }
     echo "==> ${packages[*]}"
-    apt-get -qq update
-    DEBIAN_FRONTEND=noninteractive apt-get -qqy install --no-install-recommends "${packages[@]}" >/dev/null 2>&1 \
-        || { echo "${packages[*]}: apt-get cannot install them; CHROMIUM names a browser that is elsewhere" >&2; exit 1; }
+    scripts/apt.sh update
+    scripts/apt.sh install "${packages[@]}" ||
+        { echo "${packages[*]}: apt-get cannot install them; CHROMIUM names a browser that is elsewhere" >&2; exit 1; }
 fi
 [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 18 ] || { echo "Node $(node -v): 18 or later is needed" >&2; exit 1; }
 echo "==> monitoring/draw/node_modules, from package-lock.json"

@@ -40,9 +40,6 @@ fi
 command -v apt-get >/dev/null ||
     fail "Docker is missing and this is no Debian or Ubuntu: install Docker Engine and run this again."
 
-apt_install() {
-    local log; log=$(DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends "$@" 2>&1) || fail "$log"
-}
 # A package as this system names it, if its own sources have one that is new enough.
 candidate() { apt-cache policy "$1" | awk '/Candidate:/ && $2 != "(none)" {print $2}'; }
 
@@ -59,15 +56,15 @@ install_from_forky() {
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror forky main" >"$work/sources.list"
     apt-get -qq "${apt[@]}" update
     (cd "$work" && apt-get -qq "${apt[@]}" download "$@")
-    apt_install "$work"/*.deb
+    "$here/apt.sh" install "$work"/*.deb
 }
 
 say "package lists"
-apt-get -qq update
+"$here/apt.sh" update
 
 if ! has_engine && ! command -v dockerd >/dev/null; then
     say "Docker Engine, from this system's packages"
-    apt_install docker.io iptables ca-certificates
+    "$here/apt.sh" install docker.io iptables ca-certificates
 fi
 compose=docker-compose
 [ -z "$(candidate docker-compose-v2)" ] || compose=docker-compose-v2  # Ubuntu's name for it
@@ -77,7 +74,7 @@ has_buildx || plugins+=(docker-buildx)
 if [ ${#plugins[@]} -gt 0 ]; then
     say "Docker's plugins: ${plugins[*]}"
     if is_recent "$(candidate "$compose")" && [ -n "$(candidate docker-buildx)" ]; then
-        apt_install "${plugins[@]}"
+        "$here/apt.sh" install "${plugins[@]}"
     else
         install_from_forky "${plugins[@]}"
     fi

@@ -26,6 +26,7 @@ from scripts.commands import ROOT, CommandError, checked, replace_file, run, say
 from scripts.pulling import Outcome
 
 IMAGES = ROOT / "docker" / "images"
+APT = ROOT / "scripts" / "apt.sh"
 DEBIAN_PACKAGES = "Debian packages"
 RECIPES = {
     DEBIAN_PACKAGES: IMAGES / "Dockerfile",
@@ -275,8 +276,8 @@ def bootstrap(tag: str) -> None:
         if os.geteuid() != 0:
             raise BuildError("mmdebstrap is missing. As root, run: apt-get install mmdebstrap")
         say("installing mmdebstrap")
-        checked("apt-get", "-qq", "update")
-        checked("apt-get", "-qqy", "install", "--no-install-recommends", "mmdebstrap", "debian-archive-keyring")
+        checked(str(APT), "update")
+        checked(str(APT), "install", "mmdebstrap", "debian-archive-keyring")
     say(f"bootstrapping {tag}")
     with tempfile.TemporaryDirectory() as directory:
         archive = f"{directory}/debian.tar"

@@ -11,8 +11,8 @@ command -v systemd-analyze >/dev/null || packages+=(systemd)  # it reads the uni
 if [ ${#packages[@]} -gt 0 ]; then
     [ "$(id -u)" = 0 ] || { echo "Missing. As root, run: apt-get install ${packages[*]}" >&2; exit 1; }
     echo "==> ${packages[*]}"
-    apt-get -qq update
-    DEBIAN_FRONTEND=noninteractive apt-get -qqy install --no-install-recommends "${packages[@]}" >/dev/null 2>&1
+    scripts/apt.sh update
+    scripts/apt.sh install "${packages[@]}"
 fi
 echo "==> .venv, from requirements/test.txt"
 python3 -m venv .venv
