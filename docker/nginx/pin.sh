@@ -23,11 +23,12 @@ done
 if [ $# -gt 0 ]; then found=down; else found=; fi
 # max_fails=0: one slow endpoint's timeouts must not take a replica, and in the end all, out for everybody.
 printf 'server %s max_fails=0;\n' "${UPSTREAM:-api}:8000 resolve $found" "$@" >"$file.new"
-if cmp -s "$file.new" "$file"; then exit 0; fi
+if [ ! -e "$file.unread" ] && cmp -s "$file.new" "$file"; then exit 0; fi
 [ ! -e "$file" ] || cp "$file" "$file.old"
 mv "$file.new" "$file"
 if $reload && ! sh "$(dirname "$0")/reload.sh"; then
-    # A pin that was refused must not come with a later reload; one that was to be taken off may go with it.
-    if [ $# -gt 0 ]; then mv "$file.old" "$file"; fi
+    # A pin that was refused must not come with a later reload; one that was to be taken off goes with it, or the next time.
+    if [ $# -gt 0 ]; then mv "$file.old" "$file"; else : >"$file.unread"; fi
     exit 1
 fi
+rm -f "$file.unread"

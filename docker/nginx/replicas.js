@@ -1,6 +1,8 @@
 // Whether the replicas still answer, for requests that would wait for one that never will. The edge asks by itself, once a
 // second, whether any does; how long a request may take is of no matter to that.
 
+import attempts from 'attempts.js';
+
 const WAIT = 1500; // ms without an answer, from which requests wait here for the next
 const SILENT = 6000; // ms, from which they are refused; a request is answered within 10 s
 
@@ -9,7 +11,7 @@ function since() {
     return at === undefined ? 0 : Date.now() - at;
 }
 
-// For js_periodic, in worker 0. Any answer will do; no connection too, refused or in time: that is answered in 10 s anyway.
+// For js_periodic, in worker 0, which ends it when it is called anew: no answer is waited for here (`answered`).
 async function ask() {
     const replicas = ngx.shared.replicas;
     replicas.add('answered', Date.now());
@@ -19,12 +21,16 @@ async function ask() {
     }
     replicas.set('asked', now);
     try {
-        const answer = await ngx.fetch('http://127.0.0.1:9113/replicas');
-        const connected = (answer.headers.get('X-Connect-Time') ?? '-').split(' ').pop() !== '-';
-        if (answer.status !== 504 || !connected) {
-            replicas.set('answered', Date.now());
-        }
+        await ngx.fetch('http://127.0.0.1:9113/replicas');
     } catch (_) { // the next one tells
+    }
+}
+
+// For js_header_filter. Any answer will do; no connection too, refused or in time: that is answered in 10 s anyway.
+function answered(r) {
+    const connected = attempts.last(r.variables.upstream_connect_time || '-') !== '-';
+    if (r.status !== 504 || !connected) {
+        ngx.shared.replicas.set('answered', Date.now());
     }
 }
 
@@ -61,4 +67,4 @@ async function gate(r) {
     }
 }
 
-export default { ask, gate, hold };
+export default { answered, ask, gate, hold };

@@ -4,7 +4,8 @@
 
 const UNMATCHED = '(unmatched)'; // the API's own name for no route (sightglass/routes.py)
 const TABLE = `http://${process.env.UPSTREAM || 'api'}:9464/routes`;
-const REMEMBERED = 1000; // subjects
+const REMEMBERED = 1000; // subjects,
+const REMEMBERED_LENGTH = 256; // of so many characters: each context has its own, and a client may send 8 KiB
 
 // NGINX keeps a worker's JavaScript contexts, and with them these, from one request to the next.
 let rules = [];
@@ -38,10 +39,12 @@ function lookUp(asked) {
     if (template === undefined) {
         const rule = rules.find(([regex]) => regex.test(asked));
         template = rule === undefined ? UNMATCHED : rule[1];
-        if (remembered.size >= REMEMBERED) {
-            remembered.clear();
+        if (asked.length <= REMEMBERED_LENGTH) {
+            if (remembered.size >= REMEMBERED) {
+                remembered.clear();
+            }
+            remembered.set(asked, template);
         }
-        remembered.set(asked, template);
     }
     return template;
 }

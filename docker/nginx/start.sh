@@ -107,6 +107,9 @@ matching TRUSTED_PROXIES "$TRUSTED_PROXIES" "$ranges" "addresses or CIDR ranges,
 matching CACHED_PATHS "$CACHED_PATHS" '(/[A-Za-z0-9._~-]+)+/?' "paths, separated by spaces"
 matching SLOW_ROUTES "$SLOW_ROUTES" '/[][A-Za-z0-9._~{}/:@%+,=()*-]*' "route templates, separated by spaces"
 once CACHED_PATHS "$CACHED_PATHS" "paths, separated by spaces"
+case " $CACHED_PATHS " in
+*' /.well-known/acme-challenge/ '*) refuse CACHED_PATHS "$CACHED_PATHS" "no path of the certificate's challenges" ;;
+esac
 if [ "$CORS_ORIGINS" != '*' ]; then
     # As browsers send them (RFC 6454): in lower case, without a path, and without the port that the scheme implies.
     host='[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]'

@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
+from hpack import Encoder
+from hyperframe.frame import SettingsFrame
 
 from tests.attacks import AT_LENGTH, together
 from tests.attacks.inputs.frames import FLOODS, headers
-from tests.attacks.sending import Attackers, until
+from tests.attacks.sending import PREFACE, Attackers, until
 
 SECONDS = 20.0 if AT_LENGTH else 1.0
 """How long each flood lasts."""
@@ -141,3 +143,18 @@ def test_requests_beyond_the_limit(attackers: Attackers) -> None:
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(flood, range(AT_ONCE)))
+
+
+def test_refusals_that_nobody_reads(attackers: Attackers) -> None:
+    """Of one address, over HTTP/2 with shut windows: as many streams as there may be, down many connections."""
+    address = attackers.address()
+    shut = SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 0}).serialize()
+    path = "/" + "a" * 4000
+    asked = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", path)]
+    encoder = Encoder()
+    streams = b"".join(headers(asked, number, encoder=encoder) for number in range(1, 120, 2))
+    with ExitStack() as stack:
+        for _ in range(HELD // 2):
+            connection = stack.enter_context(attackers.connect("h2", address))
+            connection.sendall(PREFACE + shut + streams)
+        time.sleep(2 * SECONDS)

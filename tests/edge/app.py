@@ -185,16 +185,21 @@ async def made_here() -> Counter[str]:
 
 @app.get("/cached/{name}")
 async def cached(
-    name: str, pause: float = 0, control: str = "public, max-age=60", header: str = "", later: int = 200
+    name: str,
+    pause: float = 0,
+    control: str = "public, max-age=60",
+    header: str = "",
+    later: int = 200,
+    size: int = 0,
 ) -> Response:
-    """How often this name was made; with one more header (`Name: value`); from the second time on, this status."""
+    """How often this name was made, in `size` bytes; with one more header (`Name: value`); later on, this status."""
     await asyncio.sleep(pause)
     made[name] += 1
     number = made[name]
     if name in held:
         await held[name].wait()
     headers = {"Cache-Control": control} | dict([header.split(": ")] if header else [])
-    return PlainTextResponse(str(number), status_code=later if number > 1 else 200, headers=headers)
+    return PlainTextResponse(str(number).ljust(size), status_code=later if number > 1 else 200, headers=headers)
 
 
 @app.put("/held/{name}")

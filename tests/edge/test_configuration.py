@@ -60,9 +60,11 @@ def test_nginx_and_the_security_linter_have_nothing_to_say(
     assert len(read) > 15
     version = re.search(r"nginx/([0-9.]+)", edge.errors())
     assert version is not None
-    # `gzip off` may stand in an `if` of a location: so its documentation says, and test_proxying.py holds.
+    # `gzip off` may stand in an `if` of a location: so its documentation says, and test_proxying.py holds. What
+    # `try_files` costs, only those have who ask for /metrics.
+    skips = "if_is_evil,try_files_is_evil_too"
     lint = subprocess.run(
-        [ROOT / ".venv/bin/gixy", "--nginx-version", version[1], "--skips", "if_is_evil", str(dump)],
+        [ROOT / ".venv/bin/gixy", "--nginx-version", version[1], "--skips", skips, str(dump)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert lint.returncode == 0, lint.stdout
@@ -104,6 +106,7 @@ def test_nginx_and_the_security_linter_have_nothing_to_say(
         ("CACHED_PATHS", "/a{}"),
         ("CACHED_PATHS", "/a /a"),
         ("CACHED_PATHS", "/a /b/c /a"),
+        ("CACHED_PATHS", "/a /.well-known/acme-challenge/"),
         ("CORS_ORIGINS", "https://a.example https://a.example"),
         ("UPSTREAM_TIMEOUT", "1m"),
         ("UPSTREAM_HEAD_BYTES", "32k"),
@@ -149,6 +152,10 @@ def test_a_wrong_setting_stops_the_start_with_one_line(network: Network, edge: E
     assert result.stdout == ""
     shown = re.escape(re.sub(r"[^ -~]", "?", value))
     assert re.fullmatch(rf"{name}={shown}: not allowed; expected .+\n", result.stderr), result.stderr
+
+
+def test_a_name_may_be_as_long_as_names_are(start_edge: Callable[..., Edge]) -> None:
+    start_edge(SERVER_NAME=".".join(["a" * 63] * 3 + ["b" * 60]))
 
 
 def test_without_a_certificate_the_start_says_so(network: Network) -> None:

@@ -1,10 +1,11 @@
 """The API believes the edge about client and scheme, on whatever network, and nobody beside it there."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -86,3 +87,10 @@ def test_on_any_network(network: Network, tmp_path_factory: pytest.TempPathFacto
         assert told["client"] == former
     finally:
         private.close()
+
+
+def test_what_is_only_for_the_container_itself_is_no_trusted_proxy_s(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge(TRUSTED_PROXIES="10.0.0.0/8 172.16.0.0/12 192.168.0.0/16")
+    for path in ("hold?seconds=1", "judging/start", "judging/counted", "judging/end", "replicas"):
+        answer = httpx.get(f"{edge.internal_url}/{path}", headers={"X-Forwarded-For": "127.0.0.1"})
+        assert answer.status_code == 403, path

@@ -15,13 +15,14 @@ from tests.edge.containers import Edge, eventually, read_to_end
 PRIVATE = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16"
 
 
-def burst(edge: Edge, count: int) -> list[httpx.Response]:
-    with edge.client() as client, ThreadPoolExecutor(20) as pool:
+def burst(edge: Edge, count: int, *, http2: bool = False) -> list[httpx.Response]:
+    with edge.client(http2=http2) as client, ThreadPoolExecutor(20) as pool:
         return list(pool.map(client.get, ["/echo"] * count))
 
 
-def test_over_the_rate_is_429_with_retry_after(start_edge: Callable[..., Edge]) -> None:
-    answers = burst(start_edge(RATE_LIMIT="1", RATE_BURST="5"), 30)
+@pytest.mark.parametrize("http2", [False, True])
+def test_over_the_rate_is_429_with_retry_after(start_edge: Callable[..., Edge], http2: bool) -> None:
+    answers = burst(start_edge(RATE_LIMIT="1", RATE_BURST="5"), 30, http2=http2)
     refused = [answer for answer in answers if answer.status_code == 429]
     assert len(answers) - len(refused) >= 6
     assert refused
@@ -48,15 +49,16 @@ def test_several_edges_share_what_one_client_may_take(
     ]
 
 
-def test_who_is_refused_over_and_over_has_not_the_edge_for_itself(start_edge: Callable[..., Edge]) -> None:
+@pytest.mark.parametrize("path", [b"/echo", b"/metrics"])
+def test_who_is_refused_over_and_over_has_not_the_edge_for_itself(start_edge: Callable[..., Edge], path: bytes) -> None:
     """All of these come at once, down one connection; what another asks meanwhile is not answered after the last."""
     edge = start_edge(RATE_LIMIT="1", RATE_BURST="0", NGINX_WORKERS="1")
-    request, count = b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n", 250
-    with edge.connect() as greedy, edge.connect() as other:
+    request, count = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path, 250
+    with edge.connect() as greedy, edge.connect(tls=False) as other:
         greedy.sendall(request * count)
         received = greedy.recv(1)
-        other.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")  # which nothing limits
-        assert read_to_end(other).startswith(b"HTTP/1.1 404")
+        other.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")  # which nothing limits
+        assert read_to_end(other).startswith(b"HTTP/1.1 301")
         greedy.setblocking(False)
         with suppress(ssl.SSLWantReadError):
             while chunk := greedy.recv(1 << 20):

@@ -153,6 +153,11 @@ class TestCache:
         assert self.get(edge, path) == ("1", "MISS")
         assert self.get(edge, path) == ("2", "MISS")
 
+    def test_what_is_large_is_not_kept(self, edge: Edge) -> None:
+        for size, results in ((999_999, ["MISS", "HIT"]), (1_000_000, ["MISS", "MISS"])):
+            path = f"large-{size}?size={size}"
+            assert [self.get(edge, path)[1] for _ in range(2)] == results
+
     def test_what_varies_is_kept_for_each(self, edge: Edge) -> None:
         path = "varied?header=Vary: Accept-Language"
         assert self.get(edge, path, **{"Accept-Language": "de"}) == ("1", "MISS")
@@ -270,6 +275,22 @@ def test_a_pin_that_is_refused_does_not_come_with_a_later_reload(start_edge: Cal
     assert edge.reload().returncode == 0
     with edge.client() as client:
         assert client.get("/echo").status_code == 200
+
+
+def test_a_pin_that_could_not_be_taken_off_is_the_next_time(start_edge: Callable[..., Edge]) -> None:
+    edge = start_edge()
+    edge.pin("127.0.0.1:1")
+    gzip_conf = edge.configuration / "nginx" / "http" / "gzip.conf"
+    good = gzip_conf.read_text()
+    gzip_conf.write_text("gzips on;")
+    assert edge.exec("sh", "/etc/sightglass/nginx/pin.sh").returncode == 1
+    gzip_conf.write_text(good)
+    edge.pin()
+    with edge.client() as client:
+        assert client.get("/echo").status_code == 200
+    workers = edge.workers()
+    assert edge.exec("sh", "/etc/sightglass/nginx/pin.sh").returncode == 0
+    assert edge.workers() == workers
 
 
 def arrivals(replicas: list[str]) -> Counter[str]:

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,6 +13,7 @@ import httpx
 import pytest
 
 from tests.edge.containers import Edge, Network, docker, eventually
+from tests.edge.upstream import misbehaving, says
 from tests.stack import say
 
 
@@ -95,5 +98,28 @@ def test_of_requests_that_never_stop_coming_only_the_first_moments_hang(asking: 
 
 def test_a_slow_route_of_a_healthy_replica_may_take_its_time(asking: Edge) -> None:
     with asking.client(timeout=60) as client, ThreadPoolExecutor(2) as pool:
+        eventually(lambda: status(client) == 200, lambda: status(client))
         answers = [pool.submit(client.get, path) for path in ("/slow/9", "/echo")]
         assert [answer.result().status_code for answer in answers] == [200, 200]
+
+
+def test_a_replica_that_answers_the_edge_s_question_late_is_no_silent_one(
+    network: Network, start_edge: Callable[..., Edge]
+) -> None:
+    """Later than the edge's next question, for longer than silence is borne."""
+    edge = start_edge(RATE_LIMIT="100000", RATE_BURST="100000")
+    ok = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+    late: list[float] = []
+
+    def health(connection: socket.socket) -> None:
+        time.sleep(1.5)
+        says(ok)(connection)
+        late.append(time.monotonic())
+
+    with misbehaving(network, {"health": health, "echo": says(ok)}) as upstream, edge.client() as client:
+        edge.pin(upstream)
+        answers = Counter[int]()
+        while len(late) < 10:
+            answers[client.get("/echo").status_code] += 1
+            time.sleep(0.1)
+    assert set(answers) == {200}
