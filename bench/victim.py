@@ -19,13 +19,16 @@ from contextlib import ExitStack
 from functools import partial
 from statistics import median
 
+from hpack import Encoder
+from hyperframe.frame import SettingsFrame
+
 from bench.report import Figure, publish, table
 from tests.attacks.inputs.documents import BODIES, BOMBS, Body
-from tests.attacks.inputs.frames import FLOODS, FRAMES
+from tests.attacks.inputs.frames import FLOODS, FRAMES, GET_HEALTH, headers
 from tests.attacks.inputs.heads import HEADS
 from tests.attacks.inputs.texts import TEXTS
 from tests.attacks.memory import MEBIBYTE, Memory
-from tests.attacks.sending import Attackers, addresses, until
+from tests.attacks.sending import PREFACE, Attackers, addresses, until
 from tests.attacks.test_floods import SLOW
 from tests.attacks.victim import Answers, victim
 from tests.edge.outside import outside
@@ -152,6 +155,25 @@ def beyond_the_limit(attackers: Attackers, seconds: float) -> None:
     at_once(3, seconds, send)
 
 
+def beyond_the_limit_in_streams(attackers: Attackers, seconds: float) -> None:
+    """The same over HTTP/2, a hundred at a time."""
+    address = attackers.address()
+    encoder = Encoder()
+    first = PREFACE + SettingsFrame(0).serialize()
+    requests = [
+        b"".join(headers(GET_HEALTH, 2 * (100 * part + number) + 1, encoder=encoder) for number in range(100))
+        for part in range(50)
+    ]
+
+    def send(_: int) -> None:
+        with attackers.connect("h2", address) as connection:
+            for part, request in enumerate(requests):
+                connection.sendall(request if part else first + request)
+                connection.recv(1 << 20)
+
+    at_once(3, seconds, send)
+
+
 def jobs(attackers: Attackers, seconds: float) -> None:
     """Have one client queue form after form of small jobs."""
     head = 'Content-Disposition: form-data; name="document"; filename="a.txt"\r\nContent-Type: text/plain'
@@ -179,6 +201,7 @@ def attacks() -> dict[str, Attack]:
         "silent connections": silently,
         "handshakes": handshakes,
         "requests beyond the limit": beyond_the_limit,
+        "requests beyond the limit, over HTTP/2": beyond_the_limit_in_streams,
         "documents that break parsers": bodies(BODIES, packed=False),
         "bombs": bodies(packed, packed=True),
         "costly texts": patterns,

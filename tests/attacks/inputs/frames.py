@@ -21,7 +21,7 @@ from hyperframe.frame import (
 )  # fmt: skip
 
 Fields = list[tuple[str, str]]
-_GET: Fields = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", "/health")]
+GET_HEALTH: Fields = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", "/health")]
 _POST: Fields = [
     (":method", "POST"),
     (":scheme", "https"),
@@ -47,11 +47,11 @@ def data(content: bytes, stream: int = 1, *, end: bool = True) -> bytes:
     return DataFrame(stream, content, flags=["END_STREAM"] if end else []).serialize()
 
 
-def _with(*more: tuple[str, str], base: Fields = _GET) -> bytes:
+def _with(*more: tuple[str, str], base: Fields = GET_HEALTH) -> bytes:
     return headers([*base, *more])
 
 
-def _instead(name: str, value: str, base: Fields = _GET) -> bytes:
+def _instead(name: str, value: str, base: Fields = GET_HEALTH) -> bytes:
     return headers([(one, value if one == name else old) for one, old in base])
 
 
@@ -103,12 +103,12 @@ FRAMES: dict[str, bytes] = {
     value in (("connection", "close"), ("connection", "x-request-id"), ("keep-alive", "1"), ("proxy-connection", "x"),
     ("upgrade", "h2c"), ("upgrade", "websocket"), ("te", "gzip"), ("host", "evil.example"),
     ("http2-settings", "AAAA"))},
-    **{f"twice {name}": headers([*_GET, (name, value)]) for name,
+    **{f"twice {name}": headers([*GET_HEALTH, (name, value)]) for name,
     value in ((":path", "/smuggled"), (":method", "POST"), (":authority", "evil.example"), (":scheme", "http"))},
-    **{f"without {name}": headers([field for field in _GET if field[0] != name]) for name in (":path", ":method",
+    **{f"without {name}": headers([field for field in GET_HEALTH if field[0] != name]) for name in (":path", ":method",
     ":authority", ":scheme")},
     "an unknown pseudo-header": _with((":evil", "x")), "a status": _with((":status", "200")),
-    "a protocol": _with((":protocol", "websocket")), "pseudo-headers last": headers([("x", "y"), *_GET]),
+    "a protocol": _with((":protocol", "websocket")), "pseudo-headers last": headers([("x", "y"), *GET_HEALTH]),
     "upper case": _with(("X-Attack", "y")),
     "an empty name": _with(("", "x")), "a colon in a name": _with(("x:y", "z")),
     "two hosts": _with(("host", "a"), ("host", "b")), "cookies in crumbs": _with(*[("cookie", f"a{n}=b") for n
@@ -117,14 +117,14 @@ FRAMES: dict[str, bytes] = {
     "trailers with a length": headers(_POST, end=False) + data(b"{}",
     end=False) + headers([("content-length", "99"), ("transfer-encoding", "chunked")]),
     "data before headers": data(b"x"), "data on stream 0": _raw(0, 0, 0, b"x"),
-    "headers on stream 0": _raw(1, 5, 0, b"\x82"), "an even stream": headers(_GET, 2),
-    "a lower stream": headers(_GET, 5) + headers(_GET, 3), "the same stream": headers(_GET) + headers(_GET),
-    "data after the end": headers(_GET) + data(b"x"), "a stream of its own": _frame(PriorityFrame(1, depends_on=1,
-    stream_weight=1)) + headers(_GET), "continuation alone": _frame(ContinuationFrame(1, b"\x82",
-    flags=["END_HEADERS"])), "headers between": _frame(HeadersFrame(1, b"\x82")) + headers(_GET, 3),
+    "headers on stream 0": _raw(1, 5, 0, b"\x82"), "an even stream": headers(GET_HEALTH, 2),
+    "a lower stream": headers(GET_HEALTH, 5) + headers(GET_HEALTH, 3), "the same stream": headers(GET_HEALTH) + headers(GET_HEALTH),
+    "data after the end": headers(GET_HEALTH) + data(b"x"), "a stream of its own": _frame(PriorityFrame(1, depends_on=1,
+    stream_weight=1)) + headers(GET_HEALTH), "continuation alone": _frame(ContinuationFrame(1, b"\x82",
+    flags=["END_HEADERS"])), "headers between": _frame(HeadersFrame(1, b"\x82")) + headers(GET_HEALTH, 3),
     "padding beyond": _raw(1, 0x0D, 1, b"\xff\x82"), "padding of data beyond": headers(_POST, end=False) + _raw(0, 0x09,
     1, b"\xff"), "a frame too large": _raw(0, 0, 1, b"", 16_777_215),
-    "an unknown frame": _raw(99, 255, 1, b"x" * 1000) + headers(_GET),
+    "an unknown frame": _raw(99, 255, 1, b"x" * 1000) + headers(GET_HEALTH),
     "a push": _frame(PushPromiseFrame(1, 2, b"\x82")),
     "settings of 5 bytes": _raw(4, 0, 0, b"\x00" * 5), "settings on a stream": _raw(4, 0, 1, b""),
     "an acknowledgement with content": _raw(4, 1, 0, b"\x00" * 6),
@@ -135,7 +135,7 @@ FRAMES: dict[str, bytes] = {
     "push of 2": _raw(4, 0, 0, b"\x00\x02\x00\x00\x00\x02"), "a ping of 7": _raw(6, 0, 0, b"x" * 7),
     "a ping on a stream": _raw(6, 0, 1, b"x" * 8),
     "a reset of an idle stream": _frame(RstStreamFrame(9, 8)), "a reset of stream 0": _raw(3, 0, 0, b"\x00" * 4),
-    "goodbye and on": _frame(GoAwayFrame(0, 0, 0)) + headers(_GET),
+    "goodbye and on": _frame(GoAwayFrame(0, 0, 0)) + headers(GET_HEALTH),
     "HPACK of nothing": _raw(1, 5, 1, b"\xff\xff\xff\xff\xff\xff"), "HPACK index 0": _raw(1, 5, 1, b"\x80"),
     "HPACK beyond the table": _raw(1, 5, 1, b"\xfe"), "HPACK table resized too far": _raw(1, 5, 1,
     b"\x3f\xff\xff\xff\xff\x0f"), "HPACK with a broken Huffman code": _raw(1, 5, 1,
@@ -151,7 +151,7 @@ def rapid_reset(count: int) -> bytes:
     """CVE-2023-44487: requests taken back at once."""
     encoder = Encoder()
     return b"".join(
-        headers(_GET, n, encoder=encoder) + RstStreamFrame(n, 8).serialize() for n in _stream_numbers(count)
+        headers(GET_HEALTH, n, encoder=encoder) + RstStreamFrame(n, 8).serialize() for n in _stream_numbers(count)
     )
 
 
@@ -182,12 +182,12 @@ def many_streams(count: int) -> bytes:
 def continuation(count: int) -> bytes:
     """CVE-2024-27316 and its like: headers without end."""
     part = ContinuationFrame(1, Encoder().encode([("x", "y" * 900)], huffman=False)).serialize()
-    return HeadersFrame(1, Encoder().encode(_GET)).serialize() + part * count
+    return HeadersFrame(1, Encoder().encode(GET_HEALTH)).serialize() + part * count
 
 
 def empty_continuation(count: int) -> bytes:
     """The same of nothing."""
-    return HeadersFrame(1, Encoder().encode(_GET)).serialize() + ContinuationFrame(1, b"").serialize() * count
+    return HeadersFrame(1, Encoder().encode(GET_HEALTH)).serialize() + ContinuationFrame(1, b"").serialize() * count
 
 
 def settings(count: int) -> bytes:
@@ -212,7 +212,7 @@ def single_bytes(count: int) -> bytes:
 
 def windows(count: int) -> bytes:
     """CVE-2019-9511's side: windows opened by a byte."""
-    return headers(_GET) + WindowUpdateFrame(0, 1).serialize() * count
+    return headers(GET_HEALTH) + WindowUpdateFrame(0, 1).serialize() * count
 
 
 def priorities(count: int) -> bytes:
@@ -231,9 +231,9 @@ def unknown_frames(count: int) -> bytes:
 def hpack_bomb(count: int) -> bytes:
     """CVE-2016-6581: one large field, referred to over and over."""
     encoder = Encoder()
-    first = headers([*_GET, ("x-bomb", "y" * 3000)], 1, encoder=encoder)
+    first = headers([*GET_HEALTH, ("x-bomb", "y" * 3000)], 1, encoder=encoder)
     return first + b"".join(
-        headers([*_GET, *[("x-bomb", "y" * 3000)] * 100], n, encoder=encoder) for n in range(3, 3 + 2 * count, 2)
+        headers([*GET_HEALTH, *[("x-bomb", "y" * 3000)] * 100], n, encoder=encoder) for n in range(3, 3 + 2 * count, 2)
     )
 
 
