@@ -12,7 +12,12 @@ def disruption_budgets() -> list[Object]:
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",
             "metadata": metadata(name),
-            "spec": {"minAvailable": 1, "selector": {"matchLabels": labels(name)}},
+            "spec": {
+                "minAvailable": 1,
+                "selector": {"matchLabels": labels(name)},
+                # Those that answer nobody keep no node: else, with none ready, no drain would end.
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            },
         }
         for name in (API, NGINX)
     ]

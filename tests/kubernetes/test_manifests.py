@@ -169,6 +169,11 @@ def test_values_switch_parts_on_and_off(changes: Object, there: tuple[str, str],
     assert gone not in made
 
 
+def test_a_budget_keeps_one_that_is_ready_and_none_that_is_not() -> None:
+    budgets = [one["spec"] for (kind, _), one in PLAIN.items() if kind == "PodDisruptionBudget"]
+    assert [(one["minAvailable"], one["unhealthyPodEvictionPolicy"]) for one in budgets] == [(1, "AlwaysAllow")] * 2
+
+
 def test_without_an_autoscaler_the_values_say_how_many() -> None:
     made = by_key(of_chart({"autoscaling": {"enabled": False}, "replicas": 5}))
     assert made["Deployment", "api"]["spec"]["replicas"] == 5
