@@ -158,7 +158,7 @@ _FREE = {
 }
 _LEAST = {
     "replicas": 0,
-    "drainSeconds": 0,
+    "drainSeconds": 1,  # preStop's sleep of 0 is refused before Kubernetes 1.33
     "edge.replicas": 0,
     "edge.drainSeconds": 0,
     "edge.lastScrapeSeconds": 0,

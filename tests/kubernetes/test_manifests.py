@@ -422,6 +422,7 @@ def test_values_files_fit_the_schema(path: Path) -> None:
         {"edge": {"replica": 3}},
         {"edge": {"service": {"type": "External"}}},
         {"replicas": "three"},
+        {"drainSeconds": 0},
         {"autoscaling": {"minReplicas": 0}},
         {"env": {"A B": "c"}},
         {"image": {"repository": "x"}},
