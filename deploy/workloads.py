@@ -33,7 +33,7 @@ EDGE_DELAY = Value("edge.readyAfterSeconds", DNS_SECONDS)
 
 JOBS_ENABLED = When("jobs.enabled", default=False)
 JOBS_VOLUME = When("jobs.volume", default=True)
-WITH_VOLUME = When("jobs.enabled", default=False, also=JOBS_VOLUME.path)
+WITH_VOLUME = When("jobs.enabled", default=False, also=(JOBS_VOLUME.path,))
 AUTOSCALED = When("autoscaling.enabled", default=True)
 BY_HAND = When("autoscaling.enabled", default=False, negated=True)
 

@@ -157,10 +157,12 @@ def test_keda_may_ask_what_it_asks() -> None:
         ({"jobs": {"enabled": True}}, ("PersistentVolumeClaim", "runs"), ("ScaledObject", "jobs")),
         ({"jobs": {"enabled": True}}, ("PersistentVolumeClaim", "runs"), ("NetworkPolicy", "keda")),
         (
-            {"jobs": {"autoscaling": {"enabled": True}}, "networkPolicy": {"enabled": False}},
+            {"jobs": {"enabled": True, "autoscaling": {"enabled": True}}, "networkPolicy": {"enabled": False}},
             ("ScaledObject", "jobs"),
             ("NetworkPolicy", "keda"),
         ),
+        ({"jobs": {"autoscaling": {"enabled": True}}}, ("Deployment", "api"), ("ScaledObject", "jobs")),
+        ({"jobs": {"autoscaling": {"enabled": True}}}, ("Deployment", "api"), ("NetworkPolicy", "keda")),
     ],
 )
 def test_values_switch_parts_on_and_off(changes: Object, there: tuple[str, str], gone: tuple[str, str]) -> None:
