@@ -94,7 +94,8 @@ def runs() -> Object:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": metadata("runs", JOBS),
+        # Helm leaves it where it is, with the jobs in it, when the chart has it no more.
+        "metadata": metadata("runs", JOBS, annotations={"helm.sh/resource-policy": "keep"}),
         "spec": {
             "accessModes": ["ReadWriteMany"],
             Only("storageClassName", When("jobs.storageClass", default=False)): Value("jobs.storageClass", "", "quote"),

@@ -171,6 +171,11 @@ def test_values_switch_parts_on_and_off(changes: Object, there: tuple[str, str],
     assert gone not in made
 
 
+def test_helm_deletes_no_volume_of_jobs() -> None:
+    claim = by_key(of_chart({"jobs": {"enabled": True}}))["PersistentVolumeClaim", "runs"]
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
 def test_a_budget_keeps_one_that_is_ready_and_none_that_is_not() -> None:
     budgets = [one["spec"] for (kind, _), one in PLAIN.items() if kind == "PodDisruptionBudget"]
     assert [(one["minAvailable"], one["unhealthyPodEvictionPolicy"]) for one in budgets] == [(1, "AlwaysAllow")] * 2

@@ -178,6 +178,12 @@ def test_nodes_and_the_control_plane_are_closed() -> None:
     assert resource("kubernetes", "aws_kms_key")["enable_key_rotation"] is True
 
 
+def test_what_helm_would_keep_is_kept() -> None:
+    manifests = {name: content for _, name, content in labelled(module(TERRAFORM / "in-cluster")["resource"], 2)}
+    kept = manifests["chart"]["apply_only"]
+    assert kept == '${strcontains(each.value, "helm.sh/resource-policy: keep")}'
+
+
 def test_everything_has_tags() -> None:
     provider = named(module(TERRAFORM)["provider"])["aws"]
     tags = provider["default_tags"][0]["tags"]

@@ -57,4 +57,5 @@ resource "kubectl_manifest" "chart" {
   override_namespace = var.namespace
   server_side_apply  = true
   wait_for_rollout   = var.wait
+  apply_only         = strcontains(each.value, "helm.sh/resource-policy: keep") # as Helm takes it
 }
