@@ -56,6 +56,7 @@ EXPLAINED = {
     "networkPolicy.monitoringNamespace": "Where Prometheus and the collector of traces are.",
     "networkPolicy.kedaNamespace": "Where KEDA is.",
     "networkPolicy.dnsNamespace": "Where the cluster's DNS is.",
+    "networkPolicy.dnsPeers": "Who answers beside, such as a cache on each node: [{ipBlock: {cidr: 169.254.20.10/32}}].",
     "networkPolicy.egress": "Where the application may go beside, as NetworkPolicy's rules.",
     "networkPolicy": "Who may reach whom.",
     "monitoring": "For a Prometheus operator, and a Grafana with its sidecar, that are there.",

@@ -356,6 +356,25 @@ def test_policies_join_only_what_compose_s_networks_join() -> None:
     assert denied == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
+def test_where_the_application_may_go_the_edge_may_not() -> None:
+    database = {"to": [{"ipBlock": {"cidr": "10.0.9.0/24"}}]}
+    policies = by_key(of_chart({"networkPolicy": {"egress": [database]}}))
+    led = [one["spec"] for (kind, _), one in policies.items() if kind == "NetworkPolicy"]
+    (application,) = [one for one in led if database in one.get("egress", [])]
+    assert application["podSelector"] == {
+        "matchLabels": {"app.kubernetes.io/name": "sightglass"},
+        "matchExpressions": [{"key": "app.kubernetes.io/component", "operator": "In", "values": ["api", "jobs"]}],
+    }
+
+
+def test_the_dns_may_be_a_cache_on_the_node() -> None:
+    cache = [{"ipBlock": {"cidr": "169.254.20.10/32"}}]
+    asked = PLAIN["NetworkPolicy", "dns"]["spec"]["egress"]
+    assert len(asked) == 1  # a rule that names nobody would lead everywhere
+    with_cache = by_key(of_chart({"networkPolicy": {"dnsPeers": cache}}))["NetworkPolicy", "dns"]["spec"]["egress"]
+    assert with_cache == [*asked, {"to": cache, "ports": asked[0]["ports"]}]
+
+
 def test_metrics_and_the_api_s_port_are_open_to_nobody_outside() -> None:
     for rule in PLAIN["NetworkPolicy", "nginx"]["spec"]["ingress"]:
         ports = {port["port"] for port in rule["ports"]}
