@@ -26,6 +26,7 @@ EXPLAINED = {
     "settings": "The variables of .env.template, by the same names.",
     "env": "The application's own variables; those that are secret stand in the Secret that envSecret names.",
     "envSecret": "A Secret whose keys are variables of the application's; it need not be there.",
+    "serviceAccountName": "By which a cloud knows the API's and the job processes' pods; it is there beforehand.",
     "resources": "Of each API pod. The autoscaler goes by what is requested.",
     "replicas": "API pods, where nothing scales them.",
     "drainSeconds": "Between a pod's end being known and SIGTERM: old answers of the DNS (30 s), then a last scrape.",
@@ -56,7 +57,7 @@ EXPLAINED = {
     "networkPolicy.monitoringNamespace": "Where Prometheus and the collector of traces are.",
     "networkPolicy.kedaNamespace": "Where KEDA is.",
     "networkPolicy.dnsNamespace": "Where the cluster's DNS is.",
-    "networkPolicy.dnsPeers": "Who answers beside, such as a cache on each node: [{ipBlock: {cidr: 169.254.20.10/32}}].",
+    "networkPolicy.dnsPeers": "Who answers beside, as a cache on each node: [{ipBlock: {cidr: 169.254.20.10/32}}].",
     "networkPolicy.egress": "Where the application may go beside, as NetworkPolicy's rules.",
     "networkPolicy": "Who may reach whom.",
     "monitoring": "For a Prometheus operator, and a Grafana with its sidecar, that are there.",
@@ -85,8 +86,9 @@ OTHERS = (
     Value("tls.key", ""),
 )
 ORDER = [
-    *("image", "imagePullSecrets", "settings", "env", "envSecret", "resources", "replicas", "autoscaling"),
-    *("drainSeconds", "clusterDomain", "edge", "tls", "jobs", "networkPolicy", "monitoring", "gateway", "ingress"),
+    *("image", "imagePullSecrets", "settings", "env", "envSecret", "serviceAccountName", "resources", "replicas"),
+    *("autoscaling", "drainSeconds", "clusterDomain", "edge", "tls", "jobs", "networkPolicy", "monitoring"),
+    *("gateway", "ingress"),
 ]
 
 

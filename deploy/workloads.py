@@ -202,7 +202,8 @@ def _service_pod(service: Service, container: Object, grace: Any, when: When | N
         {"name": "state", "secret": {"secretName": "state", "optional": True, "defaultMode": 0o440}},
         runs_volume(when),
     ]
-    return _pod(service, container, volumes, grace, **more)
+    account = Value("serviceAccountName", "default", "quote")
+    return _pod(service, container, volumes, grace, serviceAccountName=account, **more)
 
 
 def api() -> Object:

@@ -90,7 +90,7 @@ def served(installed: Installation) -> str:
 def keys() -> str:
     """Return the API keys that a replica finds; there may be none yet."""
     try:
-        return kubectl("exec", "deployment/api", "--", "cat", "/run/secrets/api_keys")
+        return kubectl("exec", "deployment/api", "--", "cat", "/run/keys/api_keys")
     except ClusterError:
         return ""
 

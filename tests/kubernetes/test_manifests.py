@@ -309,9 +309,22 @@ def test_what_compose_mounts_is_mounted(name: str) -> None:
     mounted = {mount["mountPath"] for mount in container(name)["volumeMounts"]}
     if name == "api":
         mounted |= {"/app/runs"}  # with the component jobs
-    wanted = {re.sub(r"^/run/secrets/.*", "/run/secrets", target) for target in Service(name).mounts}
+    wanted = {re.sub(r"^/run/keys/.*", "/run/keys", target) for target in Service(name).mounts}
     wanted |= {"/tmp"}
     assert mounted == wanted - NOT_IN_THE_CLUSTER
+    # There a cloud mounts what tells it who a pod is (Pod Identity, IRSA); in a read-only volume it could not.
+    assert not any(path.startswith(("/run/secrets", "/var/run/secrets")) for path in mounted)
+
+
+def test_the_application_s_pods_have_the_service_account_of_the_values() -> None:
+    made = by_key(of_chart({"jobs": {"enabled": True}, "serviceAccountName": "shop"}))
+    accounts = {
+        name: one["spec"]["template"]["spec"].get("serviceAccountName")
+        for (kind, name), one in made.items()
+        if kind == "Deployment"
+    }
+    assert accounts == {"api": "shop", "jobs": "shop", "nginx": None}
+    assert pod("api")["serviceAccountName"] == "default"
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
