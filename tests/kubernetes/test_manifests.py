@@ -16,7 +16,8 @@ from api.privacy.jobs import depth
 from deploy import chart, composed, generate, notified
 from deploy.composed import ROOT, Service
 from deploy.files import NGINX_FILES
-from tests.kubernetes.manifests import BASE, CHART, COMPONENTS, OVERLAYS, Object, merged, objects, of_chart
+from sightglass.server.settings import ServerSettings
+from tests.kubernetes.manifests import BASE, CHART, COMPONENTS, OVERLAYS, VALUES, Object, merged, objects, of_chart
 
 VERSIONS = ("1.30", "1.33", "1.37")  # preStop's sleep is on from the first
 EACH_COMPONENT = sorted(path for path in COMPONENTS.iterdir())
@@ -340,6 +341,26 @@ def test_probes_ask_what_compose_asks(name: str) -> None:
     if name == "api":
         started = one["startupProbe"]
         assert started["periodSeconds"] * started["failureThreshold"] == service.start_seconds
+
+
+def api_of(settings: Object) -> Object:
+    spec: Object = by_key(of_chart({"settings": settings}))["Deployment", "api"]["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.mark.parametrize("grace", ["300", 300, ""])
+def test_the_api_has_the_time_to_end_that_it_is_told_it_has(grace: Any) -> None:
+    seconds = int(grace or ServerSettings().api_stop_grace)
+    assert api_of({"API_STOP_GRACE": grace})["terminationGracePeriodSeconds"] == seconds + VALUES["drainSeconds"]
+
+
+@pytest.mark.parametrize("timeout", [None, "20", 300])
+def test_a_worker_that_hangs_is_replaced_before_its_pod_is(timeout: Any) -> None:
+    (one,) = api_of({} if timeout is None else {"GUNICORN_TIMEOUT": timeout})["containers"]
+    probe = one["livenessProbe"]
+    patient = probe["periodSeconds"] * (probe["failureThreshold"] - 1)
+    assert patient > int(timeout or ServerSettings().gunicorn_timeout)
+    assert probe["periodSeconds"] == Service("api").probe.seconds_between
 
 
 def test_nginx_listens_where_compose_publishes() -> None:
