@@ -1,7 +1,10 @@
 """The base, its components and the chart: they say what the Compose file says, and a cluster would take them."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -341,6 +344,17 @@ def test_probes_ask_what_compose_asks(name: str) -> None:
     if name == "api":
         started = one["startupProbe"]
         assert started["periodSeconds"] * started["failureThreshold"] == service.start_seconds
+
+
+def test_an_edge_that_cannot_read_its_files_again_ends_no_earlier(tmp_path: Path) -> None:
+    """An upgrade brings the next version's files to it."""
+    shutil.copy(ROOT / "docker/nginx/retire.sh", tmp_path)
+    (tmp_path / "reload.sh").write_text("echo refused; exit 1\n")
+    (tmp_path / "sleep").write_text('#!/bin/sh\necho "$1"\n')
+    (tmp_path / "sleep").chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    ended = subprocess.run(["sh", tmp_path / "retire.sh", "15", "20"], env=path, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout.split()) == (0, ["15", "refused", "20"])
 
 
 def api_of(settings: Object) -> Object:
