@@ -42,6 +42,7 @@ EXPLAINED = {
     "edge.lastScrapeSeconds": "Then those kept alive end, and Prometheus reads the last counts, before SIGQUIT.",
     "edge.readyAfterSeconds": "Before it serves: as long as the DNS may not know it yet, and the API not believe it.",
     "edge.service.type": "LoadBalancer, NodePort or ClusterIP.",
+    "edge.service.sessionAffinity": "ClientIP, or None for a cloud that makes no balancer with it, as AWS.",
     "tls": "The certificate NGINX shows.",
     "tls.secretName": "The Secret (kubernetes.io/tls) that has it.",
     "tls.crt": "Or the certificate itself, PEM: --set-file tls.crt=… --set-file tls.key=…",
@@ -177,7 +178,10 @@ _LEAST = {
     "jobs.autoscaling.minReplicas": 0,
     "jobs.autoscaling.maxReplicas": 1,
 }
-_ONE_OF = {"edge.service.type": ["LoadBalancer", "NodePort", "ClusterIP"]}
+_ONE_OF = {
+    "edge.service.type": ["LoadBalancer", "NodePort", "ClusterIP"],
+    "edge.service.sessionAffinity": ["ClientIP", "None"],
+}
 
 
 def _schema(node: Any, path: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def services() -> list[Object]:
                 # Clients keep their addresses, …
                 Only("externalTrafficPolicy", _LOAD_BALANCER): "Local",
                 # … and each stays with one edge, whose limits count for it.
-                "sessionAffinity": "ClientIP",
+                "sessionAffinity": Value("edge.service.sessionAffinity", "ClientIP"),
             },
             annotations=Value("edge.service.annotations", {}),
         ),

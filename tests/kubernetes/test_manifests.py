@@ -260,6 +260,15 @@ def test_only_a_balancer_keeps_clients_on_the_nodes_they_reach(kind: str) -> Non
     assert (service["spec"]["type"], "externalTrafficPolicy" in service["spec"]) == (kind, False)
 
 
+def test_a_cloud_s_balancer_may_be_without_affinity() -> None:
+    balanced = {"sessionAffinity": "None", "annotations": {"service.beta.kubernetes.io/aws-load-balancer-type": "nlb"}}
+    service = by_key(of_chart({"edge": {"service": balanced}}))["Service", "nginx"]
+    assert (service["spec"]["sessionAffinity"], service["metadata"]["annotations"]) == (*balanced.values(),)
+    assert PLAIN["Service", "nginx"]["spec"]["sessionAffinity"] == "ClientIP"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"edge": {"service": {"sessionAffinity": "Cookie"}}}, SCHEMA)
+
+
 # ── What both worlds share (docs/kubernetes.md lists it) ─────────────────────────────────────────────────────────────
 
 WORKLOADS = ("nginx", "api", "jobs")
