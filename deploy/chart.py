@@ -148,9 +148,28 @@ def schema(found: dict[str, Any]) -> str:
     top = _schema(_tree(found), "")
     top = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart", **top}
     top["properties"]["global"] = {"type": "object"}  # Helm's own
+    top |= _JOBS_ELSEWHERE
     return json.dumps(top, indent=2) + "\n"
 
 
+_SHARED = ("DATABASE_URL", "DOCUMENTS_URL")
+_JOBS_ELSEWHERE = {
+    # A job whose process looks into another directory than the API's is lost.
+    "if": {
+        "required": ["jobs"],
+        "properties": {
+            "jobs": {
+                "required": ["enabled", "volume"],
+                "properties": {"enabled": {"const": True}, "volume": {"const": False}},
+            },
+        },
+    },
+    "then": {
+        "properties": {
+            "settings": {"required": list(_SHARED), "properties": {name: {"minLength": 1} for name in _SHARED}},
+        },
+    },
+}
 _SCALAR = {"type": ["string", "number", "boolean"]}
 _FREE = {
     # Kubernetes' own objects: the API server says what may be in them.

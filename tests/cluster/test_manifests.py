@@ -102,3 +102,8 @@ def test_settings_arrive_as_they_were_written(
 def test_a_value_that_nobody_reads_is_refused_in_one_line(defined: Cluster) -> None:
     with pytest.raises(Exception, match=r"RATE_LIMITS"):
         helm("template", "dry", str(CHART), "--set", "settings.RATE_LIMITS=20")
+
+
+def test_jobs_that_would_be_lost_are_refused(defined: Cluster) -> None:
+    with pytest.raises(Exception, match=r"DATABASE_URL"):
+        helm("template", "dry", str(CHART), "--set", "jobs.enabled=true", "--set", "jobs.volume=false")

@@ -517,6 +517,21 @@ def test_a_value_that_nobody_reads_or_of_another_kind_is_refused(changes: Object
         jsonschema.validate(changes, SCHEMA)
 
 
+@pytest.mark.parametrize("lacking", ["DATABASE_URL", "DOCUMENTS_URL"])
+@pytest.mark.parametrize("empty", [True, False])
+def test_jobs_without_a_volume_are_refused_where_they_would_be_lost(lacking: str, *, empty: bool) -> None:
+    settings = {"DATABASE_URL": "postgresql://a@b/c", "DOCUMENTS_URL": "s3://d"}
+    elsewhere = {"settings": settings, "jobs": {"enabled": True, "volume": False}}
+    jsonschema.validate(merged(VALUES, elsewhere), SCHEMA)
+    settings[lacking] = ""
+    if not empty:
+        del settings[lacking]
+    jsonschema.validate(merged(VALUES, {**elsewhere, "jobs": {"enabled": True}}), SCHEMA)
+    jsonschema.validate(merged(VALUES, {**elsewhere, "jobs": {"volume": False}}), SCHEMA)
+    with pytest.raises(jsonschema.ValidationError, match="too short|non-empty" if empty else lacking):
+        jsonschema.validate(merged(VALUES, elsewhere), SCHEMA)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
