@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from typing import Any
 
 import pytest
@@ -40,6 +41,20 @@ def test_the_api_server_takes_the_overlay(defined: Cluster, overlay: Any) -> Non
     namespaces = {one["metadata"]["namespace"] for one in yaml.safe_load_all(text) if one["kind"] != "Namespace"}
     (namespace,) = namespaces
     assert dry_run(text, namespace) == len(list(yaml.safe_load_all(text)))
+
+
+@pytest.mark.parametrize("overlay", EACH_OVERLAY, ids=lambda path: path.name)
+def test_an_overlay_s_autoscaler_asks_its_own_api(defined: Cluster, overlay: Any) -> None:
+    whole = defined.directory / f"scaled-{overlay.name}"
+    shutil.copytree(overlay, whole)
+    kustomization = yaml.safe_load((whole / "kustomization.yaml").read_text())
+    components = [*kustomization.get("components", []), "../../components/jobs", "../../components/jobs-autoscaling"]
+    for name, paths in (("resources", kustomization["resources"]), ("components", components)):
+        kustomization[name] = [os.path.relpath((overlay / path).resolve(), whole.resolve()) for path in paths]
+    (whole / "kustomization.yaml").write_text(json.dumps(kustomization))
+    made = by_key(yaml.safe_load_all(run("kubectl", "kustomize", str(whole))))
+    (trigger,) = made["ScaledObject", "jobs"]["spec"]["triggers"]
+    assert f"//api.{kustomization['namespace']}.svc." in trigger["metadata"]["url"]
 
 
 def test_the_api_server_takes_the_collector(defined: Cluster) -> None:

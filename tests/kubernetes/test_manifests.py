@@ -574,6 +574,20 @@ def test_overlays_change_what_is_there(overlay: Path) -> None:
         assert (overlay / one / "kustomization.yaml").exists()
 
 
+@pytest.mark.parametrize("overlay", sorted(OVERLAYS.iterdir()), ids=lambda path: path.name)
+def test_an_overlay_s_autoscaler_asks_its_own_api(overlay: Path) -> None:
+    kustomization = yaml.safe_load((overlay / "kustomization.yaml").read_text())
+    (replacement,) = kustomization["replacements"]
+    source, (target,) = replacement["source"], replacement["targets"]
+    assert (source["kind"], source["name"], source["fieldPath"]) == ("Service", "api", "metadata.namespace")
+    assert ("Service", "api") in PLAIN
+    assert target["fieldPaths"] == ["spec.triggers.0.metadata.url"]
+    url = ALL[target["select"]["kind"], target["select"]["name"]]["spec"]["triggers"][0]["metadata"]["url"]
+    names = url.split(target["options"]["delimiter"])
+    names[target["options"]["index"]] = kustomization["namespace"]
+    assert httpx.URL(".".join(names)).host == f"api.{kustomization['namespace']}.svc.cluster.local"
+
+
 def test_the_chart_s_links_lead_somewhere() -> None:
     links = [path for path in (CHART / "files").iterdir() if path.is_symlink()]
     assert len(links) == 4
