@@ -72,10 +72,12 @@ def test_an_update_and_its_rollback(installed: Installation) -> None:
 
     with installed.loaded() as load:
         load.phase = "update"
+        installed.cluster.write(image=runbook.IMAGES[1])
         installed.cluster.follow("Update")
         assert image() == runbook.IMAGES[1]
         load.phase = "rollback"
         installed.cluster.follow("Rollback")
+        installed.cluster.write()
         assert image() == runbook.IMAGES[0]
         installed.ready("api")
 
