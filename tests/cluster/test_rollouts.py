@@ -125,4 +125,4 @@ def test_prometheus_has_the_rules(installed: Installation) -> None:
         return [rule for group in groups for rule in group["rules"]]
 
     eventually(lambda: {rule["health"] for rule in rules()} == {"ok"}, rules)
-    assert {"APIDown", "JobQueueOld", "EdgeGatewayErrors"} <= {rule["name"] for rule in rules()}
+    assert {"APIDown", "EdgeDown", "JobQueueOld", "EdgeGatewayErrors"} <= {rule["name"] for rule in rules()}

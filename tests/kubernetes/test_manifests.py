@@ -195,8 +195,9 @@ def test_rules_are_about_what_is_scraped_here() -> None:
     named = {key: one["spec"]["groups"] for key, one in ALL.items() if key[0] == "PrometheusRule"}
     found = [rule for groups in named.values() for group in groups for rule in group["rules"]]
     alerts = {rule["alert"] for rule in found if "alert" in rule}
-    assert {"APIDown", "JobQueueOld", "EdgeGatewayErrors", "ErrorBudgetBurn"} <= alerts
+    assert {"APIDown", "EdgeDown", "JobQueueOld", "JobStateFailing", "EdgeGatewayErrors", "ErrorBudgetBurn"} <= alerts
     assert not alerts & {"TargetMissing", "Watchdog", "HostMemoryLow", "BackupTooOld", "LogsNotReceived"}
+    assert not alerts & {"EdgeProbeFailing", "CertificateExpiring", "DatabaseDown", "DatabaseConnectionsShort"}
     whole = [yaml.safe_load((ROOT / f"docker/prometheus/rules/{name}.yml").read_text()) for name in ("causes", "slo")]
     every = [rule for one in whole for group in one["groups"] for rule in group["rules"]]
     assert all(rule in every for rule in found)
@@ -213,14 +214,14 @@ def test_alerts_are_routed_as_in_compose() -> None:
     ]
     sources = [rule["sourceMatch"][0]["value"] for rule in spec["inhibitRules"]]
     assert set(sources) <= notified.alerts()
-    assert len(sources) == len(written["inhibit_rules"]) - 1  # the prober's
+    assert len(sources) == len(written["inhibit_rules"]) - 2  # the prober's, and what it says of the certificate
     (target,) = spec["inhibitRules"][0]["targetMatch"]
     assert target == {
         "name": "alertname",
         "matchType": "=~",
         "value": "EdgeGatewayErrors|ErrorBudgetBurn|EdgeProbeFailing|WorkerHung",
     }
-    assert spec["inhibitRules"][-1]["equal"] == ["instance"]
+    assert spec["inhibitRules"][-1]["equal"] == ["slo"]
     assert [one["name"] for one in spec["receivers"]] == [route["receiver"]]
 
 
