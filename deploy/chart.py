@@ -26,6 +26,7 @@ EXPLAINED = {
     "settings": "The variables of .env.template, by the same names.",
     "env": "The application's own variables; those that are secret stand in the Secret that envSecret names.",
     "envSecret": "A Secret whose keys are variables of the application's; it need not be there.",
+    "serviceAccountName": "By which a cloud knows the API's and the job processes' pods; it is there beforehand.",
     "resources": "Of each API pod. The autoscaler goes by what is requested.",
     "replicas": "API pods, where nothing scales them.",
     "drainSeconds": "Between a pod's end being known and SIGTERM: old answers of the DNS (30 s), then a last scrape.",
@@ -41,6 +42,7 @@ EXPLAINED = {
     "edge.lastScrapeSeconds": "Then those kept alive end, and Prometheus reads the last counts, before SIGQUIT.",
     "edge.readyAfterSeconds": "Before it serves: as long as the DNS may not know it yet, and the API not believe it.",
     "edge.service.type": "LoadBalancer, NodePort or ClusterIP.",
+    "edge.service.sessionAffinity": "ClientIP, or None for a cloud that makes no balancer with it, as AWS.",
     "tls": "The certificate NGINX shows.",
     "tls.secretName": "The Secret (kubernetes.io/tls) that has it.",
     "tls.crt": "Or the certificate itself, PEM: --set-file tls.crt=… --set-file tls.key=…",
@@ -56,6 +58,7 @@ EXPLAINED = {
     "networkPolicy.monitoringNamespace": "Where Prometheus and the collector of traces are.",
     "networkPolicy.kedaNamespace": "Where KEDA is.",
     "networkPolicy.dnsNamespace": "Where the cluster's DNS is.",
+    "networkPolicy.dnsPeers": "Who answers beside, as a cache on each node: [{ipBlock: {cidr: 169.254.20.10/32}}].",
     "networkPolicy.egress": "Where the application may go beside, as NetworkPolicy's rules.",
     "networkPolicy": "Who may reach whom.",
     "monitoring": "For a Prometheus operator, and a Grafana with its sidecar, that are there.",
@@ -84,8 +87,9 @@ OTHERS = (
     Value("tls.key", ""),
 )
 ORDER = [
-    *("image", "imagePullSecrets", "settings", "env", "envSecret", "resources", "replicas", "autoscaling"),
-    *("drainSeconds", "clusterDomain", "edge", "tls", "jobs", "networkPolicy", "monitoring", "gateway", "ingress"),
+    *("image", "imagePullSecrets", "settings", "env", "envSecret", "serviceAccountName", "resources", "replicas"),
+    *("autoscaling", "drainSeconds", "clusterDomain", "edge", "tls", "jobs", "networkPolicy", "monitoring"),
+    *("gateway", "ingress"),
 ]
 
 
@@ -144,9 +148,28 @@ def schema(found: dict[str, Any]) -> str:
     top = _schema(_tree(found), "")
     top = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart", **top}
     top["properties"]["global"] = {"type": "object"}  # Helm's own
+    top |= _JOBS_ELSEWHERE
     return json.dumps(top, indent=2) + "\n"
 
 
+_SHARED = ("DATABASE_URL", "DOCUMENTS_URL")
+_JOBS_ELSEWHERE = {
+    # A job whose process looks into another directory than the API's is lost.
+    "if": {
+        "required": ["jobs"],
+        "properties": {
+            "jobs": {
+                "required": ["enabled", "volume"],
+                "properties": {"enabled": {"const": True}, "volume": {"const": False}},
+            },
+        },
+    },
+    "then": {
+        "properties": {
+            "settings": {"required": list(_SHARED), "properties": {name: {"minLength": 1} for name in _SHARED}},
+        },
+    },
+}
 _SCALAR = {"type": ["string", "number", "boolean"]}
 _FREE = {
     # Kubernetes' own objects: the API server says what may be in them.
@@ -158,7 +181,7 @@ _FREE = {
 }
 _LEAST = {
     "replicas": 0,
-    "drainSeconds": 0,
+    "drainSeconds": 1,  # preStop's sleep of 0 is refused before Kubernetes 1.33
     "edge.replicas": 0,
     "edge.drainSeconds": 0,
     "edge.lastScrapeSeconds": 0,
@@ -174,7 +197,10 @@ _LEAST = {
     "jobs.autoscaling.minReplicas": 0,
     "jobs.autoscaling.maxReplicas": 1,
 }
-_ONE_OF = {"edge.service.type": ["LoadBalancer", "NodePort", "ClusterIP"]}
+_ONE_OF = {
+    "edge.service.type": ["LoadBalancer", "NodePort", "ClusterIP"],
+    "edge.service.sessionAffinity": ["ClientIP", "None"],
+}
 
 
 def _schema(node: Any, path: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ NAMESPACE = {
     },
 }
 _POLICIES = When("networkPolicy.enabled", default=True)
-_JOBS_SCALED = When("jobs.autoscaling.enabled", default=False)
+_JOBS_SCALED = When("jobs.autoscaling.enabled", default=False, also=(JOBS_ENABLED.path,))
+_KEDA_ASKS = replace(_JOBS_SCALED, also=(*_JOBS_SCALED.also, _POLICIES.path))
 _MONITORED = When("monitoring.enabled", default=False)
 
 
@@ -47,7 +49,7 @@ def _optional() -> dict[str, list[tuple[Object, When | None]]]:
         "jobs": [(workloads.jobs(), JOBS_ENABLED), (scaling.runs(), workloads.WITH_VOLUME)],
         "jobs-autoscaling": [
             (scaling.jobs_autoscaler(), _JOBS_SCALED),
-            (network.keda(), When("jobs.autoscaling.enabled", default=False, also=_POLICIES.path)),
+            (network.keda(), _KEDA_ASKS),
         ],
         "monitoring": [(observed.pod_monitor(), _MONITORED)],
         "alertmanager": [

@@ -40,8 +40,8 @@ class When:
     default: bool
     equals: str | None = None
     negated: bool = False
-    also: str = ""
-    """Another value that has to be true."""
+    also: tuple[str, ...] = ()
+    """Other values that have to be true."""
 
     @property
     def expression(self) -> str:
@@ -49,7 +49,7 @@ class When:
         value = f".Values.{self.path}"
         test = value if self.equals is None else f'eq {value} "{self.equals}"'
         if self.also:
-            return f"and {value} .Values.{self.also}"
+            return " ".join(["and", value, *(f".Values.{path}" for path in self.also)])
         return f"not {value}" if self.negated else test
 
 

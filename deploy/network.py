@@ -11,6 +11,7 @@ from deploy.workloads import (
     EDGE_METRICS_PORT,
     JOBS,
     METRICS,
+    NAME,
     NGINX,
     NGINX_PODS,
     Object,
@@ -39,7 +40,7 @@ def services() -> list[Object]:
                 # Clients keep their addresses, …
                 Only("externalTrafficPolicy", _LOAD_BALANCER): "Local",
                 # … and each stays with one edge, whose limits count for it.
-                "sessionAffinity": "ClientIP",
+                "sessionAffinity": Value("edge.service.sessionAffinity", "ClientIP"),
             },
             annotations=Value("edge.service.annotations", {}),
         ),
@@ -64,8 +65,10 @@ def _service(name: str, component: str, ports: dict[str, Any], spec: dict[Any, A
 def policies() -> list[Object]:
     """Give the policies; which pairs they join, docker-compose.prod.yml's networks join too."""
     http, https = Service(NGINX).ports
-    edge = {"podSelector": {"matchLabels": labels(NGINX)}}
+    edge = {"podSelector": _pods(NGINX)}
     monitoring = _namespace(MONITORING)
+    dns = [{"port": DNS_PORT, "protocol": protocol} for protocol in ("UDP", "TCP")]
+    peers = Value("networkPolicy.dnsPeers", [])
     return [
         _policy("default-deny", {}, ["Ingress", "Egress"]),
         _policy(
@@ -73,22 +76,20 @@ def policies() -> list[Object]:
             {},
             ["Egress"],
             egress=[
-                {
-                    "to": [_namespace(Value("networkPolicy.dnsNamespace", "kube-system"))],
-                    "ports": [{"port": DNS_PORT, "protocol": "UDP"}, {"port": DNS_PORT, "protocol": "TCP"}],
-                }
+                {"to": [_namespace(Value("networkPolicy.dnsNamespace", "kube-system"))], "ports": dns},
+                {Only("to", When(peers.path, default=False)): peers, "ports": dns},
             ],
         ),
         _policy(
             NGINX,
-            labels(NGINX),
+            _pods(NGINX),
             ["Ingress", "Egress"],
             ingress=[{"ports": _ports(http, https)}, {"from": [monitoring], "ports": _ports(EDGE_METRICS_PORT)}],
             egress=[_to(API, API_PORT, API_METRICS_PORT)],
         ),
         _policy(
             API,
-            labels(API),
+            _pods(API),
             ["Ingress", "Egress"],
             ingress=[
                 {"from": [edge], "ports": _ports(API_PORT, API_METRICS_PORT)},
@@ -98,14 +99,14 @@ def policies() -> list[Object]:
         ),
         _policy(
             JOBS,
-            labels(JOBS),
+            _pods(JOBS),
             ["Ingress", "Egress"],
             ingress=[{"from": [monitoring], "ports": _ports(Service(JOBS).probe.port)}],
             egress=[{"to": [monitoring], "ports": _ports(OTLP_PORT)}],
         ),
         _policy(
             "application",
-            {"app.kubernetes.io/name": "sightglass"},
+            _pods(API, JOBS),
             ["Egress"],
             egress=Value("networkPolicy.egress", []),
         ),
@@ -115,16 +116,24 @@ def policies() -> list[Object]:
 def keda() -> Object:
     """Give the policy by which KEDA asks the API how many jobs there are."""
     namespace = _namespace(Value("networkPolicy.kedaNamespace", "keda"))
-    return _policy("keda", labels(API), ["Ingress"], ingress=[{"from": [namespace], "ports": _ports(API_METRICS_PORT)}])
+    return _policy("keda", _pods(API), ["Ingress"], ingress=[{"from": [namespace], "ports": _ports(API_METRICS_PORT)}])
 
 
-def _policy(name: str, pods: dict[str, str], types: list[str], **rules: Any) -> Object:
+def _policy(name: str, pods: Object, types: list[str], **rules: Any) -> Object:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "sightglass"}},
-        "spec": {"podSelector": {"matchLabels": pods} if pods else {}, "policyTypes": types, **rules},
+        "spec": {"podSelector": pods, "policyTypes": types, **rules},
     }
+
+
+def _pods(*components: str) -> Object:
+    """Select the pods of a component, or of each of several."""
+    if len(components) == 1:
+        return {"matchLabels": labels(*components)}
+    one_of = {"key": "app.kubernetes.io/component", "operator": "In", "values": list(components)}
+    return {"matchLabels": {"app.kubernetes.io/name": NAME}, "matchExpressions": [one_of]}
 
 
 def _namespace(name: Value) -> Object:
@@ -132,7 +141,7 @@ def _namespace(name: Value) -> Object:
 
 
 def _to(component: str, *ports: int) -> Object:
-    return {"to": [{"podSelector": {"matchLabels": labels(component)}}], "ports": _ports(*ports)}
+    return {"to": [{"podSelector": _pods(component)}], "ports": _ports(*ports)}
 
 
 def _ports(*ports: int) -> list[Object]:

@@ -1,5 +1,6 @@
 """What the Prometheus operator, and Grafana's sidecar, are told: targets, rules and dashboards."""
 
+import re
 from functools import cache
 from typing import Any
 
@@ -7,7 +8,7 @@ import yaml
 
 from deploy.composed import ROOT
 from deploy.leaves import InChart, Value
-from deploy.workloads import METRICS, NAME, Object
+from deploy.workloads import API, JOBS, METRICS, NAME, NGINX, Object
 
 RULES = {path.stem: path for path in sorted((ROOT / "docker/prometheus/rules").glob("*.yml"))}
 DASHBOARDS = sorted(path for room in ("dashboards", "service") for path in (ROOT / "grafana" / room).glob("*.json"))
@@ -22,6 +23,8 @@ def metadata(name: str) -> Object:
 
 _NOT_HERE = {"host", "backup", "monitoring", "telemetry"}
 """Groups of rules about what Compose runs beside; a cluster's own monitoring has its own."""
+_JOBS = {API, JOBS, NGINX}
+"""What is scraped here."""
 
 
 def pod_monitor() -> Object:
@@ -68,4 +71,11 @@ def _rule(name: str, groups: Any) -> Object:
 @cache
 def groups(name: str) -> list[Any]:
     """Give the groups of rules about what runs here."""
-    return [g for g in yaml.safe_load(RULES[name].read_text())["groups"] if g["name"] not in _NOT_HERE]
+    every = yaml.safe_load(RULES[name].read_text())["groups"]
+    return [{**g, "rules": [r for r in g["rules"] if _is_here(r["expr"])]} for g in every if g["name"] not in _NOT_HERE]
+
+
+def _is_here(expression: str) -> bool:
+    """Tell whether one of the jobs that an expression is about is scraped here, or it is about none."""
+    jobs = {job for one_of in re.findall(r'\bjob=~?"([^"]*)"', expression) for job in one_of.split("|")}
+    return not jobs or bool(jobs & _JOBS)

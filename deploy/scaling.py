@@ -12,7 +12,12 @@ def disruption_budgets() -> list[Object]:
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",
             "metadata": metadata(name),
-            "spec": {"minAvailable": 1, "selector": {"matchLabels": labels(name)}},
+            "spec": {
+                "minAvailable": 1,
+                "selector": {"matchLabels": labels(name)},
+                # Those that answer nobody keep no node: else, with none ready, no drain would end.
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            },
         }
         for name in (API, NGINX)
     ]
@@ -89,7 +94,8 @@ def runs() -> Object:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": metadata("runs", JOBS),
+        # Helm leaves it where it is, with the jobs in it, when the chart has it no more.
+        "metadata": metadata("runs", JOBS, annotations={"helm.sh/resource-policy": "keep"}),
         "spec": {
             "accessModes": ["ReadWriteMany"],
             Only("storageClassName", When("jobs.storageClass", default=False)): Value("jobs.storageClass", "", "quote"),

@@ -5,6 +5,7 @@ from typing import Any
 from deploy.composed import Probe, Service, Setting, exposed
 from deploy.files import NGINX_FILES
 from deploy.leaves import Flow, InChart, Only, Value, When
+from sightglass.server.settings import ServerSettings
 
 Object = dict[str, Any]
 
@@ -33,7 +34,7 @@ EDGE_DELAY = Value("edge.readyAfterSeconds", DNS_SECONDS)
 
 JOBS_ENABLED = When("jobs.enabled", default=False)
 JOBS_VOLUME = When("jobs.volume", default=True)
-WITH_VOLUME = When("jobs.enabled", default=False, also=JOBS_VOLUME.path)
+WITH_VOLUME = When("jobs.enabled", default=False, also=(JOBS_VOLUME.path,))
 AUTOSCALED = When("autoscaling.enabled", default=True)
 BY_HAND = When("autoscaling.enabled", default=False, negated=True)
 
@@ -62,7 +63,7 @@ def _environment(service: Service, overridden: dict[str, Any]) -> list[Object]:
     return [variable(name, value) for name, value in service.environment.items()]
 
 
-def _probe(probe: Probe, path: str | None = None, **changes: int) -> Object:
+def _probe(probe: Probe, path: str | None = None, **changes: Any) -> Object:
     return {
         "httpGet": {"path": path or probe.path, "port": probe.port},
         "periodSeconds": probe.seconds_between,
@@ -159,6 +160,24 @@ def _plus(seconds: int, *more: Value) -> InChart:
     return InChart(f"add {seconds} {paths}", otherwise=seconds + sum(one.default for one in more))
 
 
+def _setting(name: str, default: int) -> str:
+    """Give the expression of a number among the settings, which need not be there."""
+    return f"(default {default} .Values.settings.{name})"
+
+
+def _stop_grace(service: Service) -> InChart:
+    """Give how long the API may take to end, which it is told too: old addresses first, then its own time."""
+    own = _setting("API_STOP_GRACE", service.grace_seconds)
+    return InChart(f"add {own} .Values.{DRAIN.path}", otherwise=service.grace_seconds + DRAIN.default)
+
+
+def _hung(probe: Probe) -> InChart:
+    """Give after how many failures a pod begins anew: gunicorn replaces the worker that hangs before, and it alone."""
+    timeout = ServerSettings().gunicorn_timeout
+    own = f"(div {_setting('GUNICORN_TIMEOUT', timeout)} {probe.seconds_between})"
+    return InChart(f"add {own} {probe.failures}", otherwise=timeout // probe.seconds_between + probe.failures)
+
+
 def _text(value: Value) -> InChart:
     return InChart(f".Values.{value.path} | quote", otherwise=str(value.default))
 
@@ -202,7 +221,8 @@ def _service_pod(service: Service, container: Object, grace: Any, when: When | N
         {"name": "state", "secret": {"secretName": "state", "optional": True, "defaultMode": 0o440}},
         runs_volume(when),
     ]
-    return _pod(service, container, volumes, grace, **more)
+    account = Value("serviceAccountName", "default", "quote")
+    return _pod(service, container, volumes, grace, serviceAccountName=account, **more)
 
 
 def api() -> Object:
@@ -218,10 +238,10 @@ def api() -> Object:
         # The model may take its time; a fresh replica serves at once, and one that cannot leaves soon.
         "startupProbe": _probe(probe, "/health", periodSeconds=2, failureThreshold=service.start_seconds // 2),
         "readinessProbe": _probe(probe, periodSeconds=2),
-        "livenessProbe": _probe(probe, "/health"),
+        "livenessProbe": _probe(probe, "/health", failureThreshold=_hung(probe)),
         "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN}}},
     }
-    pod = _service_pod(service, container, _plus(service.grace_seconds, DRAIN), JOBS_ENABLED)
+    pod = _service_pod(service, container, _stop_grace(service), JOBS_ENABLED)
     return _deployment(API, {Only("replicas", BY_HAND): Value("replicas", 2)}, pod)
 
 

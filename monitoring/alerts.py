@@ -285,6 +285,15 @@ JOBS = (
 
 EDGE = (
     Alert(
+        "EdgeDown",
+        'absent(up{job="nginx"} == 1)',
+        "1m",
+        "page",
+        "monitoring",
+        "No edge answers",
+        "Prometheus reaches the metrics of no NGINX: users get no connection.",
+    ),
+    Alert(
         "EdgeProbeFailing",
         'probe_success{job="probe"} == 0',
         "1m",
@@ -530,6 +539,7 @@ SHOWN_ON = {
     "DatabaseDown": "Connections",
     "JobStateFailing": "Operations failed",
     "DatabaseConnectionsShort": "Connections",
+    "EdgeDown": "Up",
     "EdgeProbeFailing": "Probe by phase",
     "EdgeGatewayErrors": "Gateway errors",
     "RateLimiterRejecting": "Over the rate limit",

@@ -45,7 +45,7 @@ after the trouble (Google, *The Site Reliability Workbook*, chapter 5).
 
 A `page` should wake someone, a `ticket` should be looked at within days. Fewer than {objectives.minimum_errors} bad
 requests in the long window alert nobody: with little traffic, one failure is a large share. A total outage without
-traffic is found by `APIDown` and `EdgeProbeFailing`.
+traffic is found by `APIDown`, `EdgeDown` and `EdgeProbeFailing`.
 
 ## The error budget
 

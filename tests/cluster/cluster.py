@@ -197,6 +197,10 @@ class Cluster:
         _, certificate, key = self_signed(name, "localhost")
         return self.file(f"{name}.crt", certificate.decode()), self.file(f"{name}.key", key.decode())
 
+    def write(self, **changes: Any) -> None:
+        """Write the values that the runbook's commands name."""
+        self.file("shop.yaml", json.dumps(self.values() | changes))
+
     def follow(self, heading: str, *, node: str = "", among: slice = slice(None)) -> str:
         """Run a section's commands of the runbook."""
         return runbook.follow(heading, self.directory, node=node, among=among)
@@ -206,7 +210,7 @@ class Cluster:
         runbook.prepare(self.directory)
         self.certificate("tls")
         self.certificate("new")
-        self.file("shop.yaml", json.dumps(self.values()))
+        self.write()
         self.file("keys.txt", KEYS)
         self.file("secrets.env", "SECRET_GREETING=hello\n")
         assert "Succeeded" in self.follow("The first time")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from typing import Any
 
 import pytest
@@ -40,6 +41,20 @@ def test_the_api_server_takes_the_overlay(defined: Cluster, overlay: Any) -> Non
     namespaces = {one["metadata"]["namespace"] for one in yaml.safe_load_all(text) if one["kind"] != "Namespace"}
     (namespace,) = namespaces
     assert dry_run(text, namespace) == len(list(yaml.safe_load_all(text)))
+
+
+@pytest.mark.parametrize("overlay", EACH_OVERLAY, ids=lambda path: path.name)
+def test_an_overlay_s_autoscaler_asks_its_own_api(defined: Cluster, overlay: Any) -> None:
+    whole = defined.directory / f"scaled-{overlay.name}"
+    shutil.copytree(overlay, whole)
+    kustomization = yaml.safe_load((whole / "kustomization.yaml").read_text())
+    components = [*kustomization.get("components", []), "../../components/jobs", "../../components/jobs-autoscaling"]
+    for name, paths in (("resources", kustomization["resources"]), ("components", components)):
+        kustomization[name] = [os.path.relpath((overlay / path).resolve(), whole.resolve()) for path in paths]
+    (whole / "kustomization.yaml").write_text(json.dumps(kustomization))
+    made = by_key(yaml.safe_load_all(run("kubectl", "kustomize", str(whole))))
+    (trigger,) = made["ScaledObject", "jobs"]["spec"]["triggers"]
+    assert f"//api.{kustomization['namespace']}.svc." in trigger["metadata"]["url"]
 
 
 def test_the_api_server_takes_the_collector(defined: Cluster) -> None:
@@ -102,3 +117,8 @@ def test_settings_arrive_as_they_were_written(
 def test_a_value_that_nobody_reads_is_refused_in_one_line(defined: Cluster) -> None:
     with pytest.raises(Exception, match=r"RATE_LIMITS"):
         helm("template", "dry", str(CHART), "--set", "settings.RATE_LIMITS=20")
+
+
+def test_jobs_that_would_be_lost_are_refused(defined: Cluster) -> None:
+    with pytest.raises(Exception, match=r"DATABASE_URL"):
+        helm("template", "dry", str(CHART), "--set", "jobs.enabled=true", "--set", "jobs.volume=false")

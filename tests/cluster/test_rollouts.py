@@ -72,10 +72,12 @@ def test_an_update_and_its_rollback(installed: Installation) -> None:
 
     with installed.loaded() as load:
         load.phase = "update"
+        installed.cluster.write(image=runbook.IMAGES[1])
         installed.cluster.follow("Update")
         assert image() == runbook.IMAGES[1]
         load.phase = "rollback"
         installed.cluster.follow("Rollback")
+        installed.cluster.write()
         assert image() == runbook.IMAGES[0]
         installed.ready("api")
 
@@ -90,7 +92,7 @@ def served(installed: Installation) -> str:
 def keys() -> str:
     """Return the API keys that a replica finds; there may be none yet."""
     try:
-        return kubectl("exec", "deployment/api", "--", "cat", "/run/secrets/api_keys")
+        return kubectl("exec", "deployment/api", "--", "cat", "/run/keys/api_keys")
     except ClusterError:
         return ""
 
@@ -123,4 +125,4 @@ def test_prometheus_has_the_rules(installed: Installation) -> None:
         return [rule for group in groups for rule in group["rules"]]
 
     eventually(lambda: {rule["health"] for rule in rules()} == {"ok"}, rules)
-    assert {"APIDown", "JobQueueOld", "EdgeGatewayErrors"} <= {rule["name"] for rule in rules()}
+    assert {"APIDown", "EdgeDown", "JobQueueOld", "EdgeGatewayErrors"} <= {rule["name"] for rule in rules()}

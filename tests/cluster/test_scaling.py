@@ -59,6 +59,7 @@ def test_the_autoscaler_goes_up_with_the_load_and_down_after_it(measured: Instal
 
 
 def test_more_replicas_by_hand(installed: Installation) -> None:
+    installed.cluster.write(autoscaling={**installed.cluster.values()["autoscaling"], "minReplicas": 4})
     installed.cluster.follow("Scaling")
     wanted = ("get", "deployment", "api", "-o", "jsonpath={.spec.replicas}")
     eventually(lambda: installed.kubectl(*wanted) == "4")

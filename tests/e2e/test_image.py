@@ -55,7 +55,7 @@ def test_the_hosts_ca_bundle_is_not_in_the_image(stack: Stack) -> None:
         command = [*stack.containers.compose_command_property, *grep]
         found = subprocess.run(command, cwd=stack.directory, input="\n".join(only_here), text=True, check=False)
         assert found.returncode != 0
-    assert stack.compose("exec", "-T", "api", "ls", "-A", "/run/secrets").stdout == "api_keys\n"
+    assert stack.compose("exec", "-T", "api", "sh", "-c", "ls -A /run/secrets || true").stdout == ""
 
 
 def test_without_root_and_docker_the_commands_to_run_are_said() -> None:

@@ -142,7 +142,7 @@ GIVEN = [
     ("MODELS_DIR", "api", "/models"),
     ("DATA_DIR", "api", "/data"),
     ("ALERT_SECRETS_DIR", "alertmanager", "/run/secrets"),
-    ("API_KEYS_FILE", "api", "/run/secrets/api_keys"),
+    ("API_KEYS_FILE", "api", "/run/keys/api_keys"),
     ("TLS_CERT", "setup", "/given/TLS_CERT"),
     ("TLS_KEY", "setup", "/given/TLS_KEY"),
 ]

@@ -72,6 +72,8 @@ def _value(expression: str, values: Object) -> Any:
         return hashlib.sha256(expression.encode()).hexdigest()
     if groups := re.fullmatch(r'\(\.Files\.Get "(.*)" \| fromYaml\)\.groups \| toYaml \| nindent 4', expression):
         return yaml.safe_load((CHART / groups[1]).read_text())["groups"]
+    while inner := re.search(r"(?<= )\(([^()]*)\)", head):
+        head = head.replace(inner[0], json.dumps(_value(inner[1], values)))
     name, *arguments = re.findall(r'"(?:[^"\\]|\\.)*"|\S+', head)
     given = [_atom(word, values) for word in arguments]
     match name:
@@ -82,7 +84,11 @@ def _value(expression: str, values: Object) -> Any:
         case "eq":
             found = given[0] == given[1]
         case "add":
-            found = sum(given)
+            found = sum(map(int, given))
+        case "div":
+            found = int(given[0]) // int(given[1])
+        case "default":
+            found = given[1] or given[0]
         case "printf":
             found = given[0].replace("%s", "{}").format(*given[1:])
         case "required":
@@ -106,7 +112,8 @@ def _atom(word: str, values: Object) -> Any:
         return json.loads(word)
     if word.startswith(".Values."):
         node: Any = values
-        for part in word.removeprefix(".Values.").split("."):
-            node = node[part]
+        path = word.removeprefix(".Values.").split(".")
+        for part in path:
+            node = node.get(part) if path[0] == "settings" else node[part]
         return node
     return {".Release.Namespace": "sightglass"}.get(word) or int(word)

@@ -1,7 +1,10 @@
 """The base, its components and the chart: they say what the Compose file says, and a cluster would take them."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,8 @@ from api.privacy.jobs import depth
 from deploy import chart, composed, generate, notified
 from deploy.composed import ROOT, Service
 from deploy.files import NGINX_FILES
-from tests.kubernetes.manifests import BASE, CHART, COMPONENTS, OVERLAYS, Object, merged, objects, of_chart
+from sightglass.server.settings import ServerSettings
+from tests.kubernetes.manifests import BASE, CHART, COMPONENTS, OVERLAYS, VALUES, Object, merged, objects, of_chart
 
 VERSIONS = ("1.30", "1.33", "1.37")  # preStop's sleep is on from the first
 EACH_COMPONENT = sorted(path for path in COMPONENTS.iterdir())
@@ -157,16 +161,28 @@ def test_keda_may_ask_what_it_asks() -> None:
         ({"jobs": {"enabled": True}}, ("PersistentVolumeClaim", "runs"), ("ScaledObject", "jobs")),
         ({"jobs": {"enabled": True}}, ("PersistentVolumeClaim", "runs"), ("NetworkPolicy", "keda")),
         (
-            {"jobs": {"autoscaling": {"enabled": True}}, "networkPolicy": {"enabled": False}},
+            {"jobs": {"enabled": True, "autoscaling": {"enabled": True}}, "networkPolicy": {"enabled": False}},
             ("ScaledObject", "jobs"),
             ("NetworkPolicy", "keda"),
         ),
+        ({"jobs": {"autoscaling": {"enabled": True}}}, ("Deployment", "api"), ("ScaledObject", "jobs")),
+        ({"jobs": {"autoscaling": {"enabled": True}}}, ("Deployment", "api"), ("NetworkPolicy", "keda")),
     ],
 )
 def test_values_switch_parts_on_and_off(changes: Object, there: tuple[str, str], gone: tuple[str, str]) -> None:
     made = by_key(of_chart(changes))
     assert there in made
     assert gone not in made
+
+
+def test_helm_deletes_no_volume_of_jobs() -> None:
+    claim = by_key(of_chart({"jobs": {"enabled": True}}))["PersistentVolumeClaim", "runs"]
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_a_budget_keeps_one_that_is_ready_and_none_that_is_not() -> None:
+    budgets = [one["spec"] for (kind, _), one in PLAIN.items() if kind == "PodDisruptionBudget"]
+    assert [(one["minAvailable"], one["unhealthyPodEvictionPolicy"]) for one in budgets] == [(1, "AlwaysAllow")] * 2
 
 
 def test_without_an_autoscaler_the_values_say_how_many() -> None:
@@ -179,8 +195,9 @@ def test_rules_are_about_what_is_scraped_here() -> None:
     named = {key: one["spec"]["groups"] for key, one in ALL.items() if key[0] == "PrometheusRule"}
     found = [rule for groups in named.values() for group in groups for rule in group["rules"]]
     alerts = {rule["alert"] for rule in found if "alert" in rule}
-    assert {"APIDown", "JobQueueOld", "EdgeGatewayErrors", "ErrorBudgetBurn"} <= alerts
+    assert {"APIDown", "EdgeDown", "JobQueueOld", "JobStateFailing", "EdgeGatewayErrors", "ErrorBudgetBurn"} <= alerts
     assert not alerts & {"TargetMissing", "Watchdog", "HostMemoryLow", "BackupTooOld", "LogsNotReceived"}
+    assert not alerts & {"EdgeProbeFailing", "CertificateExpiring", "DatabaseDown", "DatabaseConnectionsShort"}
     whole = [yaml.safe_load((ROOT / f"docker/prometheus/rules/{name}.yml").read_text()) for name in ("causes", "slo")]
     every = [rule for one in whole for group in one["groups"] for rule in group["rules"]]
     assert all(rule in every for rule in found)
@@ -197,14 +214,14 @@ def test_alerts_are_routed_as_in_compose() -> None:
     ]
     sources = [rule["sourceMatch"][0]["value"] for rule in spec["inhibitRules"]]
     assert set(sources) <= notified.alerts()
-    assert len(sources) == len(written["inhibit_rules"]) - 1  # the prober's
+    assert len(sources) == len(written["inhibit_rules"]) - 2  # the prober's, and what it says of the certificate
     (target,) = spec["inhibitRules"][0]["targetMatch"]
     assert target == {
         "name": "alertname",
         "matchType": "=~",
         "value": "EdgeGatewayErrors|ErrorBudgetBurn|EdgeProbeFailing|WorkerHung",
     }
-    assert spec["inhibitRules"][-1]["equal"] == ["instance"]
+    assert spec["inhibitRules"][-1]["equal"] == ["slo"]
     assert [one["name"] for one in spec["receivers"]] == [route["receiver"]]
 
 
@@ -242,6 +259,15 @@ def test_edges_share_a_client_s_limits_where_the_values_say_so(changes: Object, 
 def test_only_a_balancer_keeps_clients_on_the_nodes_they_reach(kind: str) -> None:
     service = by_key(of_chart({"edge": {"service": {"type": kind}}}))["Service", "nginx"]
     assert (service["spec"]["type"], "externalTrafficPolicy" in service["spec"]) == (kind, False)
+
+
+def test_a_cloud_s_balancer_may_be_without_affinity() -> None:
+    balanced = {"sessionAffinity": "None", "annotations": {"service.beta.kubernetes.io/aws-load-balancer-type": "nlb"}}
+    service = by_key(of_chart({"edge": {"service": balanced}}))["Service", "nginx"]
+    assert (service["spec"]["sessionAffinity"], service["metadata"]["annotations"]) == (*balanced.values(),)
+    assert PLAIN["Service", "nginx"]["spec"]["sessionAffinity"] == "ClientIP"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"edge": {"service": {"sessionAffinity": "Cookie"}}}, SCHEMA)
 
 
 # ── What both worlds share (docs/kubernetes.md lists it) ─────────────────────────────────────────────────────────────
@@ -297,9 +323,22 @@ def test_what_compose_mounts_is_mounted(name: str) -> None:
     mounted = {mount["mountPath"] for mount in container(name)["volumeMounts"]}
     if name == "api":
         mounted |= {"/app/runs"}  # with the component jobs
-    wanted = {re.sub(r"^/run/secrets/.*", "/run/secrets", target) for target in Service(name).mounts}
+    wanted = {re.sub(r"^/run/keys/.*", "/run/keys", target) for target in Service(name).mounts}
     wanted |= {"/tmp"}
     assert mounted == wanted - NOT_IN_THE_CLUSTER
+    # There a cloud mounts what tells it who a pod is (Pod Identity, IRSA); in a read-only volume it could not.
+    assert not any(path.startswith(("/run/secrets", "/var/run/secrets")) for path in mounted)
+
+
+def test_the_application_s_pods_have_the_service_account_of_the_values() -> None:
+    made = by_key(of_chart({"jobs": {"enabled": True}, "serviceAccountName": "shop"}))
+    accounts = {
+        name: one["spec"]["template"]["spec"].get("serviceAccountName")
+        for (kind, name), one in made.items()
+        if kind == "Deployment"
+    }
+    assert accounts == {"api": "shop", "jobs": "shop", "nginx": None}
+    assert pod("api")["serviceAccountName"] == "default"
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
@@ -315,6 +354,37 @@ def test_probes_ask_what_compose_asks(name: str) -> None:
     if name == "api":
         started = one["startupProbe"]
         assert started["periodSeconds"] * started["failureThreshold"] == service.start_seconds
+
+
+def test_an_edge_that_cannot_read_its_files_again_ends_no_earlier(tmp_path: Path) -> None:
+    """An upgrade brings the next version's files to it."""
+    shutil.copy(ROOT / "docker/nginx/retire.sh", tmp_path)
+    (tmp_path / "reload.sh").write_text("echo refused; exit 1\n")
+    (tmp_path / "sleep").write_text('#!/bin/sh\necho "$1"\n')
+    (tmp_path / "sleep").chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    ended = subprocess.run(["sh", tmp_path / "retire.sh", "15", "20"], env=path, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout.split()) == (0, ["15", "refused", "20"])
+
+
+def api_of(settings: Object) -> Object:
+    spec: Object = by_key(of_chart({"settings": settings}))["Deployment", "api"]["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.mark.parametrize("grace", ["300", 300, ""])
+def test_the_api_has_the_time_to_end_that_it_is_told_it_has(grace: Any) -> None:
+    seconds = int(grace or ServerSettings().api_stop_grace)
+    assert api_of({"API_STOP_GRACE": grace})["terminationGracePeriodSeconds"] == seconds + VALUES["drainSeconds"]
+
+
+@pytest.mark.parametrize("timeout", [None, "20", 300])
+def test_a_worker_that_hangs_is_replaced_before_its_pod_is(timeout: Any) -> None:
+    (one,) = api_of({} if timeout is None else {"GUNICORN_TIMEOUT": timeout})["containers"]
+    probe = one["livenessProbe"]
+    patient = probe["periodSeconds"] * (probe["failureThreshold"] - 1)
+    assert patient > int(timeout or ServerSettings().gunicorn_timeout)
+    assert probe["periodSeconds"] == Service("api").probe.seconds_between
 
 
 def test_nginx_listens_where_compose_publishes() -> None:
@@ -342,6 +412,25 @@ def test_policies_join_only_what_compose_s_networks_join() -> None:
         assert Service(one).networks & Service(other).networks
     denied = PLAIN["NetworkPolicy", "default-deny"]["spec"]
     assert denied == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_where_the_application_may_go_the_edge_may_not() -> None:
+    database = {"to": [{"ipBlock": {"cidr": "10.0.9.0/24"}}]}
+    policies = by_key(of_chart({"networkPolicy": {"egress": [database]}}))
+    led = [one["spec"] for (kind, _), one in policies.items() if kind == "NetworkPolicy"]
+    (application,) = [one for one in led if database in one.get("egress", [])]
+    assert application["podSelector"] == {
+        "matchLabels": {"app.kubernetes.io/name": "sightglass"},
+        "matchExpressions": [{"key": "app.kubernetes.io/component", "operator": "In", "values": ["api", "jobs"]}],
+    }
+
+
+def test_the_dns_may_be_a_cache_on_the_node() -> None:
+    cache = [{"ipBlock": {"cidr": "169.254.20.10/32"}}]
+    asked = PLAIN["NetworkPolicy", "dns"]["spec"]["egress"]
+    assert len(asked) == 1  # a rule that names nobody would lead everywhere
+    with_cache = by_key(of_chart({"networkPolicy": {"dnsPeers": cache}}))["NetworkPolicy", "dns"]["spec"]["egress"]
+    assert with_cache == [*asked, {"to": cache, "ports": asked[0]["ports"]}]
 
 
 def test_metrics_and_the_api_s_port_are_open_to_nobody_outside() -> None:
@@ -417,6 +506,7 @@ def test_values_files_fit_the_schema(path: Path) -> None:
         {"edge": {"replica": 3}},
         {"edge": {"service": {"type": "External"}}},
         {"replicas": "three"},
+        {"drainSeconds": 0},
         {"autoscaling": {"minReplicas": 0}},
         {"env": {"A B": "c"}},
         {"image": {"repository": "x"}},
@@ -426,6 +516,21 @@ def test_values_files_fit_the_schema(path: Path) -> None:
 def test_a_value_that_nobody_reads_or_of_another_kind_is_refused(changes: Object) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(changes, SCHEMA)
+
+
+@pytest.mark.parametrize("lacking", ["DATABASE_URL", "DOCUMENTS_URL"])
+@pytest.mark.parametrize("empty", [True, False])
+def test_jobs_without_a_volume_are_refused_where_they_would_be_lost(lacking: str, *, empty: bool) -> None:
+    settings = {"DATABASE_URL": "postgresql://a@b/c", "DOCUMENTS_URL": "s3://d"}
+    elsewhere = {"settings": settings, "jobs": {"enabled": True, "volume": False}}
+    jsonschema.validate(merged(VALUES, elsewhere), SCHEMA)
+    settings[lacking] = ""
+    if not empty:
+        del settings[lacking]
+    jsonschema.validate(merged(VALUES, {**elsewhere, "jobs": {"enabled": True}}), SCHEMA)
+    jsonschema.validate(merged(VALUES, {**elsewhere, "jobs": {"volume": False}}), SCHEMA)
+    with pytest.raises(jsonschema.ValidationError, match="too short|non-empty" if empty else lacking):
+        jsonschema.validate(merged(VALUES, elsewhere), SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -468,6 +573,20 @@ def test_overlays_change_what_is_there(overlay: Path) -> None:
             assert node != operation.get("value")
     for one in [*kustomization["resources"], *kustomization.get("components", [])]:
         assert (overlay / one / "kustomization.yaml").exists()
+
+
+@pytest.mark.parametrize("overlay", sorted(OVERLAYS.iterdir()), ids=lambda path: path.name)
+def test_an_overlay_s_autoscaler_asks_its_own_api(overlay: Path) -> None:
+    kustomization = yaml.safe_load((overlay / "kustomization.yaml").read_text())
+    (replacement,) = kustomization["replacements"]
+    source, (target,) = replacement["source"], replacement["targets"]
+    assert (source["kind"], source["name"], source["fieldPath"]) == ("Service", "api", "metadata.namespace")
+    assert ("Service", "api") in PLAIN
+    assert target["fieldPaths"] == ["spec.triggers.0.metadata.url"]
+    url = ALL[target["select"]["kind"], target["select"]["name"]]["spec"]["triggers"][0]["metadata"]["url"]
+    names = url.split(target["options"]["delimiter"])
+    names[target["options"]["index"]] = kustomization["namespace"]
+    assert httpx.URL(".".join(names)).host == f"api.{kustomization['namespace']}.svc.cluster.local"
 
 
 def test_the_chart_s_links_lead_somewhere() -> None:

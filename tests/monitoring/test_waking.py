@@ -113,6 +113,21 @@ def test_the_worse_form_of_an_alert_inhibits_the_lesser(stack: Stack, receiver: 
             ({"alertname": "TargetDown", "job": "blackbox", "severity": "ticket"}, False),
             ({"alertname": "TargetDown", "job": "probe", "severity": "ticket"}, True),
             ({"alertname": "TargetDown", "job": "node", "severity": "ticket"}, False),
+            ({"alertname": "TargetDown", "job": "nginx", "severity": "ticket"}, False),
+            ({"alertname": "EdgeProbeFailing", "severity": "page"}, False),
+        ],
+    )
+
+
+def test_without_an_edge_neither_the_prober_nor_its_target_is_news(stack: Stack, receiver: Receiver) -> None:
+    assert not receiver.webhooks("APIDown", "firing")
+    assert_inhibited(
+        stack,
+        [
+            ({"alertname": "EdgeDown", "severity": "page"}, False),
+            ({"alertname": "EdgeProbeFailing", "severity": "page"}, True),
+            ({"alertname": "TargetDown", "job": "nginx", "severity": "ticket"}, True),
+            ({"alertname": "TargetDown", "job": "node", "severity": "ticket"}, False),
         ],
     )
 

@@ -22,6 +22,7 @@ from tests.terraform.modules import (
 )
 
 ENVIRONMENTS = sorted((TERRAFORM / "environments").iterdir())
+IN_CLUSTER = list(labelled(module(TERRAFORM / "in-cluster")["resource"], 2))
 EVERY = pytest.mark.parametrize("directory", DIRECTORIES, ids=lambda path: path.name)
 
 
@@ -137,7 +138,8 @@ def test_data_is_encrypted_private_and_its_passwords_in_no_state() -> None:
     database = resource("postgresql", "aws_db_instance")
     assert (database["storage_encrypted"], database["publicly_accessible"]) == (True, False)
     assert database["manage_master_user_password"] is True
-    assert database["skip_final_snapshot"] == "${!var.deletion_protection}"
+    left = ("skip_final_snapshot", "delete_automated_backups", "final_snapshot_identifier")
+    assert [database[name] for name in left] == [False, False, '"${var.name}-last"']
     queue = resource("redis", "aws_elasticache_replication_group")
     assert (queue["at_rest_encryption_enabled"], queue["transit_encryption_enabled"]) == (True, True)
     assert queue["transit_encryption_mode"] == '"required"'
@@ -176,6 +178,21 @@ def test_nodes_and_the_control_plane_are_closed() -> None:
     assert cluster["encryption_config"][0]["resources"] == ['"secrets"']
     assert cluster["deletion_protection"] == "${var.deletion_protection}"
     assert resource("kubernetes", "aws_kms_key")["enable_key_rotation"] is True
+
+
+def test_a_secret_has_the_keys_that_are_named_and_is_renewed_soon() -> None:
+    """RDS' has `username` and `password`, where a pod reads `database`."""
+    (secrets,) = [content for _, name, content in IN_CLUSTER if name == "secret"]
+    written = secrets["yaml_body"]
+    assert "data = [for key, property in each.value.keys : " in written
+    assert "remoteRef = {key = each.value.key, property = property}" in written
+    assert "if length(each.value.keys) == 0" in written
+    assert '"5m"' in written
+
+
+def test_what_helm_would_keep_is_kept() -> None:
+    (kept,) = [content["apply_only"] for _, name, content in IN_CLUSTER if name == "chart"]
+    assert kept == '${strcontains(each.value, "helm.sh/resource-policy: keep")}'
 
 
 def test_everything_has_tags() -> None:

@@ -36,8 +36,13 @@ resource "kubectl_manifest" "secret" {
     kind       = "ExternalSecret"
     metadata   = { name = each.key, namespace = var.namespace }
     spec = {
-      secretStoreRef = { kind = "ClusterSecretStore", name = each.value.store }
-      dataFrom       = [{ extract = { key = each.value.key } }]
+      refreshInterval = "5m" # a password that its store has changed is refused until then
+      secretStoreRef  = { kind = "ClusterSecretStore", name = each.value.store }
+      dataFrom        = [for key in [each.value.key] : { extract = { key = key } } if length(each.value.keys) == 0]
+      data = [
+        for key, property in each.value.keys :
+        { secretKey = key, remoteRef = { key = each.value.key, property = property } }
+      ]
       target = {
         name     = each.key
         template = { type = each.value.type }
@@ -57,4 +62,5 @@ resource "kubectl_manifest" "chart" {
   override_namespace = var.namespace
   server_side_apply  = true
   wait_for_rollout   = var.wait
+  apply_only         = strcontains(each.value, "helm.sh/resource-policy: keep") # as Helm takes it
 }

@@ -31,11 +31,12 @@ variable "manifests" {
 }
 
 variable "secrets" {
-  description = "Secrets by name: the ClusterSecretStore of External Secrets, the key there, and the Secret's type."
+  description = "Secrets by name: the ClusterSecretStore of External Secrets, the key there, the Secret's type, and the property there of each of its keys; {}: as they are there."
   type = map(object({
     store = string
     key   = string
     type  = optional(string, "Opaque")
+    keys  = optional(map(string), {})
   }))
   default = {}
 

@@ -7,7 +7,7 @@ GUESSES: list[str] = [
     "Bearer None", "Bearer true", "Bearer 0", "Bearer []", "Bearer #", "Bearer # {key}", 'Bearer "{key}"',
     "Bearer '{key}'", "Bearer {key}%00",
     "Bearer %00{key}", "Bearer {key}\\n", "Bearer\u00a0{key}", "Bearer {key}\u00a0", "BEARER:{key}", "Bearer={key}",
-    "Bearer;{key}", "Bearer ' OR 1=1--", "Bearer ../../run/secrets/api_keys", "Bearer $ {key}", "Bearer " + "A" * 7000,
+    "Bearer;{key}", "Bearer ' OR 1=1--", "Bearer ../../run/keys/api_keys", "Bearer $ {key}", "Bearer " + "A" * 7000,
     "Negotiate {key}",
     "Digest username={key}", "AWS4-HMAC-SHA256 {key}", "Bearer eyJhbGciOiJub25lIn0.e30.", "Bearer {reversed}",
     "Basic b3duZXI6", "ApiKey {key}", "Bearer attacker-key", "Bearer victim", "Bearer victim-key-0123456789 x",

@@ -53,10 +53,13 @@ resource "aws_db_instance" "this" {
   publicly_accessible    = false
   multi_az               = var.multi_az
 
-  backup_retention_period   = var.backup_days
-  copy_tags_to_snapshot     = true
-  deletion_protection       = var.deletion_protection
-  skip_final_snapshot       = !var.deletion_protection
+  backup_retention_period = var.backup_days
+  copy_tags_to_snapshot   = true
+  deletion_protection     = var.deletion_protection
+
+  # Protection is taken off just before a deletion: what is left then does not go by it.
+  delete_automated_backups  = false
+  skip_final_snapshot       = false
   final_snapshot_identifier = "${var.name}-last"
 
   performance_insights_enabled    = true

@@ -69,6 +69,6 @@ variable "backup_days" {
 }
 
 variable "deletion_protection" {
-  description = "Whether it refuses to be deleted, and leaves a last snapshot."
+  description = "Whether it refuses to be deleted."
   type        = bool
 }
