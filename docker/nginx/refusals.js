@@ -1,4 +1,4 @@
-// A client over its limit is told so after a moment, over HTTP/1.1. NGINX goes on with what a connection has sent in a row as long as there
+// A client over its limit is told so after a moment. NGINX goes on with what a connection has sent in a row as long as there
 // is something to answer at once, and would do nothing for other clients meanwhile.
 
 const MOMENT = 20; // ms; short, because whatever waits takes memory

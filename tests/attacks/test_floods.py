@@ -154,7 +154,7 @@ def test_refusals_that_nobody_reads(attackers: Attackers) -> None:
     encoder = Encoder()
     streams = b"".join(headers(asked, number, encoder=encoder) for number in range(1, 120, 2))
     with ExitStack() as stack:
-        for _ in range(HELD // 2):
+        for _ in range(HELD):
             connection = stack.enter_context(attackers.connect("h2", address))
             connection.sendall(PREFACE + shut + streams)
         time.sleep(2 * SECONDS)
