@@ -1,5 +1,7 @@
 """The lines of the standard library's logging, from the record to the descriptor."""
 
+import asyncio
+import gc
 import json
 import logging
 import os
@@ -7,6 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +242,45 @@ def test_server_reports_an_unhandled_exception_without_its_message(log: Log, nam
         log.logger.exception("Exception in ASGI application\n")
     assert "private text" not in log.text()
     assert log.line()["exception"]["type"] == "ValueError"
+
+
+async def _notify(text: str) -> None:
+    await asyncio.sleep(0)
+    raise ValueError(text)
+
+
+async def _reports(secret: str) -> None:
+    """Have asyncio report what nobody waits for."""
+    loop = asyncio.get_running_loop()
+    tasks = {asyncio.create_task(_notify(secret), name=secret)}
+    waiting = asyncio.create_task(asyncio.sleep(3600), name="pending")
+    waiting.add_done_callback(partial(print, secret))
+    loop.call_soon(_fail, secret)
+    loop.call_soon(partial(_fail, secret))
+    future = loop.create_future()
+    future.set_exception(ValueError(secret))
+    del future
+    await asyncio.wait(tasks)
+    tasks.clear()
+    gc.collect()
+    await asyncio.sleep(0)
+    message = "Task was destroyed but it is pending!"  # as asyncio says it, once the loop is gone
+    loop.call_exception_handler({"message": message, "task": waiting})
+    waiting.remove_done_callback(partial(print, secret))
+
+
+def test_reports_of_asyncio_show_no_values(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncio.log.logger.handlers", log.logger.handlers)
+    monkeypatch.setattr("asyncio.log.logger.propagate", False)
+    asyncio.run(_reports("private text"))
+    assert "private" not in log.text()
+    assert sorted(line["message"] for line in log.lines()) == [
+        "Exception in callback _fail",
+        "Exception in callback _fail",
+        "Future exception was never retrieved",
+        "Task exception was never retrieved: _notify",
+        "Task was destroyed but it is pending!: sleep",
+    ]
 
 
 def test_exception_group_names_its_members(log: Log) -> None:
