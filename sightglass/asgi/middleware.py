@@ -27,7 +27,7 @@ from sightglass.route_table import route_table
 if TYPE_CHECKING:
     from sightglass.tracing.asgi import TracedApp
 
-_MARK = "sightglass.request"  # in the scope of a request that is already observed
+_MARK = "sightglass.request"  # in the scope of a request or lifespan that is already observed
 _DRAIN_SECONDS = 2.0  # for requests that were cancelled at the end to be counted
 
 
@@ -81,11 +81,12 @@ class Middleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         kind = scope["type"]
-        if kind == "lifespan":
-            await self._lifespan(scope, receive, send)
+        if _MARK in scope or kind not in ("http", "websocket", "lifespan"):
+            await self.app(scope, receive, send)
             return
-        if _MARK in scope or kind not in ("http", "websocket"):
-            await self._inner(scope, receive, send)
+        if kind == "lifespan":
+            scope[_MARK] = None
+            await self._lifespan(scope, receive, send)
             return
         scope[_MARK] = context = identify(scope["headers"])
         token = current_request.set(context)

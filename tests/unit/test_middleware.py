@@ -617,6 +617,30 @@ async def test_an_observed_app_in_an_observed_app_counts_once() -> None:
     assert inner.requests() == {}
 
 
+async def test_an_observed_app_in_an_observed_app_starts_once() -> None:
+    inner = Observed(make_app())
+
+    async def wrapper(scope: Scope, receive: Receive, send: Send) -> None:
+        await inner.app(dict(scope), receive, send)
+
+    outer = Observed(wrapper)
+    assert await run_lifespan(outer) == COMPLETE
+    assert (outer.health.shutting_down, inner.health.shutting_down) == (True, False)
+    assert inner.value("event_loop_lag_seconds") is None
+    assert await run_lifespan(inner) == COMPLETE
+    assert inner.health.shutting_down
+
+
+async def test_a_scope_of_a_kind_that_is_not_known_is_the_apps() -> None:
+    kinds: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        kinds.append(scope["type"])
+
+    await ask(Observed(app), {"type": "webtransport"})
+    assert kinds == ["webtransport"]
+
+
 async def test_metrics_are_those_of_the_apps_registry_too() -> None:
     registry = CollectorRegistry()
     counter = Counter("jobs", "Jobs.", ["status"], registry=registry)
