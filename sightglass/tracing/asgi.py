@@ -32,6 +32,7 @@ _SCOPE = "sightglass.scope"
 _REQUEST = "sightglass.request_context"
 _NATIVE = "fastapi.telemetry"
 _UNSAMPLED = TraceFlags(TraceFlags.DEFAULT)
+_NOTHING = Context()
 
 
 class TracedApp:
@@ -85,15 +86,21 @@ class TracedApp:
         parent = _parent_of(request)
         # FastAPI's native telemetry steps aside for whoever got here first.
         scope[_NATIVE] = None
-        if instrumentation is not None and self._sampling.records(parent):
-            headers = [header for header in scope["headers"] if header[0] in self._headers] if parent.is_valid else []
-            if not parent.is_valid:
-                ask_for(trace_id=_number(request.trace_id))
-            await instrumentation.app(_without_user_text(scope, headers, request), receive, send)
-        elif instrumentation is not None and self._sampling.keeps_failed and not instrumentation.excludes(scope):
-            await self._held(request, scope, receive, send)
-        else:
-            await self._unrecorded(request, scope, receive, send)
+        # A server may begin a request in the context of another one of its connection.
+        token = otel_context.attach(_NOTHING) if otel_context.get_current() else None
+        try:
+            if instrumentation is not None and self._sampling.records(parent):
+                headers = [one for one in scope["headers"] if one[0] in self._headers] if parent.is_valid else []
+                if not parent.is_valid:
+                    ask_for(trace_id=_number(request.trace_id))
+                await instrumentation.app(_without_user_text(scope, headers, request), receive, send)
+            elif instrumentation is not None and self._sampling.keeps_failed and not instrumentation.excludes(scope):
+                await self._held(request, scope, receive, send)
+            else:
+                await self._unrecorded(request, scope, receive, send)
+        finally:
+            if token is not None:
+                otel_context.detach(token)
 
     def judge(self, exchange: Exchange) -> None:
         """Make the trace an exemplar if it is kept; of a request that is over, before it is counted."""

@@ -17,7 +17,8 @@ import httpx
 import pytest
 from fastapi import APIRouter, BackgroundTasks, FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
-from opentelemetry import trace
+from opentelemetry import baggage, propagate, trace
+from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
@@ -516,6 +517,73 @@ async def test_callers_trace_is_continued(monkeypatch: pytest.MonkeyPatch, recei
     assert span.trace_id.hex() == answer["trace"] == PARENT_TRACE
     assert span.parent_span_id.hex() == PARENT_SPAN
     assert SECRET not in receiver.text
+
+
+@pytest.mark.parametrize("sampler", ["always_on", "traceidratio", "always_off"])
+async def test_a_traced_app_in_a_traced_app_makes_no_spans_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver, sampler: str
+) -> None:
+    inner, outer = sample_app(), FastAPI()
+    settings = replace(read_settings(Settings), tracing_enabled=True)
+    route_of = RouteTemplates(inner).find
+    tracing = TracedApp(inner, settings, route_of)
+    outer.mount(
+        "/sub",
+        Middleware(inner, process=ProcessMetrics(), health=Health("1"), route_of=route_of, tracing=tracing),
+    )
+    share: dict[str, Any] = {"otel_traces_sampler": sampler, "otel_traces_sampler_arg": 0.0}
+    async with traced(monkeypatch, receiver.endpoint, outer, **share) as served:
+        answer = await served.get("/sub/api/items/1")
+        await served.get("/sub/own-span")
+        await served.get("/sub/own-span", traceparent=UNSAMPLED_PARENT)
+    assert answer.json()["trace"] == answer.headers["x-trace-id"]
+    own = [span for span in receiver.spans if span.name == "own"]
+    requests = {span.span_id: span for span in receiver.spans if span.kind == Span.SPAN_KIND_SERVER}
+    kept = {"always_on": 2, "traceidratio": 0, "always_off": 0}[sampler]
+    assert len(own) == kept
+    assert all(requests[span.parent_span_id].trace_id == span.trace_id for span in own)
+
+
+@pytest.mark.parametrize("sampler", ["always_on", "traceidratio", "always_off"])
+async def test_a_request_that_runs_in_another_ones_context_has_its_own_trace(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver, sampler: str
+) -> None:
+    """As uvicorn's next request on a connection may."""
+    app = sample_app()
+
+    @app.get("/calls")
+    async def calls() -> dict[str, str]:
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        return carrier
+
+    share: dict[str, Any] = {"otel_traces_sampler": sampler, "otel_traces_sampler_arg": 0.0}
+    async with traced(monkeypatch, receiver.endpoint, app, **share) as served:
+        other = trace.NonRecordingSpan(
+            trace.SpanContext(int(PARENT_TRACE, 16), int(PARENT_SPAN, 16), False, trace.TraceFlags(1))
+        )
+        token = otel_context.attach(baggage.set_baggage("user", SECRET, trace.set_span_in_context(other)))
+        answer = await served.get("/calls")
+        failed = await served.get("/fail?text=x")
+        assert trace.get_current_span() is other
+        otel_context.detach(token)
+    own = answer.headers["x-trace-id"]
+    assert own != PARENT_TRACE
+    assert answer.json()["traceparent"].split("-")[1] == own
+    assert "baggage" not in answer.json()
+    spans = {span.name: span for span in receiver.spans}
+    assert (
+        set(spans)
+        == {
+            "always_on": {"GET /calls", "GET /fail", "own"},
+            "traceidratio": {"GET /fail", "own"},
+            "always_off": set(),
+        }[sampler]
+    )
+    for name in spans.keys() & {"GET /calls", "GET /fail"}:
+        trace_id = {"GET /calls": own, "GET /fail": failed.headers["x-trace-id"]}[name]
+        assert (spans[name].kind, spans[name].parent_span_id) == (Span.SPAN_KIND_SERVER, b"")
+        assert spans[name].trace_id.hex() == trace_id
 
 
 EDGES_TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
