@@ -95,6 +95,19 @@ def sample_app() -> FastAPI:
     return app
 
 
+def calling_app() -> FastAPI:
+    """Return an app that tells what a service which it calls would be told."""
+    app = sample_app()
+
+    @app.get("/calls")
+    async def calls() -> dict[str, str]:
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        return carrier
+
+    return app
+
+
 class Traced:
     """An instrumented app and a client for it."""
 
@@ -549,14 +562,7 @@ async def test_a_request_that_runs_in_another_ones_context_has_its_own_trace(
     monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver, sampler: str
 ) -> None:
     """As uvicorn's next request on a connection may."""
-    app = sample_app()
-
-    @app.get("/calls")
-    async def calls() -> dict[str, str]:
-        carrier: dict[str, str] = {}
-        propagate.inject(carrier)
-        return carrier
-
+    app = calling_app()
     share: dict[str, Any] = {"otel_traces_sampler": sampler, "otel_traces_sampler_arg": 0.0}
     async with traced(monkeypatch, receiver.endpoint, app, **share) as served:
         other = trace.NonRecordingSpan(
@@ -639,6 +645,42 @@ async def test_trusted_caller_decides_sampling(
     async with traced(monkeypatch, receiver.endpoint, otel_traces_sampler="parentbased_always_on") as served:
         await served.get("/api/items/1", traceparent=parent)
     assert len(receiver.spans) == spans
+
+
+@pytest.mark.parametrize(
+    ("sampler", "trusted"),
+    [
+        ("parentbased_always_on", True),
+        ("parentbased_always_off", True),
+        ("parentbased_traceidratio", True),
+        ("always_on", False),
+        ("traceidratio", False),
+        ("always_off", False),
+    ],
+)
+@pytest.mark.parametrize("parent", [SAMPLED_PARENT, UNSAMPLED_PARENT])
+async def test_baggage_and_tracestate_of_trusted_callers_go_on(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver, sampler: str, trusted: bool, parent: str
+) -> None:
+    brought = {"traceparent": parent, "tracestate": "vendor=1", "baggage": "user=7"}
+    share: dict[str, Any] = {"otel_traces_sampler": sampler, "otel_traces_sampler_arg": 0.0}
+    async with traced(monkeypatch, receiver.endpoint, calling_app(), **share) as served:
+        called = (await served.get("/calls", **brought)).json()
+        without_parent = (await served.get("/calls", baggage="user=7", tracestate="vendor=1")).json()
+    assert called["traceparent"].split("-")[1] == PARENT_TRACE
+    assert called["traceparent"].split("-")[2] != PARENT_SPAN
+    assert (called.get("tracestate"), called.get("baggage")) == (("vendor=1", "user=7") if trusted else (None, None))
+    assert without_parent.keys() == {"traceparent"}
+
+
+async def test_the_trace_of_a_failed_request_has_the_tracestate_of_a_trusted_caller(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver
+) -> None:
+    async with traced(monkeypatch, receiver.endpoint, otel_traces_sampler="parentbased_always_on") as served:
+        await served.get("/fail?text=x", traceparent=UNSAMPLED_PARENT, tracestate="vendor=1")
+    spans = by_name(receiver)
+    assert {name: span.trace_state for name, span in spans.items()} == {"GET /fail": "vendor=1", "own": "vendor=1"}
+    assert spans["GET /fail"].parent_span_id.hex() == PARENT_SPAN
 
 
 @pytest.mark.parametrize(
