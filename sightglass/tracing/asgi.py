@@ -24,7 +24,7 @@ from sightglass.tracing.holding import HeldSpan, Hold, Room, hold_spans_of
 from sightglass.tracing.ids import ask_for
 from sightglass.tracing.instrumentation import Instrumentation
 from sightglass.tracing.provider import shut_down, start_provider
-from sightglass.tracing.sampling import Sampling
+from sightglass.tracing.sampling import Sampling, decided
 
 _TRACE_HEADERS = frozenset({b"traceparent"})
 # These carry text of the caller's choice on, into spans and to the services behind.
@@ -94,6 +94,7 @@ class TracedApp:
                 headers = self._trace_headers(scope) if parent.is_valid else []
                 if not parent.is_valid:
                     ask_for(trace_id=_number(request.trace_id))
+                decided()
                 await instrumentation.app(_without_user_text(scope, headers, request), receive, send)
             elif instrumentation is not None and self._sampling.keeps_failed and not instrumentation.excludes(scope):
                 await self._held(request, scope, receive, send)
@@ -133,6 +134,7 @@ class TracedApp:
         scope, request, ids = exchange.scope, exchange.context, held.get_span_context()
         parent, start = _parent_of(request, ids.trace_state), time_ns() - int((perf_counter() - exchange.started) * 1e9)
         ask_for(trace_id=ids.trace_id, span_id=ids.span_id)
+        decided()
         span = provider.get_tracer("sightglass.tracing").start_span(
             _span_name(scope, exchange.route),
             trace.set_span_in_context(NonRecordingSpan(parent), Context()) if parent.is_valid else Context(),
@@ -217,6 +219,7 @@ class TracedApp:
         scope, request = reduced[_SCOPE], reduced[_REQUEST]
         span = trace.get_current_span()
         if not span.is_recording():  # OTEL_PYTHON_FASTAPI_EXCLUDED_URLS
+            decided(yes=False)
             await self._unrecorded(request, scope, receive, send)
             return
         ids = span.get_span_context()

@@ -26,6 +26,7 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
+from opentelemetry.util.http import parse_excluded_urls
 from prometheus_client import REGISTRY
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -710,6 +711,59 @@ async def test_share_of_requests_is_sampled_with_their_own_spans_or_not_at_all(
     assert names.count("own") == names.count("GET /own-span")
     servers = {span.span_id: span.trace_id for span in receiver.spans if span.name != "own"}
     assert all(servers[span.parent_span_id] == span.trace_id for span in receiver.spans if span.name == "own")
+
+
+@pytest.mark.parametrize(
+    ("sampler", "sampled", "unsampled", "root"),
+    [
+        ("always_on", True, True, True),
+        ("always_off", False, False, False),
+        ("traceidratio", False, False, False),
+        ("parentbased_always_on", True, False, True),
+        ("parentbased_always_off", True, False, False),
+    ],
+)
+async def test_spans_that_are_no_requests_of_ours_have_the_share_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+    receiver: OtlpReceiver,
+    sampler: str,
+    sampled: bool,
+    unsampled: bool,
+    root: bool,
+) -> None:
+    """Those of consumers and of other servers in the process."""
+    share: dict[str, Any] = {"otel_traces_sampler": sampler, "otel_traces_sampler_arg": 0.0}
+    async with traced(monkeypatch, receiver.endpoint, **share) as served:
+        await served.get("/api/items/1")
+        await served.get("/api/items/1", traceparent=SAMPLED_PARENT)
+        tracer = trace.get_tracer("other", tracer_provider=Traced.provider)
+        for kind in (trace.SpanKind.CONSUMER, trace.SpanKind.SERVER, trace.SpanKind.INTERNAL):
+            for name, parent in (("sampled", SAMPLED_PARENT), ("unsampled", UNSAMPLED_PARENT), ("root", "")):
+                with tracer.start_as_current_span(name, propagate.extract({"traceparent": parent}), kind):
+                    tracer.start_span("child").end()
+    names = [span.name for span in receiver.spans]
+    kept = {"sampled": sampled, "unsampled": unsampled, "root": root}
+    assert {name: names.count(name) for name in kept} == {name: 3 * is_kept for name, is_kept in kept.items()}
+    assert names.count("child") == 3 * sum(kept.values())
+
+
+async def test_an_excluded_request_decides_nothing_for_another_span(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver
+) -> None:
+    excluded = parse_excluded_urls("/apart")  # as of OTEL_PYTHON_FASTAPI_EXCLUDED_URLS, which is read at the import
+    monkeypatch.setattr("opentelemetry.instrumentation.fastapi._excluded_urls_from_env", excluded)
+    app = FastAPI()
+
+    @app.get("/apart")
+    async def apart() -> None:
+        trace.get_tracer("app", tracer_provider=Traced.provider).start_span("apart", context=Context()).end()
+
+    async with traced(monkeypatch, receiver.endpoint, app) as served:
+        monkeypatch.setattr(served.tracing._sampling, "records", lambda parent: True)
+        monkeypatch.setattr("sightglass.tracing.sampling.random.random", lambda: 1.0)
+        answer = await served.get("/apart")
+    assert answer.status_code == 200
+    assert receiver.spans == []
 
 
 @pytest.mark.parametrize("path", ["/fail", "/broken-stream"])
