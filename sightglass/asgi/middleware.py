@@ -122,7 +122,10 @@ class Middleware:
     async def _failed(self, exchange: Exchange, error: BaseException) -> None:
         exchange.failed(error)
         if self._error_log is not None:
-            self._error_log.write(exchange, error)
+            if exchange.says_client_left(error):
+                self._error_log.leave_out(error)
+            else:
+                self._error_log.write(exchange, error)
         try:
             if exchange.sent is None and isinstance(error, Exception) and isinstance(exchange, Request):
                 with contextlib.suppress(Exception):  # the app's error counts, not one of this answer

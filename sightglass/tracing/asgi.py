@@ -119,7 +119,9 @@ class TracedApp:
     def conclude(self, exchange: Exchange, error: BaseException | None) -> None:
         """Decide what becomes of the held spans, once the app has returned or raised."""
         hold = exchange.context.hold
-        failed_late = isinstance(error, Exception) and exchange.outcome != "disconnected"  # in a background task
+        failed_late = (  # in a background task
+            isinstance(error, Exception) and exchange.outcome != "disconnected" and not exchange.says_client_left(error)
+        )
         if not (failed_late or self._matters(exchange)):
             hold.forget()
             return

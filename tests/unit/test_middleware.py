@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
+from enum import IntEnum
+from functools import partial
 
 import pytest
 from fastapi import BackgroundTasks, FastAPI, HTTPException, Request, WebSocket, WebSocketDisconnect
@@ -14,8 +17,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import Metric
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.utils import ClientDisconnected
 
 from sightglass.context import current_request
+from sightglass.logs.errors import ErrorLog, Unwritten
+from sightglass.record import Record
+from sightglass.settings import Settings
 from tests.unit.observed import Client, Observed, ask, http, websocket
 
 
@@ -567,6 +574,105 @@ async def test_a_connection_that_fails(accepted: bool, status: str) -> None:
         await observed.app(websocket(), client.receive, client.send)
     assert observed.requests() == {("GET", "(unmatched)", status): 1}
     assert observed.log.entries[0]["outcome"] == "error"
+
+
+async def test_a_client_that_leaves_a_pushing_connection_ends_it_as_it_should() -> None:
+    observed = Observed(pushing_app())
+    client = Client({"type": "websocket.connect"})
+    client.on_send = refuse_websocket_messages
+    with pytest.raises((WebSocketDisconnect, OSError)):
+        await observed.app(websocket("/push"), client.receive, client.send)
+    assert observed.requests() == {("GET", "/push", "101"): 1}
+    assert observed.log.entries[0]["outcome"] == "ok"
+
+
+def pushing_app() -> FastAPI:
+    app = FastAPI()
+
+    @app.websocket("/push")
+    async def push(socket: WebSocket) -> None:
+        await socket.accept()
+        while True:
+            await socket.send_text("x")
+
+    return app
+
+
+def refuse_websocket_messages(message: Message) -> None:
+    if message["type"] == "websocket.send":
+        raise ClientDisconnected
+
+
+async def raising_at_the_end(scope: Scope, receive: Receive, send: Send, error: type[Exception]) -> None:
+    """Raise when the client has left."""
+    while (await receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
+        pass
+    raise error
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [(WebSocketDisconnect, False), (ClientDisconnect, False), (ClientDisconnected, False), (KeyError, True)],
+)
+async def test_that_a_client_has_left_is_no_error(kind: str, error: type[Exception], is_told: bool) -> None:
+    told: list[BaseException] = []
+
+    class Errors(ErrorLog):
+        def write(self, record: Record, error: BaseException) -> None:
+            told.append(error)
+
+    observed = Observed(partial(raising_at_the_end, error=error))  # type: ignore[arg-type]
+    observed.app._error_log = Errors(Settings())
+    scope = http() if kind == "http" else websocket()
+    client = Client({"type": f"{kind}.disconnect"})
+    with pytest.raises(error) as raised:
+        await observed.app(scope, client.receive, client.send)
+    assert observed.log.entries[0]["outcome"] == "disconnected"
+    assert (told == [raised.value]) == is_told
+    report = logging.LogRecord(
+        "uvicorn.error", logging.ERROR, "", 0, "Exception in ASGI application", None, (error, raised.value, None)
+    )
+    assert is_told or not Unwritten().filter(report)
+
+
+async def test_such_an_error_of_a_client_that_is_there_is_told() -> None:
+    told: list[BaseException] = []
+
+    class Errors(ErrorLog):
+        def write(self, record: Record, error: BaseException) -> None:
+            told.append(error)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise FileNotFoundError
+
+    observed = Observed(app)
+    observed.app._error_log = Errors(Settings())
+    for scope in (http(), websocket()):
+        with pytest.raises(FileNotFoundError):
+            await ask(observed, scope)
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_a_status_of_an_enumeration_is_its_number(kind: str) -> None:
+    """On Python 3.10 the text of an http.HTTPStatus is its name."""
+
+    class Status(IntEnum):
+        NOT_FOUND = 404
+
+        def __str__(self) -> str:
+            return "Status.NOT_FOUND"
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        start = "http.response.start" if kind == "http" else "websocket.http.response.start"
+        await send({"type": start, "status": Status.NOT_FOUND, "headers": []})
+        await send({"type": start.replace("start", "body"), "body": b""})
+
+    observed = Observed(app)
+    await ask(observed, http() if kind == "http" else websocket())
+    assert observed.requests() == {("GET", "(unmatched)", "404"): 1}
+    assert type(observed.log.entries[0]["status"]) is int
 
 
 # Own endpoints
