@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _MARK = "sightglass.request"  # in the scope of a request or lifespan that is already observed
 _DRAIN_SECONDS = 2.0  # for requests that were cancelled at the end to be counted
+_KEEP_SECONDS = 2.0  # for what was counted to be handed on
 
 
 class Middleware:
@@ -153,6 +155,7 @@ class Middleware:
 
     async def _start(self) -> None:
         self._process.listen()
+        self._health.set_started()
         self._endpoints.look_behind(self.app)
         if self._tracing is not None:
             self._tracing.start()
@@ -177,7 +180,10 @@ class Middleware:
             await asyncio.sleep(0.01)
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.shutdown)
-        self._process.keep()
+        # Not here: an app's collector may wait for the loop, or for ever.
+        keeping = threading.Thread(target=self._process.keep, name="metrics-keep", daemon=True)
+        keeping.start()
+        await asyncio.to_thread(keeping.join, _KEEP_SECONDS)
 
     async def _measure_lag(self) -> None:
         while True:

@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from enum import IntEnum
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from fastapi import BackgroundTasks, FastAPI, HTTPException, Request, WebSocket, WebSocketDisconnect
@@ -15,12 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.utils import ClientDisconnected
 
+from sightglass.asgi.health import Health
 from sightglass.context import current_request
 from sightglass.logs.errors import ErrorLog, Unwritten
+from sightglass.metrics.slots import SlotDirectory
 from sightglass.record import Record
 from sightglass.settings import Settings
 from tests.unit.observed import Client, Observed, ask, http, websocket
@@ -801,6 +807,58 @@ async def test_lifespan_of_an_app_runs_and_readiness_fails_first() -> None:
     assert await run_lifespan(watched) == COMPLETE
     assert seen == [True]
     assert watched.value("event_loop_lag_seconds") is not None
+
+
+class Waiting(Collector):
+    """A collector that asks the event loop, from whatever thread it is in."""
+
+    def __init__(self, answer: Coroutine[Any, Any, object]) -> None:
+        self._answer = answer
+        self._loop = asyncio.get_running_loop()
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> list[Metric]:
+        asyncio.run_coroutine_threadsafe(self._answer, self._loop).result()
+        return []
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_collector_that_waits_for_the_loop_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    monkeypatch.setattr("sightglass.asgi.middleware._KEEP_SECONDS", 0.2 if hangs else 60)
+    registry = CollectorRegistry()
+    registry.register(Waiting(asyncio.Event().wait() if hangs else asyncio.sleep(0)))
+    observed = Observed(make_app(), registry)
+    with TemporaryDirectory() as path:
+        directory = SlotDirectory(Path(path) / "slots")
+        directory.create()
+        observed.process.join(directory)
+        await ask(observed, http(path="/items/1"))
+        assert await asyncio.wait_for(run_lifespan(observed), 30) == COMPLETE
+        assert ("http_requests" in directory.read_totals(0)) != hangs
+
+
+async def test_a_second_lifespan_is_like_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of an application that is tested twice in one process."""
+    ready: list[int] = []
+    health = Health("1")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        ready.append((await health.readiness())[0])
+        await receive()
+        ready.append((await health.readiness())[0])
+        await send({"type": "lifespan.shutdown.complete"})
+
+    observed = Observed(app)
+    observed.app._health = health
+    for _ in range(2):
+        assert await run_lifespan(observed) == COMPLETE
+    assert ready == [200, 503] * 2
 
 
 @pytest.mark.parametrize("after_receive", [False, True])
