@@ -628,7 +628,7 @@ async def test_that_a_client_has_left_is_no_error(kind: str, error: type[Excepti
         def write(self, record: Record, error: BaseException) -> None:
             told.append(error)
 
-    observed = Observed(partial(raising_at_the_end, error=error))  # type: ignore[arg-type]
+    observed = Observed(partial(raising_at_the_end, error=error))
     observed.app._error_log = Errors(Settings())
     scope = http() if kind == "http" else websocket()
     client = Client({"type": f"{kind}.disconnect"})

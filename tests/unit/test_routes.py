@@ -167,7 +167,13 @@ class _Unwalkable(Starlette):
 async def test_endpoints_made_anew_for_each_request_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sightglass.routes.MOST_UNKNOWN", 3)
     walks: list[object] = []
-    monkeypatch.setattr("sightglass.routes.routes_of", lambda app: walks.append(app) or app.routes)
+    read = RouteTemplates._read
+
+    def counted(templates: RouteTemplates) -> Any:
+        walks.append(templates)
+        return read(templates)
+
+    monkeypatch.setattr(RouteTemplates, "_read", counted)
 
     class Endpoint:
         pass
