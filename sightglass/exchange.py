@@ -22,6 +22,8 @@ _Headers = list[tuple[bytes, bytes]]
 
 _OURS = frozenset({b"x-request-id", b"x-trace-id", ROUTE_HEADER})
 _WITHOUT_BODY = frozenset({204, 304})
+# What Starlette and other frameworks make of a disconnect's message, besides the OSError of servers.
+_LEAVINGS = frozenset({"ClientDisconnect", "WebSocketDisconnect"})
 # RFC 9110, section 9, and PATCH (RFC 5789).
 _METHODS = {
     method: method for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
@@ -91,6 +93,13 @@ class Exchange(Record):
     def failed(self, error: BaseException) -> None:
         """Record what is not recorded yet, when the app has raised."""
         raise NotImplementedError
+
+    def says_client_left(self, error: BaseException) -> bool:
+        """Tell whether the app has raised no more than that the client has left."""
+        return self._client_left() and (isinstance(error, OSError) or type(error).__name__ in _LEAVINGS)
+
+    def _client_left(self) -> bool:
+        return self._disconnected
 
     def _begin(self, start: Message) -> Message:
         """Return the message that starts a response with our ids as its only ones, for the edge its route.
@@ -167,7 +176,7 @@ class Request(Exchange):
                 self.response_size += len(message.get("body", b""))
             last = not message.get("more_body", False) or self.response_size == self._length
         elif kind == "http.response.start":
-            self.sent = status = message["status"]
+            self.sent = status = int(message["status"])  # of an enumeration, maybe
             message = self._begin(message)
             if self.method == "HEAD" or status in _WITHOUT_BODY:
                 self._length = 0
@@ -244,11 +253,15 @@ class Connection(Exchange):
             self.sent = 101
             message = self._begin(message)
         elif kind == "websocket.http.response.start":
-            self.sent = message["status"]
+            self.sent = int(message["status"])
             message = self._begin(message)
         elif kind == "websocket.close" and self.sent is None:
             self.sent = 403  # what ASGI has servers answer
-        await self._send(message)
+        try:
+            await self._send(message)
+        except OSError:
+            self._disconnected = True
+            raise
 
     def returned(self) -> None:
         """Record it, when the app has returned."""

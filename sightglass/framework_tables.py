@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from sightglass.frameworks import BOTTLE_WILDCARD, bottle_template, regex_template, template
+from sightglass.frameworks import BOTTLE_WILDCARD, INLINE_FLAGS, bottle_template, regex_template, template
 from sightglass.routes import REST, WEBSOCKET, layers
 
 Routes = Iterator[tuple[Iterable[str] | None, str, str]]
@@ -143,7 +143,7 @@ def _filled(rule: str, parameter: str | re.Pattern[str], regex_of: Callable[[str
 
 def _grouped(regex: str) -> str:
     """Return what can stand within another expression."""
-    bare = re.sub(r"(^|\|)\^", r"\1", regex)
+    bare = re.sub(r"(^|\|)\^", r"\1", INLINE_FLAGS.sub("", regex))
     return f"(?:{bare})" if "|" in bare else bare
 
 

@@ -7,7 +7,9 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache, wraps
+from itertools import count
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +18,8 @@ from sightglass.context import current_request
 _CONVERTER = re.compile(r"<(?:[^<>]*:)?(\w+)>|\{(\w+)(?::[^{}]*)?\}")
 BOTTLE_WILDCARD = re.compile(r"(?:<|:(?=\w))(\w+(?::[^<>]*(?=>)|#[^#]*#)?)>?")
 _IS_REGEX = re.compile(r"\(\?|[\^$\\]")
+_GROUP_NAME = re.compile(r"\(\?P<(\w+)>")
+INLINE_FLAGS = re.compile(r"\(\?[aiLmsux]+\)")
 
 
 def note_routes() -> None:
@@ -43,10 +47,19 @@ def bottle_template(rule: str) -> str:
 
 @cache
 def regex_template(regex: str) -> str:
-    """Return the template of a regular expression: groups by their names, without what may be absent."""
+    """Return the template of a regular expression: groups by their names, without what may be absent.
+
+    What is no regular expression, as what frameworks put together of several may be none, is returned as it is.
+    """
     parser: Any = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
-    tree = parser.parse(regex)
-    names = {number: name for name, number in tree.state.groupdict.items()}
+    # Put together, flags may stand anywhere and one name twice, which no regex can.
+    numbers = count()
+    single = _GROUP_NAME.sub(lambda found: f"(?P<{found[1]}_{next(numbers)}>", INLINE_FLAGS.sub("", regex))
+    try:
+        tree = parser.parse(single)
+    except re.error:
+        return regex
+    names = {number: name.rpartition("_")[0] for name, number in tree.state.groupdict.items()}
 
     def written(parts: Iterable[tuple[Any, Any]]) -> str:
         return "".join(part(str(operation), argument) for operation, argument in parts)
@@ -83,10 +96,12 @@ def _path_of_mount(app: Any, handler: Any) -> str | None:
     return None if path is None else path.rstrip("/")
 
 
-def _note(route: str | None) -> None:
-    request = current_request.get()
-    if request is not None and route is not None:
-        request.route = request.mount + template(route)
+def _note(route_of: Callable[[Any], str | None], found: Any) -> None:
+    """Keep the route that `route_of` reads from what a framework found."""
+    with suppress(Exception):  # no request is to fail for its name
+        request, route = current_request.get(), route_of(found)
+        if request is not None and route is not None:
+            request.route = request.mount + template(route)
 
 
 def _flask(flask: Any) -> None:
@@ -99,6 +114,11 @@ def _quart(quart: Any) -> None:
     _wrap_server(quart.Quart, "full_dispatch_websocket", lambda: quart.websocket)
 
 
+def _rule_of(request_of: Callable[[], Any]) -> str | None:
+    rule: str | None = getattr(request_of().url_rule, "rule", None)
+    return rule
+
+
 def _wrap_server(owner: Any, name: str, request_of: Callable[[], Any]) -> None:
     """Have what serves a request that is routed already tell its route first."""
     serve: Callable[..., Any] | None = getattr(owner, name, None)
@@ -107,7 +127,7 @@ def _wrap_server(owner: Any, name: str, request_of: Callable[[], Any]) -> None:
 
     @wraps(serve)
     def serving(*arguments: Any) -> Any:
-        _note(getattr(request_of().url_rule, "rule", None))
+        _note(_rule_of, request_of)
         return serve(*arguments)
 
     serving.sightglass = True  # type: ignore[attr-defined]
@@ -126,7 +146,7 @@ def _wrap(owner: Any, name: str, route_of: Callable[[Any], str | None]) -> None:
     @wraps(find)
     def finding(*arguments: Any) -> Any:
         found = find(*arguments)
-        _note(route_of(found))
+        _note(route_of, found)
         return found
 
     finding.sightglass = True  # type: ignore[attr-defined]

@@ -31,6 +31,9 @@ WEBSOCKET = "WEBSOCKET"
 MOST_LAYERS = 100
 """How many objects are looked at for what middleware wraps."""
 
+MOST_UNKNOWN = 1_000
+"""How many endpoints that no route leads to are looked for: an app may make one anew for each request."""
+
 logger = logging.getLogger(__name__)
 
 Templates = dict[int, list[tuple[re.Pattern[str], str]]]
@@ -50,6 +53,7 @@ class RouteTemplates:
         """Of the endpoints, no mounts, that one template leads to: most requests end here."""
         # An id is a key only while its object lives.
         self._endpoints: dict[int, object] = {}
+        self._unknown = 0
 
     def find(self, scope: Any) -> str:
         """Return the full template, through included routers and mounts, without the server's root path.
@@ -80,11 +84,14 @@ class RouteTemplates:
         return next((template for regex, template in found if regex.match(path)), UNMATCHED)
 
     def _learn(self, endpoint: object) -> list[tuple[re.Pattern[str], str]]:
+        if self._unknown >= MOST_UNKNOWN:
+            return []
         try:
             templates = self._read()
         except Exception as error:  # of routes we do not know the kind of: no request is to fail for its name
             logger.warning("the app's routes have no names in metrics: %s", type(error).__name__)
             templates = {}
+        self._unknown += id(endpoint) not in templates
         self._endpoints[id(endpoint)] = endpoint
         self._templates = {**{key: [] for key in self._endpoints}, **templates}
         self._single = {

@@ -47,6 +47,10 @@ class Health:
         if live:
             self._live.add(name)
 
+    def set_started(self) -> None:
+        """Make `readiness` depend on the checks, after a shutdown too."""
+        self._shutting_down = False
+
     def set_shutting_down(self) -> None:
         """Make `readiness` fail from now on."""
         self._shutting_down = True

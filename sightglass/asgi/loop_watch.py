@@ -48,15 +48,16 @@ class LoopWatch:
 
     def start(self) -> None:
         """Watch the loop that runs in this thread."""
-        where = (asyncio.get_running_loop(), threading.get_ident())
+        self._stopped = threading.Event()  # a thread that was stopped before stays so
+        where = (asyncio.get_running_loop(), threading.get_ident(), self._stopped)
         threading.Thread(target=self._run, args=where, name="loop-watch", daemon=True).start()
 
     def stop(self) -> None:
         """Look no more."""
         self._stopped.set()
 
-    def _run(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
-        while not self._stopped.wait(self._threshold / 4):
+    def _run(self, loop: asyncio.AbstractEventLoop, thread: int, stopped: threading.Event) -> None:
+        while not stopped.wait(self._threshold / 4):
             alive = threading.Event()
             asked, used = monotonic(), process_time()
             try:
@@ -69,7 +70,7 @@ class LoopWatch:
             BLOCKED.inc()
             alive.wait(_PATIENCE_SECONDS)
             self._tell(monotonic() - asked, place)
-            while not (alive.wait(1) or self._stopped.is_set()):
+            while not (alive.wait(1) or stopped.is_set()):
                 pass
 
     def _starved(self, elapsed: float, used: float) -> bool:

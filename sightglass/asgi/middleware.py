@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -27,8 +28,9 @@ from sightglass.route_table import route_table
 if TYPE_CHECKING:
     from sightglass.tracing.asgi import TracedApp
 
-_MARK = "sightglass.request"  # in the scope of a request that is already observed
+_MARK = "sightglass.request"  # in the scope of a request or lifespan that is already observed
 _DRAIN_SECONDS = 2.0  # for requests that were cancelled at the end to be counted
+_KEEP_SECONDS = 2.0  # for what was counted to be handed on
 
 
 class Middleware:
@@ -81,11 +83,12 @@ class Middleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         kind = scope["type"]
-        if kind == "lifespan":
-            await self._lifespan(scope, receive, send)
+        if _MARK in scope or kind not in ("http", "websocket", "lifespan"):
+            await self.app(scope, receive, send)
             return
-        if _MARK in scope or kind not in ("http", "websocket"):
-            await self._inner(scope, receive, send)
+        if kind == "lifespan":
+            scope[_MARK] = None
+            await self._lifespan(scope, receive, send)
             return
         scope[_MARK] = context = identify(scope["headers"])
         token = current_request.set(context)
@@ -121,7 +124,10 @@ class Middleware:
     async def _failed(self, exchange: Exchange, error: BaseException) -> None:
         exchange.failed(error)
         if self._error_log is not None:
-            self._error_log.write(exchange, error)
+            if exchange.says_client_left(error):
+                self._error_log.leave_out(error)
+            else:
+                self._error_log.write(exchange, error)
         try:
             if exchange.sent is None and isinstance(error, Exception) and isinstance(exchange, Request):
                 with contextlib.suppress(Exception):  # the app's error counts, not one of this answer
@@ -149,6 +155,7 @@ class Middleware:
 
     async def _start(self) -> None:
         self._process.listen()
+        self._health.set_started()
         self._endpoints.look_behind(self.app)
         if self._tracing is not None:
             self._tracing.start()
@@ -173,7 +180,10 @@ class Middleware:
             await asyncio.sleep(0.01)
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.shutdown)
-        self._process.keep()
+        # Not here: an app's collector may wait for the loop, or for ever.
+        keeping = threading.Thread(target=self._process.keep, name="metrics-keep", daemon=True)
+        keeping.start()
+        await asyncio.to_thread(keeping.join, _KEEP_SECONDS)
 
     async def _measure_lag(self) -> None:
         while True:

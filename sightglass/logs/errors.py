@@ -31,9 +31,13 @@ class ErrorLog:
 
     def write(self, record: Record, error: BaseException) -> None:
         """Queue the line of an exception; its message may quote the client and is left out, its type and stack stay."""
-        error.__dict__[_MARK] = True
+        self.leave_out(error)
         if self._enabled:
             self._writer.put(self._encode, _fields(record, error))
+
+    def leave_out(self, error: BaseException) -> None:
+        """Have no server report an exception."""
+        error.__dict__[_MARK] = True
 
 
 class Unwritten(logging.Filter):

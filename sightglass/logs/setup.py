@@ -1,12 +1,14 @@
 """Logging set up: every logger of the process, gunicorn's and uvicorn's included, in one format on stdout.
 
 An exception's own message is left out of a line written for a request, and out of the report of the servers, asyncio
-or the job queue of an exception nobody handled: it may quote what a client sent. Its type and stack stay.
+or the job queue of an exception nobody handled: it may quote what a client sent. Its type and stack stay. Of asyncio's
+reports so do what happened and the coroutine's name: the rest shows values.
 """
 
 import copy
 import logging
 import logging.config
+import re
 import time
 from typing import Any
 
@@ -18,6 +20,9 @@ from sightglass.settings import Settings
 
 # They, and the loggers below them, report exceptions of requests and jobs after the request's context is gone.
 _SPEAK_FOR_REQUESTS = ("uvicorn.error.", "gunicorn.error.", "asyncio.", "huey.")
+
+_ARGUMENTS = re.compile(r"\((?!\)).*")
+_COROUTINE = re.compile(r"coro=<(\S+)\(\)")
 
 
 class StdoutHandler(logging.Handler):
@@ -71,6 +76,8 @@ def _capture(record: logging.LogRecord) -> logging.LogRecord:
         captured.msg = {key: lines.frozen(value) for key, value in record.msg.items()}
     else:
         captured.msg = record.getMessage().rstrip()
+        if record.name == "asyncio" and (record.exc_info or "\n" in captured.msg):
+            captured.msg = _without_values(captured.msg)
     captured.args = None
     captured.__dict__.update([(key, lines.frozen(value)) for key, value in lines.extra_fields(record)])
     if context is not None:
@@ -81,6 +88,13 @@ def _capture(record: logging.LogRecord) -> logging.LogRecord:
         setattr(captured, lines.EXCEPTION, described)
     captured.exc_info = captured.exc_text = None
     return captured
+
+
+def _without_values(report: str) -> str:
+    """Return what a report of asyncio's says: behind its first line, and in calls, are representations of objects."""
+    first, _, objects = report.partition("\n")
+    coroutine = _COROUTINE.search(objects)
+    return _ARGUMENTS.sub("", first) + (f": {coroutine[1]}" if coroutine else "")
 
 
 class NoClientText(logging.Filter):

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from multiprocessing import util
 from typing import Any
 
 from prometheus_client import Counter
@@ -83,8 +84,13 @@ class LogWriter:
         with self._lock:
             if self._thread is None:
                 # A daemon: a blocked stdout must not keep the process from ending.
-                self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # there are too many of them now: the next line asks again
+                    self._wake.clear()
+                else:
+                    self._thread = thread
 
     def _drop(self, lines: int) -> None:
         with self._lock:
@@ -142,3 +148,5 @@ def _own_stdout() -> int:
 stdout = LogWriter(_own_stdout())
 os.register_at_fork(after_in_child=stdout.after_fork)
 atexit.register(stdout.flush)  # the standard library flushes only handlers that no new configuration has replaced
+# Its children end without that.
+util.register_after_fork(stdout, lambda writer: util.Finalize(None, writer.flush, exitpriority=-100))

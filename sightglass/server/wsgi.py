@@ -1,7 +1,7 @@
 """A WSGI application (PEP 3333) served as an ASGI one, by a2wsgi, in threads.
 
 Here is what a2wsgi leaves open: a body is read as it comes, a chunk at a time, and one that breaks off is an error; an
-answer whose client has left ends, so that no thread makes it for ever.
+answer whose client has left, or that the server refuses, ends, so that no thread makes it for ever.
 """
 
 import asyncio
@@ -32,13 +32,15 @@ class ServedWSGI:
         if scope["type"] != "http":
             await self._served(scope, receive, send)
             return
-        client = _Client(receive)
+        client = _Client(receive, send)
         scope[_CLIENT] = client
         reading = asyncio.create_task(client.read())
         try:
-            await self._served(scope, client.receive, send)
+            await self._served(scope, client.receive, client.send)
         finally:
             reading.cancel()
+        if client.refusal is not None:
+            raise client.refusal
 
     def _call(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         client: _Client = environ["asgi.scope"][_CLIENT]
@@ -49,13 +51,18 @@ class ServedWSGI:
 
 
 class _Client:
-    """What comes from the client; one message is read before it is asked for, to know when the client leaves."""
+    """What comes from the client; one message is read before it is asked for, to know when the client leaves.
 
-    def __init__(self, receive: Receive) -> None:
+    What goes to it ends at the first message that the server refuses: a2wsgi's thread would wait with the others.
+    """
+
+    def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
+        self._send = send
         self._messages: asyncio.Queue[Message] = asyncio.Queue(1)
         self.loop = asyncio.get_running_loop()
         self.left = False
+        self.refusal: Exception | None = None
 
     async def read(self) -> None:
         while not self.left:
@@ -65,6 +72,13 @@ class _Client:
 
     async def receive(self) -> Message:
         return await self._messages.get()
+
+    async def send(self, message: Message) -> None:
+        if self.refusal is None:
+            try:
+                await self._send(message)
+            except Exception as error:
+                self.refusal = error
 
 
 class _Body(io.RawIOBase):
@@ -99,7 +113,7 @@ class _Answer:
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._chunks:
-            if self._client.left:
+            if self._client.left or self._client.refusal is not None:
                 return
             yield chunk
 

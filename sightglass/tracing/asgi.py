@@ -6,11 +6,12 @@ from time import perf_counter, time_ns
 from typing import Any
 
 from opentelemetry import context as otel_context
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 from opentelemetry.context import Context
+from opentelemetry.instrumentation.asgi import asgi_getter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags, TraceState
 from opentelemetry.util.http import sanitize_method
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,7 +24,7 @@ from sightglass.tracing.holding import HeldSpan, Hold, Room, hold_spans_of
 from sightglass.tracing.ids import ask_for
 from sightglass.tracing.instrumentation import Instrumentation
 from sightglass.tracing.provider import shut_down, start_provider
-from sightglass.tracing.sampling import Sampling
+from sightglass.tracing.sampling import Sampling, decided
 
 _TRACE_HEADERS = frozenset({b"traceparent"})
 # These carry text of the caller's choice on, into spans and to the services behind.
@@ -32,6 +33,7 @@ _SCOPE = "sightglass.scope"
 _REQUEST = "sightglass.request_context"
 _NATIVE = "fastapi.telemetry"
 _UNSAMPLED = TraceFlags(TraceFlags.DEFAULT)
+_NOTHING = Context()
 
 
 class TracedApp:
@@ -85,15 +87,22 @@ class TracedApp:
         parent = _parent_of(request)
         # FastAPI's native telemetry steps aside for whoever got here first.
         scope[_NATIVE] = None
-        if instrumentation is not None and self._sampling.records(parent):
-            headers = [header for header in scope["headers"] if header[0] in self._headers] if parent.is_valid else []
-            if not parent.is_valid:
-                ask_for(trace_id=_number(request.trace_id))
-            await instrumentation.app(_without_user_text(scope, headers, request), receive, send)
-        elif instrumentation is not None and self._sampling.keeps_failed and not instrumentation.excludes(scope):
-            await self._held(request, scope, receive, send)
-        else:
-            await self._unrecorded(request, scope, receive, send)
+        # A server may begin a request in the context of another one of its connection.
+        token = otel_context.attach(_NOTHING) if otel_context.get_current() else None
+        try:
+            if instrumentation is not None and self._sampling.records(parent):
+                headers = self._trace_headers(scope) if parent.is_valid else []
+                if not parent.is_valid:
+                    ask_for(trace_id=_number(request.trace_id))
+                decided()
+                await instrumentation.app(_without_user_text(scope, headers, request), receive, send)
+            elif instrumentation is not None and self._sampling.keeps_failed and not instrumentation.excludes(scope):
+                await self._held(request, scope, receive, send)
+            else:
+                await self._unrecorded(request, scope, receive, send)
+        finally:
+            if token is not None:
+                otel_context.detach(token)
 
     def judge(self, exchange: Exchange) -> None:
         """Make the trace an exemplar if it is kept; of a request that is over, before it is counted."""
@@ -110,7 +119,9 @@ class TracedApp:
     def conclude(self, exchange: Exchange, error: BaseException | None) -> None:
         """Decide what becomes of the held spans, once the app has returned or raised."""
         hold = exchange.context.hold
-        failed_late = isinstance(error, Exception) and exchange.outcome != "disconnected"  # in a background task
+        failed_late = (  # in a background task
+            isinstance(error, Exception) and exchange.outcome != "disconnected" and not exchange.says_client_left(error)
+        )
         if not (failed_late or self._matters(exchange)):
             hold.forget()
             return
@@ -123,8 +134,9 @@ class TracedApp:
     ) -> None:
         """Make the span that the instrumentation would have made."""
         scope, request, ids = exchange.scope, exchange.context, held.get_span_context()
-        parent, start = _parent_of(request), time_ns() - int((perf_counter() - exchange.started) * 1e9)
+        parent, start = _parent_of(request, ids.trace_state), time_ns() - int((perf_counter() - exchange.started) * 1e9)
         ask_for(trace_id=ids.trace_id, span_id=ids.span_id)
+        decided()
         span = provider.get_tracer("sightglass.tracing").start_span(
             _span_name(scope, exchange.route),
             trace.set_span_in_context(NonRecordingSpan(parent), Context()) if parent.is_valid else Context(),
@@ -162,9 +174,9 @@ class TracedApp:
 
     async def _held(self, request: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that is not sampled, and may turn out to matter."""
-        trace_id, span_id = _number(request.trace_id), self._ids.generate_span_id()
-        span = HeldSpan(SpanContext(trace_id, span_id, is_remote=False, trace_flags=_UNSAMPLED))
-        request.span_id = trace.format_span_id(span_id)
+        own, context = self._unsampled(request, scope)
+        span = HeldSpan(own)
+        request.span_id = trace.format_span_id(own.span_id)
         request.hold = hold = Hold(self._room, span, endless=scope["type"] == "websocket")
         if self._instrumentation is not None:
             for hook in self._instrumentation.hooks:
@@ -177,7 +189,7 @@ class TracedApp:
                     _record_cause(span)
             await send(message)
 
-        token = hold.attach()
+        token = hold.attach(context)
         try:
             await self.app(scope, receive, noted_send)
         finally:
@@ -185,19 +197,31 @@ class TracedApp:
 
     async def _unrecorded(self, request: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         # What the app calls learns that this trace is not recorded, and its own spans are not either.
-        trace_id, span_id = _number(request.trace_id), self._ids.generate_span_id()
-        own = SpanContext(trace_id, span_id, is_remote=False, trace_flags=_UNSAMPLED)
-        token = otel_context.attach(trace.set_span_in_context(NonRecordingSpan(own)))
+        own, context = self._unsampled(request, scope)
+        token = otel_context.attach(trace.set_span_in_context(NonRecordingSpan(own), context))
         try:
             await self.app(scope, receive, send)
         finally:
             otel_context.detach(token)
+
+    def _unsampled(self, request: RequestContext, scope: Scope) -> tuple[SpanContext, Context]:
+        """Return the ids of a request's own span, and the context that a trusted caller's headers make."""
+        context, state = _NOTHING, None
+        if request.parent is not None and self._sampling.trusts_callers:
+            context = propagate.extract({"headers": self._trace_headers(scope)}, getter=asgi_getter)
+            state = trace.get_current_span(context).get_span_context().trace_state
+        trace_id, span_id = _number(request.trace_id), self._ids.generate_span_id()
+        return SpanContext(trace_id, span_id, is_remote=False, trace_flags=_UNSAMPLED, trace_state=state), context
+
+    def _trace_headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        return [header for header in scope["headers"] if header[0] in self._headers]
 
     async def _recorded(self, reduced: Scope, receive: Receive, send: Send) -> None:
         """Serve a request within the span that the instrumentation has made for it."""
         scope, request = reduced[_SCOPE], reduced[_REQUEST]
         span = trace.get_current_span()
         if not span.is_recording():  # OTEL_PYTHON_FASTAPI_EXCLUDED_URLS
+            decided(yes=False)
             await self._unrecorded(request, scope, receive, send)
             return
         ids = span.get_span_context()
@@ -239,11 +263,11 @@ def _record_cause(span: Span) -> None:
         span.record_exception(error)
 
 
-def _parent_of(request: RequestContext) -> SpanContext:
+def _parent_of(request: RequestContext, trace_state: TraceState | None = None) -> SpanContext:
     if request.parent is None:
         return trace.INVALID_SPAN_CONTEXT
     _, trace_id, span_id, flags = request.parent.split("-")
-    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
+    return SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)), trace_state)
 
 
 def _number(trace_id: str | None) -> int:

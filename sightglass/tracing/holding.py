@@ -117,9 +117,10 @@ class Hold:
         self.kept: bool | None = None  # once that is known
         self._room = room
 
-    def attach(self) -> Any:
-        """Make it, and the request's span, those of the current context; returns what detaches them."""
-        context = None if self.span is None else trace.set_span_in_context(self.span)
+    def attach(self, context: Context | None = None) -> Any:
+        """Make it, and the request's span, those of a context, and that the current one; returns what detaches it."""
+        if self.span is not None:
+            context = trace.set_span_in_context(self.span, context)
         return otel_context.attach(otel_context.set_value(_KEY, self, context))
 
     @property

@@ -6,11 +6,11 @@ any client fill the tracing backend. The ``parentbased_`` samplers say that the 
 """
 
 import random
+from contextvars import ContextVar
 from typing import Any
 
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
-from opentelemetry.trace import SpanContext, SpanKind
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, SamplingResult
+from opentelemetry.trace import SpanContext
 
 from sightglass.settings import PARENTBASED, Settings
 from sightglass.tracing.holding import HoldingSampler
@@ -44,28 +44,36 @@ class Sampling:
 
     def sampler(self) -> Sampler:
         """Return what records the requests that arrive at it, what belongs to them, and of all else its share."""
-        root = _RequestsDecided(TraceIdRatioBased(self._share))
-        sampler = ParentBased(root, remote_parent_sampled=ALWAYS_ON, remote_parent_not_sampled=ALWAYS_ON)
+        others = _RequestsDecided(self._share)
+        sampler = ParentBased(
+            others,
+            remote_parent_sampled=_RequestsDecided(1) if self.trusts_callers else others,
+            remote_parent_not_sampled=_RequestsDecided(0) if self.trusts_callers else others,
+        )
         return HoldingSampler(sampler)
 
 
+_decided: ContextVar[bool] = ContextVar("request_decided", default=False)
+
+
+def decided(*, yes: bool = True) -> None:
+    """Have the next span of this context that no span of this process is the parent of recorded: it is a request's."""
+    _decided.set(yes)
+
+
 class _RequestsDecided(Sampler):
-    """Records every root span of a request, as those arriving here are the sampled ones; others by their share."""
+    """Records the spans of requests, as those arriving here are the sampled ones; others by their share."""
 
-    def __init__(self, others: Sampler) -> None:
-        self._others = others
+    def __init__(self, share: float) -> None:
+        self._share = share
 
-    def should_sample(
-        self,
-        parent_context: Context | None,
-        trace_id: int,
-        name: str,
-        kind: SpanKind | None = None,
-        *args: Any,
-        **kwargs: Any,
-    ) -> SamplingResult:
-        sampler = ALWAYS_ON if kind is SpanKind.SERVER else self._others
-        return sampler.should_sample(parent_context, trace_id, name, kind, *args, **kwargs)
+    def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
+        request = _decided.get()
+        if request:
+            _decided.set(False)
+        # By chance, not by the trace id, as for requests.
+        sampler = ALWAYS_ON if request or random.random() < self._share else ALWAYS_OFF  # noqa: S311
+        return sampler.should_sample(*args, **kwargs)
 
     def get_description(self) -> str:
-        return f"RequestsDecided{{{self._others.get_description()}}}"
+        return f"RequestsDecided{{{self._share}}}"

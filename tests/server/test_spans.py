@@ -1,9 +1,12 @@
 """Tracing in real workers: the last spans go out, and no collector can hold the server up."""
 
+import re
+import socket
 from pathlib import Path
 
 import httpx
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.server.server import Server
 from tests.support.otlp_receiver import OtlpReceiver, values
@@ -31,6 +34,23 @@ def test_every_span_arrives_although_the_worker_ends_first(tmp_path: Path) -> No
         assert sorted((line["trace_id"], line["span_id"]) for line in lines) == sorted(
             (span.trace_id.hex(), span.span_id.hex()) for span in receiver.spans
         )
+
+
+def test_pipelined_requests_have_traces_of_their_own(tmp_path: Path) -> None:
+    request = b"GET /api/v1/items/1 HTTP/1.1\r\nHost: localhost\r\n"
+    with (
+        OtlpReceiver() as receiver,
+        Server(tmp_path, TRACING_ENABLED="true", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint) as server,
+    ):
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.sendall((request + b"\r\n") * 4 + request + b"Connection: close\r\n\r\n")
+            with client.makefile("rb") as answers:
+                told = re.findall(rb"x-trace-id: (\w+)", answers.read())
+        assert server.stop() == 0
+        assert len(told) == 5
+        assert sorted(span.trace_id.hex().encode() for span in receiver.spans) == sorted(told)
+        assert {span.kind for span in receiver.spans} == {Span.SPAN_KIND_SERVER}
+        assert {span.parent_span_id for span in receiver.spans} == {b""}
 
 
 OWN_PROVIDER = """

@@ -84,6 +84,14 @@ def test_an_answer_ends_when_its_client_leaves(notes: Server) -> None:
     assert [line["status"] for line in notes.access_lines(route="/notes/endless")] == [499] * 45
 
 
+def test_an_answer_that_the_server_refuses_ends(notes: Server) -> None:
+    """More of them than there are threads, as above."""
+    for _ in range(45):
+        assert notes.get("/notes/refused", headers={"connection": "close"}).text == "x"
+    assert notes.get("/notes/7").json() == {"number": 7}
+    eventually(lambda: len(notes.access_lines(route="/notes/refused")) == 45, notes.stdout)
+
+
 def test_a_body_that_breaks_off_is_no_whole_body(notes: Server) -> None:
     with socket.create_connection(("127.0.0.1", notes.port)) as client:
         client.sendall(b"PUT /notes/lines HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf\n")

@@ -263,6 +263,8 @@ CASES: dict[str, list[Case]] = {
         ("GET", "/polls/best-of", "/polls/{name}"),
         ("PUT", "/articles/2024/", "/articles/{year}/"),
         ("GET", "/articles/24/", UNMATCHED),
+        ("GET", "/api/users/", "/api/users/"),
+        ("GET", "/shelves/1/books/2/", "/shelves/{pk}/books/{pk}/"),
         ("GET", "/red/", "/{var}"),
         ("GET", "/green/7/", "/{var}"),
         ("GET", "/no/red/", UNMATCHED),
@@ -312,6 +314,9 @@ async def test_the_table_and_the_count_are_one(app: str, case: Case) -> None:
         (r"^(?:x|y)/[a-z]+/(?:page-(?P<page>\d+)/)?$", "{var}/{var}/"),
         (r"^labels/(?P<pk>[^/.]+)\.(?P<format>[a-z0-9]+)/?$", "labels/{pk}.{format}"),
         (r"api/v1/^plays$", "api/v1/plays"),
+        (r"api/(?i)^users/(?P<pk_1>\d+)$", "api/users/{pk_1}"),
+        (r"^shelves/(?P<pk>\d+)/^books/(?P<pk>\d+)/$", "shelves/{pk}/books/{pk}/"),
+        (r"sets/(/^(?P<pk>\d+)$", r"sets/(/^(?P<pk>\d+)$"),
         (r"^(?P<outer>a/(?P<inner>b))/c", "{outer}/c"),
     ],
 )

@@ -55,6 +55,8 @@ POLLS = [
     ("/polls/best-of", ("/polls/{name}", "200")),
     ("/articles/2024/", ("/articles/{year}/", "200")),
     ("/broken", ("/broken", "500")),
+    ("/api/users/", ("/api/users/", "200")),
+    ("/shelves/1/books/2/", ("/shelves/{pk}/books/{pk}/", "200")),
     ("/polls/7/nothing/", (UNMATCHED, "404")),
     ("/articles/24/", (UNMATCHED, "404")),
 ]
@@ -108,6 +110,15 @@ def test_own_routes_of_flask_are_known() -> None:
     app = load_app("notes:create_app")
     assert isinstance(app, ServedWSGI)
     assert {"/notes/{number}", "/static/{filename}"} <= {template for _, template in route_table(app)}
+
+
+async def test_a_route_that_cannot_be_told_fails_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(rule: str) -> str:
+        raise ValueError(rule)
+
+    monkeypatch.setattr("sightglass.frameworks.template", fail)
+    assert await label(load_app("polls.wsgi:application"), "/polls/best-of") == (UNMATCHED, "200")
+    assert await label(load_app("notes:create_app"), "/notes/7") == (UNMATCHED, "200")
 
 
 def test_noting_twice_changes_nothing() -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from fastapi import BackgroundTasks, FastAPI, HTTPException, WebSocket
+from fastapi import BackgroundTasks, FastAPI, HTTPException, WebSocket, WebSocketDisconnect
 from fastapi.responses import StreamingResponse
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -23,7 +23,8 @@ from sightglass.settings import Settings
 from sightglass.tracing.holding import HeldSpan, Hold, Room
 from tests.stack import ROOT
 from tests.support.otlp_receiver import OtlpReceiver, values
-from tests.unit.observed import Observed
+from tests.unit.observed import Client, Observed, websocket
+from tests.unit.test_middleware import pushing_app, refuse_websocket_messages
 from tests.unit.test_tracing import PARENT_SPAN, PARENT_TRACE, SECRET, Traced, by_name, traced
 
 NONE: dict[str, Any] = {"otel_traces_sampler": "traceidratio", "otel_traces_sampler_arg": 0.0}
@@ -223,6 +224,17 @@ async def test_a_websocket_that_fails_leaves_its_trace(monkeypatch: pytest.Monke
         with pytest.raises(ValueError, match="gone"):
             await served.app(scope | {"scheme": "ws", "root_path": ""}, receive, send)
     assert sorted(whole(receiver, "GET /ws")) == ["GET /ws", "inner", "outer"]
+
+
+async def test_a_websocket_whose_client_leaves_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver
+) -> None:
+    async with traced(monkeypatch, receiver.endpoint, pushing_app(), **NONE) as served:
+        client = Client({"type": "websocket.connect"})
+        client.on_send = refuse_websocket_messages
+        with pytest.raises((WebSocketDisconnect, OSError)):
+            await served.app(websocket("/push"), client.receive, client.send)
+    assert receiver.spans == []
 
 
 async def test_a_callers_trace_is_continued_and_the_parent_is_theirs(

@@ -1,12 +1,17 @@
 """The lines of the standard library's logging, from the record to the descriptor."""
 
+import asyncio
+import gc
 import json
 import logging
 import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +37,7 @@ from sightglass.logs.stack import protect_loggers
 from sightglass.logs.writer import LogWriter
 from sightglass.record import Record
 from sightglass.settings import Settings
+from tests.stack import ROOT
 
 
 def stdout_handler(formatter: logging.Formatter, writer: LogWriter) -> StdoutHandler:
@@ -241,6 +247,45 @@ def test_server_reports_an_unhandled_exception_without_its_message(log: Log, nam
     assert log.line()["exception"]["type"] == "ValueError"
 
 
+async def _notify(text: str) -> None:
+    await asyncio.sleep(0)
+    raise ValueError(text)
+
+
+async def _reports(secret: str) -> None:
+    """Have asyncio report what nobody waits for."""
+    loop = asyncio.get_running_loop()
+    tasks = {asyncio.create_task(_notify(secret), name=secret)}
+    waiting = asyncio.create_task(asyncio.sleep(3600), name="pending")
+    waiting.add_done_callback(partial(print, secret))
+    loop.call_soon(_fail, secret)
+    loop.call_soon(partial(_fail, secret))
+    future = loop.create_future()
+    future.set_exception(ValueError(secret))
+    del future
+    await asyncio.wait(tasks)
+    tasks.clear()
+    gc.collect()
+    await asyncio.sleep(0)
+    message = "Task was destroyed but it is pending!"  # as asyncio says it, once the loop is gone
+    loop.call_exception_handler({"message": message, "task": waiting})
+    waiting.remove_done_callback(partial(print, secret))
+
+
+def test_reports_of_asyncio_show_no_values(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncio.log.logger.handlers", log.logger.handlers)
+    monkeypatch.setattr("asyncio.log.logger.propagate", False)
+    asyncio.run(_reports("private text"))
+    assert "private" not in log.text()
+    assert sorted(line["message"] for line in log.lines()) == [
+        "Exception in callback _fail",
+        "Exception in callback _fail",
+        "Future exception was never retrieved",
+        "Task exception was never retrieved: _notify",
+        "Task was destroyed but it is pending!: sleep",
+    ]
+
+
 def test_exception_group_names_its_members(log: Log) -> None:
     log.logger.error("failed", exc_info=ExceptionGroup("two", [ValueError("a"), OSError("b")]))
     assert [one["type"] for one in log.line()["exception"]["exceptions"]] == ["ValueError", "OSError"]
@@ -448,6 +493,61 @@ def test_forked_processes_write_whole_lines_and_each_its_own() -> None:
     assert [os.waitpid(pid, 0)[1] for pid in pids] == [0] * children
     expected = ["parent"] + [str(number) * width for number in range(children) for _ in range(lines)]
     assert sorted(received) == sorted(expected)
+
+
+CHILDREN = """
+import logging, multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor
+
+from sightglass.logs.setup import configure_logging
+from sightglass.settings import Settings
+
+configure_logging(Settings())
+
+
+def say(text):
+    logging.getLogger("app").warning(text)
+
+
+def nested(text):
+    child = multiprocessing.get_context("fork").Process(target=say, args=(text,))
+    child.start()
+    child.join()
+    say(text)
+
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    say("parent")
+    child = context.Process(target=nested, args=("child",))
+    child.start()
+    child.join()
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        pool.submit(say, "pool").result()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_children_of_multiprocessing_write_their_last_lines(tmp_path: Path, method: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(CHILDREN)
+    command = [sys.executable, str(script), method]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=300)
+    said = sorted(json.loads(line)["message"] for line in result.stdout.splitlines())
+    assert said == ["child", "child", "parent", "pool"]
+
+
+def test_lines_wait_for_a_thread_that_cannot_start(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        log.logger.warning("first")
+        log.logger.warning("second")
+    log.logger.warning("third")
+    assert [line["message"] for line in log.lines()] == ["first", "second", "third"]
 
 
 def test_configuration_leaves_the_servers_access_logs_off() -> None:

@@ -209,6 +209,17 @@ asyncio.run(main())
     assert output == "0.0\n"
 
 
+async def test_it_watches_again_once_it_was_stopped(told: Told) -> None:
+    watch = LoopWatch(0.02)
+    watch.start()
+    watch.stop()
+    watch.start()
+    time.sleep(0.5)  # noqa: ASYNC251 - that is what is told
+    told_of = await asyncio.to_thread(told.one.wait, 10)
+    watch.stop()
+    assert told_of
+
+
 async def test_it_ends_with_the_loop() -> None:
     watch = LoopWatch(0.01)
 

@@ -2,7 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from enum import IntEnum
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from fastapi import BackgroundTasks, FastAPI, HTTPException, Request, WebSocket, WebSocketDisconnect
@@ -12,10 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.utils import ClientDisconnected
 
+from sightglass.asgi.health import Health
 from sightglass.context import current_request
+from sightglass.logs.errors import ErrorLog, Unwritten
+from sightglass.metrics.slots import SlotDirectory
+from sightglass.record import Record
+from sightglass.settings import Settings
 from tests.unit.observed import Client, Observed, ask, http, websocket
 
 
@@ -569,6 +582,105 @@ async def test_a_connection_that_fails(accepted: bool, status: str) -> None:
     assert observed.log.entries[0]["outcome"] == "error"
 
 
+async def test_a_client_that_leaves_a_pushing_connection_ends_it_as_it_should() -> None:
+    observed = Observed(pushing_app())
+    client = Client({"type": "websocket.connect"})
+    client.on_send = refuse_websocket_messages
+    with pytest.raises((WebSocketDisconnect, OSError)):
+        await observed.app(websocket("/push"), client.receive, client.send)
+    assert observed.requests() == {("GET", "/push", "101"): 1}
+    assert observed.log.entries[0]["outcome"] == "ok"
+
+
+def pushing_app() -> FastAPI:
+    app = FastAPI()
+
+    @app.websocket("/push")
+    async def push(socket: WebSocket) -> None:
+        await socket.accept()
+        while True:
+            await socket.send_text("x")
+
+    return app
+
+
+def refuse_websocket_messages(message: Message) -> None:
+    if message["type"] == "websocket.send":
+        raise ClientDisconnected
+
+
+async def raising_at_the_end(scope: Scope, receive: Receive, send: Send, error: type[Exception]) -> None:
+    """Raise when the client has left."""
+    while (await receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
+        pass
+    raise error
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [(WebSocketDisconnect, False), (ClientDisconnect, False), (ClientDisconnected, False), (KeyError, True)],
+)
+async def test_that_a_client_has_left_is_no_error(kind: str, error: type[Exception], is_told: bool) -> None:
+    told: list[BaseException] = []
+
+    class Errors(ErrorLog):
+        def write(self, record: Record, error: BaseException) -> None:
+            told.append(error)
+
+    observed = Observed(partial(raising_at_the_end, error=error))
+    observed.app._error_log = Errors(Settings())
+    scope = http() if kind == "http" else websocket()
+    client = Client({"type": f"{kind}.disconnect"})
+    with pytest.raises(error) as raised:
+        await observed.app(scope, client.receive, client.send)
+    assert observed.log.entries[0]["outcome"] == "disconnected"
+    assert (told == [raised.value]) == is_told
+    report = logging.LogRecord(
+        "uvicorn.error", logging.ERROR, "", 0, "Exception in ASGI application", None, (error, raised.value, None)
+    )
+    assert is_told or not Unwritten().filter(report)
+
+
+async def test_such_an_error_of_a_client_that_is_there_is_told() -> None:
+    told: list[BaseException] = []
+
+    class Errors(ErrorLog):
+        def write(self, record: Record, error: BaseException) -> None:
+            told.append(error)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise FileNotFoundError
+
+    observed = Observed(app)
+    observed.app._error_log = Errors(Settings())
+    for scope in (http(), websocket()):
+        with pytest.raises(FileNotFoundError):
+            await ask(observed, scope)
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_a_status_of_an_enumeration_is_its_number(kind: str) -> None:
+    """On Python 3.10 the text of an http.HTTPStatus is its name."""
+
+    class Status(IntEnum):
+        NOT_FOUND = 404
+
+        def __str__(self) -> str:
+            return "Status.NOT_FOUND"
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        start = "http.response.start" if kind == "http" else "websocket.http.response.start"
+        await send({"type": start, "status": Status.NOT_FOUND, "headers": []})
+        await send({"type": start.replace("start", "body"), "body": b""})
+
+    observed = Observed(app)
+    await ask(observed, http() if kind == "http" else websocket())
+    assert observed.requests() == {("GET", "(unmatched)", "404"): 1}
+    assert type(observed.log.entries[0]["status"]) is int
+
+
 # Own endpoints
 
 
@@ -615,6 +727,30 @@ async def test_an_observed_app_in_an_observed_app_counts_once() -> None:
     await ask(outer, http(path="/sub/items/1"))
     assert sum(outer.requests().values()) == 1
     assert inner.requests() == {}
+
+
+async def test_an_observed_app_in_an_observed_app_starts_once() -> None:
+    inner = Observed(make_app())
+
+    async def wrapper(scope: Scope, receive: Receive, send: Send) -> None:
+        await inner.app(dict(scope), receive, send)
+
+    outer = Observed(wrapper)
+    assert await run_lifespan(outer) == COMPLETE
+    assert (outer.health.shutting_down, inner.health.shutting_down) == (True, False)
+    assert inner.value("event_loop_lag_seconds") is None
+    assert await run_lifespan(inner) == COMPLETE
+    assert inner.health.shutting_down
+
+
+async def test_a_scope_of_a_kind_that_is_not_known_is_the_apps() -> None:
+    kinds: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        kinds.append(scope["type"])
+
+    await ask(Observed(app), {"type": "webtransport"})
+    assert kinds == ["webtransport"]
 
 
 async def test_metrics_are_those_of_the_apps_registry_too() -> None:
@@ -671,6 +807,58 @@ async def test_lifespan_of_an_app_runs_and_readiness_fails_first() -> None:
     assert await run_lifespan(watched) == COMPLETE
     assert seen == [True]
     assert watched.value("event_loop_lag_seconds") is not None
+
+
+class Waiting(Collector):
+    """A collector that asks the event loop, from whatever thread it is in."""
+
+    def __init__(self, answer: Coroutine[Any, Any, object]) -> None:
+        self._answer = answer
+        self._loop = asyncio.get_running_loop()
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> list[Metric]:
+        asyncio.run_coroutine_threadsafe(self._answer, self._loop).result()
+        return []
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_collector_that_waits_for_the_loop_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    monkeypatch.setattr("sightglass.asgi.middleware._KEEP_SECONDS", 0.2 if hangs else 60)
+    registry = CollectorRegistry()
+    registry.register(Waiting(asyncio.Event().wait() if hangs else asyncio.sleep(0)))
+    observed = Observed(make_app(), registry)
+    with TemporaryDirectory() as path:
+        directory = SlotDirectory(Path(path) / "slots")
+        directory.create()
+        observed.process.join(directory)
+        await ask(observed, http(path="/items/1"))
+        assert await asyncio.wait_for(run_lifespan(observed), 30) == COMPLETE
+        assert ("http_requests" in directory.read_totals(0)) != hangs
+
+
+async def test_a_second_lifespan_is_like_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of an application that is tested twice in one process."""
+    ready: list[int] = []
+    health = Health("1")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        ready.append((await health.readiness())[0])
+        await receive()
+        ready.append((await health.readiness())[0])
+        await send({"type": "lifespan.shutdown.complete"})
+
+    observed = Observed(app)
+    observed.app._health = health
+    for _ in range(2):
+        assert await run_lifespan(observed) == COMPLETE
+    assert ready == [200, 503] * 2
 
 
 @pytest.mark.parametrize("after_receive", [False, True])

@@ -1,6 +1,8 @@
 """The route label through everything a FastAPI or Starlette app can be put together from."""
 
 import asyncio
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from sightglass.route_table import route_table
-from sightglass.routes import UNMATCHED
+from sightglass.routes import UNMATCHED, RouteTemplates
 from tests.unit.observed import Observed, ask, http, websocket
 
 
@@ -160,6 +162,34 @@ class _Unwalkable(Starlette):
     @property
     def routes(self) -> list[Any]:
         raise RuntimeError("no routes for you")
+
+
+async def test_endpoints_made_anew_for_each_request_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sightglass.routes.MOST_UNKNOWN", 3)
+    walks: list[object] = []
+    read = RouteTemplates._read
+
+    def counted(templates: RouteTemplates) -> Any:
+        walks.append(templates)
+        return read(templates)
+
+    monkeypatch.setattr(RouteTemplates, "_read", counted)
+
+    class Endpoint:
+        pass
+
+    app = Starlette(routes=[Route("/known", hello)])
+    templates = RouteTemplates(app)
+    made: list[weakref.ref[Endpoint]] = []
+    for _ in range(10):
+        endpoint = Endpoint()
+        made.append(weakref.ref(endpoint))
+        assert templates.find({"endpoint": endpoint, "path": "/made"}) == UNMATCHED
+        del endpoint
+    gc.collect()
+    assert len(walks) == 3
+    assert sum(one() is not None for one in made) == 3
+    assert templates.find({"endpoint": hello, "path": "/known"}) == "/known"
 
 
 async def test_routes_that_cannot_be_walked_cost_no_request(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,7 +17,8 @@ import httpx
 import pytest
 from fastapi import APIRouter, BackgroundTasks, FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
-from opentelemetry import trace
+from opentelemetry import baggage, propagate, trace
+from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
@@ -25,6 +26,7 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
+from opentelemetry.util.http import parse_excluded_urls
 from prometheus_client import REGISTRY
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -91,6 +93,19 @@ def sample_app() -> FastAPI:
 
     app.include_router(router, prefix="/api")
     app.mount("/inner", inner)
+    return app
+
+
+def calling_app() -> FastAPI:
+    """Return an app that tells what a service which it calls would be told."""
+    app = sample_app()
+
+    @app.get("/calls")
+    async def calls() -> dict[str, str]:
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        return carrier
+
     return app
 
 
@@ -518,6 +533,66 @@ async def test_callers_trace_is_continued(monkeypatch: pytest.MonkeyPatch, recei
     assert SECRET not in receiver.text
 
 
+@pytest.mark.parametrize("sampler", ["always_on", "traceidratio", "always_off"])
+async def test_a_traced_app_in_a_traced_app_makes_no_spans_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver, sampler: str
+) -> None:
+    inner, outer = sample_app(), FastAPI()
+    settings = replace(read_settings(Settings), tracing_enabled=True)
+    route_of = RouteTemplates(inner).find
+    tracing = TracedApp(inner, settings, route_of)
+    outer.mount(
+        "/sub",
+        Middleware(inner, process=ProcessMetrics(), health=Health("1"), route_of=route_of, tracing=tracing),
+    )
+    share: dict[str, Any] = {"otel_traces_sampler": sampler, "otel_traces_sampler_arg": 0.0}
+    async with traced(monkeypatch, receiver.endpoint, outer, **share) as served:
+        answer = await served.get("/sub/api/items/1")
+        await served.get("/sub/own-span")
+        await served.get("/sub/own-span", traceparent=UNSAMPLED_PARENT)
+    assert answer.json()["trace"] == answer.headers["x-trace-id"]
+    own = [span for span in receiver.spans if span.name == "own"]
+    requests = {span.span_id: span for span in receiver.spans if span.kind == Span.SPAN_KIND_SERVER}
+    kept = {"always_on": 2, "traceidratio": 0, "always_off": 0}[sampler]
+    assert len(own) == kept
+    assert all(requests[span.parent_span_id].trace_id == span.trace_id for span in own)
+
+
+@pytest.mark.parametrize("sampler", ["always_on", "traceidratio", "always_off"])
+async def test_a_request_that_runs_in_another_ones_context_has_its_own_trace(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver, sampler: str
+) -> None:
+    """As uvicorn's next request on a connection may."""
+    app = calling_app()
+    share: dict[str, Any] = {"otel_traces_sampler": sampler, "otel_traces_sampler_arg": 0.0}
+    async with traced(monkeypatch, receiver.endpoint, app, **share) as served:
+        other = trace.NonRecordingSpan(
+            trace.SpanContext(int(PARENT_TRACE, 16), int(PARENT_SPAN, 16), False, trace.TraceFlags(1))
+        )
+        token = otel_context.attach(baggage.set_baggage("user", SECRET, trace.set_span_in_context(other)))
+        answer = await served.get("/calls")
+        failed = await served.get("/fail?text=x")
+        assert trace.get_current_span() is other
+        otel_context.detach(token)
+    own = answer.headers["x-trace-id"]
+    assert own != PARENT_TRACE
+    assert answer.json()["traceparent"].split("-")[1] == own
+    assert "baggage" not in answer.json()
+    spans = {span.name: span for span in receiver.spans}
+    assert (
+        set(spans)
+        == {
+            "always_on": {"GET /calls", "GET /fail", "own"},
+            "traceidratio": {"GET /fail", "own"},
+            "always_off": set(),
+        }[sampler]
+    )
+    for name in spans.keys() & {"GET /calls", "GET /fail"}:
+        trace_id = {"GET /calls": own, "GET /fail": failed.headers["x-trace-id"]}[name]
+        assert (spans[name].kind, spans[name].parent_span_id) == (Span.SPAN_KIND_SERVER, b"")
+        assert spans[name].trace_id.hex() == trace_id
+
+
 EDGES_TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
@@ -574,6 +649,42 @@ async def test_trusted_caller_decides_sampling(
 
 
 @pytest.mark.parametrize(
+    ("sampler", "trusted"),
+    [
+        ("parentbased_always_on", True),
+        ("parentbased_always_off", True),
+        ("parentbased_traceidratio", True),
+        ("always_on", False),
+        ("traceidratio", False),
+        ("always_off", False),
+    ],
+)
+@pytest.mark.parametrize("parent", [SAMPLED_PARENT, UNSAMPLED_PARENT])
+async def test_baggage_and_tracestate_of_trusted_callers_go_on(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver, sampler: str, trusted: bool, parent: str
+) -> None:
+    brought = {"traceparent": parent, "tracestate": "vendor=1", "baggage": "user=7"}
+    share: dict[str, Any] = {"otel_traces_sampler": sampler, "otel_traces_sampler_arg": 0.0}
+    async with traced(monkeypatch, receiver.endpoint, calling_app(), **share) as served:
+        called = (await served.get("/calls", **brought)).json()
+        without_parent = (await served.get("/calls", baggage="user=7", tracestate="vendor=1")).json()
+    assert called["traceparent"].split("-")[1] == PARENT_TRACE
+    assert called["traceparent"].split("-")[2] != PARENT_SPAN
+    assert (called.get("tracestate"), called.get("baggage")) == (("vendor=1", "user=7") if trusted else (None, None))
+    assert without_parent.keys() == {"traceparent"}
+
+
+async def test_the_trace_of_a_failed_request_has_the_tracestate_of_a_trusted_caller(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver
+) -> None:
+    async with traced(monkeypatch, receiver.endpoint, otel_traces_sampler="parentbased_always_on") as served:
+        await served.get("/fail?text=x", traceparent=UNSAMPLED_PARENT, tracestate="vendor=1")
+    spans = by_name(receiver)
+    assert {name: span.trace_state for name, span in spans.items()} == {"GET /fail": "vendor=1", "own": "vendor=1"}
+    assert spans["GET /fail"].parent_span_id.hex() == PARENT_SPAN
+
+
+@pytest.mark.parametrize(
     "parent", ["", "garbage", "00-" + "0" * 32 + "-" + PARENT_SPAN + "-01", "ff" + SAMPLED_PARENT[2:]]
 )
 async def test_malformed_traceparent_is_no_parent(
@@ -600,6 +711,59 @@ async def test_share_of_requests_is_sampled_with_their_own_spans_or_not_at_all(
     assert names.count("own") == names.count("GET /own-span")
     servers = {span.span_id: span.trace_id for span in receiver.spans if span.name != "own"}
     assert all(servers[span.parent_span_id] == span.trace_id for span in receiver.spans if span.name == "own")
+
+
+@pytest.mark.parametrize(
+    ("sampler", "sampled", "unsampled", "root"),
+    [
+        ("always_on", True, True, True),
+        ("always_off", False, False, False),
+        ("traceidratio", False, False, False),
+        ("parentbased_always_on", True, False, True),
+        ("parentbased_always_off", True, False, False),
+    ],
+)
+async def test_spans_that_are_no_requests_of_ours_have_the_share_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+    receiver: OtlpReceiver,
+    sampler: str,
+    sampled: bool,
+    unsampled: bool,
+    root: bool,
+) -> None:
+    """Those of consumers and of other servers in the process."""
+    share: dict[str, Any] = {"otel_traces_sampler": sampler, "otel_traces_sampler_arg": 0.0}
+    async with traced(monkeypatch, receiver.endpoint, **share) as served:
+        await served.get("/api/items/1")
+        await served.get("/api/items/1", traceparent=SAMPLED_PARENT)
+        tracer = trace.get_tracer("other", tracer_provider=Traced.provider)
+        for kind in (trace.SpanKind.CONSUMER, trace.SpanKind.SERVER, trace.SpanKind.INTERNAL):
+            for name, parent in (("sampled", SAMPLED_PARENT), ("unsampled", UNSAMPLED_PARENT), ("root", "")):
+                with tracer.start_as_current_span(name, propagate.extract({"traceparent": parent}), kind):
+                    tracer.start_span("child").end()
+    names = [span.name for span in receiver.spans]
+    kept = {"sampled": sampled, "unsampled": unsampled, "root": root}
+    assert {name: names.count(name) for name in kept} == {name: 3 * is_kept for name, is_kept in kept.items()}
+    assert names.count("child") == 3 * sum(kept.values())
+
+
+async def test_an_excluded_request_decides_nothing_for_another_span(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver
+) -> None:
+    excluded = parse_excluded_urls("/apart")  # as of OTEL_PYTHON_FASTAPI_EXCLUDED_URLS, which is read at the import
+    monkeypatch.setattr("opentelemetry.instrumentation.fastapi._excluded_urls_from_env", excluded)
+    app = FastAPI()
+
+    @app.get("/apart")
+    async def apart() -> None:
+        trace.get_tracer("app", tracer_provider=Traced.provider).start_span("apart", context=Context()).end()
+
+    async with traced(monkeypatch, receiver.endpoint, app) as served:
+        monkeypatch.setattr(served.tracing._sampling, "records", lambda parent: True)
+        monkeypatch.setattr("sightglass.tracing.sampling.random.random", lambda: 1.0)
+        answer = await served.get("/apart")
+    assert answer.status_code == 200
+    assert receiver.spans == []
 
 
 @pytest.mark.parametrize("path", ["/fail", "/broken-stream"])

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
-from flask import Blueprint, Flask, request
+from flask import Blueprint, Flask, Response, request
 
 notes = Blueprint("notes", __name__, url_prefix="/notes")
 
@@ -61,6 +61,11 @@ def endless() -> Iterator[str]:
 @notes.get("/broken")
 def broken() -> str:
     raise RuntimeError("broken")
+
+
+@notes.get("/refused")
+def refused() -> Response:
+    return Response(("x" for _ in range(50)), headers={"content-length": "1"})
 
 
 @notes.get("/slow")
