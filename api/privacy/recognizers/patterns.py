@@ -122,25 +122,6 @@ class MacSearch(PatternSearch):
         return whole(window.text) if _MAC.search(window.text) else View("", [0], [0])
 
 
-class IbanSearch(PatternSearch):
-    """IBANs: the pattern goes on into the words that follow, so that shorter readings are tried too."""
-
-    def view(self, window: Window) -> View:
-        """Give everything, when there is a start."""
-        return whole(window.text) if _IBAN.search(window.text) else View("", [0], [0])
-
-    def search(self, text: str, budget: Budget) -> Iterator[tuple[int, int, float]]:
-        """Try the groups of the pattern from the last to the first."""
-        ((pattern, score),) = self._patterns
-        for match in _matches(pattern, text, budget):
-            for group in range(pattern.groups, 0, -1):
-                end = match.end(group)
-                valid = self._inner.validate_result(text[match.start() : end])
-                if valid is not False:
-                    yield match.start(), end, EntityRecognizer.MAX_SCORE if valid else score
-                    break
-
-
 class NhsSearch(PatternSearch):
     """NHS numbers: one in eleven numbers of ten digits has a right check digit, an order's too."""
 
@@ -168,8 +149,6 @@ class NhsSearch(PatternSearch):
 def make_search(inner: Any, language: str) -> PatternSearch:
     """Give a `PatternRecognizer` of Presidio's as it is run here."""
     match inner.name:
-        case "IbanRecognizer":
-            return IbanSearch(inner, language)
         case "NhsRecognizer":
             return NhsSearch(inner, language)
         case "MacAddressRecognizer":
@@ -188,4 +167,3 @@ def _matches(pattern: "regex.Pattern[str]", text: str, budget: Budget) -> Iterat
 
 _GOODS = sorted(GOODS)
 _MAC = regex.compile(r"[0-9A-Fa-f]{2}[:\-][0-9A-Fa-f]{2}[:\-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.")
-_IBAN = regex.compile(r"[A-Za-z]{2}[0-9]{2}")
