@@ -622,6 +622,27 @@ def test_what_is_broken_or_too_large_is_refused(kind: str, data: bytes, reason: 
     assert reason in str(refused.value.detail)
 
 
+@pytest.mark.parametrize("kind", [TEXT, CSV, TSV, NDJSON, XML])
+@pytest.mark.parametrize("charset", [None, "utf-8", "iso8859-1", "cp1252", "ascii"])
+@pytest.mark.parametrize("name", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_what_is_in_a_wider_charset_than_it_says_is_refused(kind: str, charset: str | None, name: str) -> None:
+    source = {NDJSON: '{"a": "Zaphod"}\n', XML: "<?xml version='1.0' encoding='utf-8'?><a>Zaphod</a>"}
+    data = source.get(kind, "Zaphod,é\n").replace("é", "" if charset in (None, "utf-8", "ascii") else "é").encode(name)
+    if kind == XML and charset is None:  # its first bytes tell
+        assert hidden("<a>Zaphod</a>") in run(kind, data).decode()
+        return
+    for cuts in ((), range(len(data))):
+        with pytest.raises(DocumentError):
+            run(kind, data, cuts, charset)
+
+
+@pytest.mark.parametrize("kind", [TEXT, CSV, TSV, NDJSON])
+@pytest.mark.parametrize("name", sorted(charset_names.CHARSETS))
+def test_a_nul_is_refused_in_any_charset(kind: str, name: str) -> None:
+    with pytest.raises(DocumentError, match="NUL"):
+        run(kind, "1\0".encode(name), charset=name)
+
+
 def test_nothing_in_an_error_is_from_the_document() -> None:
     for kind, data in [(XML, b"<a>Marker"), (CSV, b'"Marker'), (NDJSON, b"Marker"), (TEXT, b"Marker\xff")]:
         with pytest.raises(DocumentError) as refused:
