@@ -225,6 +225,38 @@ def test_a_form_is_accepted_as_a_whole_or_not_at_all(jobs: Jobs, content_type: s
     assert jobs.left() == []
 
 
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ("Content-Transfer-Encoding: 7bit", 202),
+        ("content-transfer-encoding: 8BIT", 202),
+        ("Content-Transfer-Encoding: binary", 202),
+        ("Content-Encoding: identity", 202),
+        ("Content-Transfer-Encoding: base64", 415),
+        ("content-transfer-encoding:Quoted-Printable", 415),
+        ("Content-Transfer-Encoding: x-uuencode", 415),
+        ("Content-Encoding: gzip", 415),
+        ("Content-Encoding: identity\r\nContent-Encoding: gzip", 415),
+        ("Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64", 415),
+    ],
+)
+def test_a_part_that_is_encoded_is_not_taken_for_what_it_says(jobs: Jobs, header: str, status: int) -> None:
+    body = f"--x\r\nContent-Disposition: form-data; name=a\r\n{header}\r\n\r\nZaphod\r\n--x--\r\n"
+    answer = jobs.client.post(PATH, content=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    assert answer.status_code == status
+    assert len(jobs.all()) == (status == 202)
+
+
+def test_content_codings_of_several_headers_count_together(jobs: Jobs) -> None:
+    twice = [("Content-Encoding", "identity"), ("Content-Encoding", "gzip")]
+    for path in (PATH, "/api/v1/process"):
+        answer = jobs.client.post(path, content=b"Zaphod", headers=[("Content-Type", "text/plain"), *twice])
+        assert answer.status_code == 415
+    form = [("Content-Type", "multipart/form-data; boundary=x"), *twice]
+    assert jobs.client.post(PATH, content=b"--x--\r\n", headers=form).status_code == 422
+    assert jobs.all() == []
+
+
 def test_a_form_of_too_many_documents_is_refused(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "MAX_DOCUMENTS", 2)
     assert jobs.client.post(PATH, files=form(*[("a", "text/plain")] * 2)).status_code == 202
