@@ -4,7 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.support.model import blank, found, redacted
+from api.privacy.findings import redact
+from api.privacy.scanner import scan
+from tests.support.model import THRESHOLD, blank, found, redacted
 
 ADDRESSES = [
     "anna@firma.local",
@@ -342,3 +344,15 @@ def test_digits_with_a_word_that_says_so_are_a_phone_number(text: str) -> None:
 )
 def test_numbers_in_a_row_are_all_found(numbers: list[str], joint: str) -> None:
     assert redacted(joint.join(numbers)) == joint.join(["[PHONE_NUMBER]"] * len(numbers))
+
+
+@pytest.mark.parametrize("size", [100, 1000, 1790, 1791, 1792, 1793, 2020, 2047, 2048, 3000, 10_000])
+@pytest.mark.parametrize("filler", ["A", "a.", "(a)", "&b=", "%20", "漢"])
+@pytest.mark.parametrize(("before", "after"), [("", ""), ("see ", " now"), ("(", ") and"), ('{"a":"', '","b":"x"}')])
+def test_a_url_longer_than_a_window_is_covered_whole(size: int, filler: str, before: str, after: str) -> None:
+    long = filler * (size // len(filler))
+    text = f"{before}https://example.com/login?x={long}&user=anna.smith&token=SECRET{after}"
+    pieces = list(scan(text, lambda window: blank("en").find(window, "en", THRESHOLD)))
+    assert "".join(piece.text for piece in pieces) == text
+    left = "".join(redact(*piece) for piece in pieces)
+    assert left.replace("[URL]", "") == before + after
