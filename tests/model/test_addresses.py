@@ -52,7 +52,20 @@ AROUND = [
     ("Mail ", "."),
     ("", ", ok"),
 ]
-NO_ADDRESSES = ["3@4.50", "meet @ noon", "@anna", "anna@", "anna@ example", "@@", "a@-", "a@.b", "10@5", '"@"', "a@[x"]
+NO_ADDRESSES = [
+    "3@4.50",
+    "3@4.5.6.7.8",
+    "meet @ noon",
+    "@anna",
+    "anna@",
+    "anna@ example",
+    "@@",
+    "a@-",
+    "a@.b",
+    "10@5",
+    '"@"',
+    "a@[x",
+]
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -188,6 +201,17 @@ def test_files_attributes_and_sentences_are_no_urls(text: str) -> None:
         ("example.com.Later he", "[URL].Later he"),
         ("anna@example.com.Later he", "[EMAIL_ADDRESS].Later he"),
         ("example.com-based", "[URL]-based"),
+        ("example.com.3 days later", "[URL].3 days later"),
+        ("www.example.com.2 See also", "[URL].2 See also"),
+        ("example.com.Later.2", "[URL].Later.2"),
+        ("libfoo.so.1 and app.1.2", "libfoo.so.1 and app.1.2"),
+        ("anna@example.com.2 See also", "[EMAIL_ADDRESS].2 See also"),
+        ("anna@example.com.3 days later", "[EMAIL_ADDRESS].3 days later"),
+        ("anna@firma.local.12.5 %", "[EMAIL_ADDRESS].12.5 %"),
+        ("root@localhost.2", "[EMAIL_ADDRESS].2"),
+        ("anna@example.com.Later.2", "[EMAIL_ADDRESS].Later.2"),
+        ("anna@4you.example.2, x@1.example", "[EMAIL_ADDRESS].2, [EMAIL_ADDRESS]"),
+        ("root@10.0.0.1, root@10.0.0.1.", "[EMAIL_ADDRESS], [EMAIL_ADDRESS]."),
         ("the website main.py", "the website [URL]"),
         ("https://a.example,https://b.example", "[URL]"),
         ("//example.com/x", "//[URL]"),
