@@ -293,10 +293,11 @@ class PostgresRows(SqlRows):
                     kwargs={
                         "connect_timeout": int(PATIENCE_SECONDS),
                         "application_name": "sightglass",
-                        # A machine that is gone says nothing.
+                        # A machine that is gone says nothing: neither when it is listened to, nor to what is sent.
                         "keepalives_idle": 10,
                         "keepalives_interval": 5,
                         "keepalives_count": 3,
+                        "tcp_user_timeout": 25_000,
                     },
                     open=True,
                 )
