@@ -13,6 +13,7 @@ from threading import Barrier
 from typing import Any
 
 import psycopg
+import psycopg_pool
 import pytest
 from botocore.stub import Stubber  # type: ignore[import-untyped]
 
@@ -71,7 +72,7 @@ def test_a_database_that_vanishes_is_noticed_whoever_has_sent_last(monkeypatch: 
             connection.recv(4096)
 
     monkeypatch.setattr(postgresql, "_prepare", lambda _: None)
-    monkeypatch.setattr(postgresql.ConnectionPool, "check_connection", None)
+    monkeypatch.setattr(psycopg_pool.ConnectionPool, "check_connection", None)
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as threads:
         threads.submit(serve, listener)
         rows = PostgresRows(f"postgresql://u:p@127.0.0.1:{listener.getsockname()[1]}/db?sslmode=disable", 1)
