@@ -191,6 +191,21 @@ def test_a_job_that_is_not_surely_on_disk_is_none(jobs: Jobs, monkeypatch: pytes
     assert jobs.left() == []
 
 
+def test_a_result_is_surely_on_disk_before_its_job_has_succeeded(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[bool, Status]] = []
+    sync = files._sync
+
+    def note(directory: Path) -> None:
+        seen.append(((directory / "result").exists(), jobs.all()[0].status))
+        sync(directory)
+
+    jobs.create()
+    monkeypatch.setattr(files, "_sync", note)
+    jobs.work()
+    assert seen == [(True, Status.RUNNING)]
+    assert jobs.all()[0].status is Status.SUCCEEDED
+
+
 def test_what_a_refused_form_repeats_stays(jobs: Jobs) -> None:
     """One of its jobs was removed; under the same key comes another form, which is refused at the second."""
     documents = form(("Zaphod", "text/plain"), ("Zaphod", "text/plain"))

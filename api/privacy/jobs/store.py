@@ -159,7 +159,7 @@ class JobStore:
         for directory, record in records:
             record.directory = directory
             entries.append(Entry(directory, self.documents.size(directory), record))
-        self.documents.settle(upload.directory, [directory for directory, _ in records])
+        self.documents.settle(upload.directory)
         try:
             existing = self._rows.accept(upload.directory, entries)
         except AwayError as error:

@@ -159,8 +159,8 @@ class Documents(Protocol):
     def open(self, directory: str, name: str) -> BinaryIO:
         """Read one, which stays readable though it is removed. Raises `FileNotFoundError`."""
 
-    def settle(self, upload: str, directories: Sequence[str]) -> None:
-        """Have all that was kept in an upload's directories survive the loss of power."""
+    def settle(self, upload: str) -> None:
+        """Have an upload's directories survive the loss of power, as what was kept in them does."""
 
     def remove(self, directory: str, name: str) -> None:
         """Remove one, if it is there."""

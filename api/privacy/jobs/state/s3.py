@@ -9,7 +9,7 @@ import math
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -81,7 +81,7 @@ class Bucket:
         file.seek(0)
         return file
 
-    def settle(self, upload: str, directories: Sequence[str]) -> None:
+    def settle(self, upload: str) -> None:
         """Nothing: what S3 has taken it keeps."""
 
     def remove(self, directory: str, name: str) -> None:
