@@ -481,6 +481,31 @@ def test_a_job_can_be_removed_at_any_time(jobs: Jobs) -> None:
     assert jobs.left() == []
 
 
+def test_a_key_sent_again_while_its_job_is_being_removed_is_no_promise(jobs: Jobs) -> None:
+    key = {"Idempotency-Key": "k"}
+    documents = form(("Zaphod", "text/plain"), ("Arthur", "text/plain"))
+    alone = jobs.create(**key).headers["location"]
+    of_form = jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "l"}).json()["jobs"][1]["id"]
+    with jobs.store.claim(alone.rpartition("/")[2]) as first, jobs.store.claim(of_form) as second:
+        assert first
+        assert second
+        assert jobs.client.delete(alone).status_code == 202
+        assert jobs.client.delete(f"{PATH}/{of_form}").status_code == 202
+        jobs.hear()
+        for answer in (jobs.create(**key), jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "l"})):
+            assert (answer.status_code, answer.headers["content-type"]) == (409, MEDIA_TYPE)
+            assert answer.headers["retry-after"] == "3"
+        assert jobs.create("other", **key).status_code == 422
+        assert len(jobs.all()) == 3
+        jobs.store.remove(first)
+        jobs.store.remove(second)
+    assert jobs.create(**key).headers["location"] == alone
+    assert jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "l"}).status_code == 202
+    assert len(jobs.all()) == 3
+    jobs.work()
+    assert jobs.client.get(alone).json()["status"] == "succeeded"
+
+
 def test_a_job_is_in_one_pair_of_hands(jobs: Jobs) -> None:
     job_id = jobs.create().json()["id"]
     with jobs.store.claim(job_id) as first, jobs.store.claim(job_id) as second:

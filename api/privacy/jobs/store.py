@@ -151,6 +151,7 @@ class JobStore:
         """Make all documents of an upload jobs, in one step; give the record of each that is one already.
 
         Raises:
+            GoingError: the job that has an id is asked to stop; then none is a job.
             OSError: there is no room; then none is a job.
             TakenError: an id is of another document, or another owner's; then none is a job.
 

@@ -14,6 +14,10 @@ class TakenError(Exception):
     """There is a job of that id, of another document or owner."""
 
 
+class GoingError(Exception):
+    """The job of that id is asked to stop: it is there, and in a moment it is not."""
+
+
 class AwayError(OSError):
     """The server that keeps them does not answer, or refuses; it may be back in a moment."""
 
@@ -81,6 +85,7 @@ class Rows(Protocol):
         """Make all entries of an upload jobs, in one step; give the record of each that is one already.
 
         Raises:
+            GoingError: the job of an id is asked to stop; then none is a job.
             TakenError: an id is another document's or owner's; then none is a job.
 
         """

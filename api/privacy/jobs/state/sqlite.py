@@ -157,6 +157,9 @@ class SqliteRows(SqlRows):
             return False
         return True
 
+    def _is_going(self, rows: Statements, record: Record) -> bool:  # noqa: ARG002
+        return (self._runs_dir / record.directory / CANCEL).exists()
+
     def left(self, most: int) -> list[Record]:
         found = []
         for job_id in self.with_status(Status.RUNNING, most):
