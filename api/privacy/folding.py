@@ -7,13 +7,15 @@ control, format and other ignorable characters), and what they find is mapped ba
 
 import unicodedata
 from collections.abc import Iterator
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import regex
 
 from api.privacy.findings import Finding
 
+REMEMBERED = 8192
+"""Characters whose folding is remembered, of the million that texts may have."""
 _CONTROLS = r"\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"
 """Control characters (category Cc) but for spaces and ends of lines."""
 _IGNORABLE = rf"\p{{Cf}}\p{{DI}}{_CONTROLS}"
@@ -113,7 +115,7 @@ def _plain_dash(match: "regex.Match[str]") -> str:
     return match[0] if between_words else "-"
 
 
-@cache
+@lru_cache(REMEMBERED)
 def _fold_character(character: str) -> str:
     if _UNSEEN.match(character):
         return ""

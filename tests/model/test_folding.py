@@ -1,5 +1,7 @@
 """What typography and invisible characters do not hide, and that redaction covers it and nothing else."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -133,6 +135,17 @@ def test_every_place_of_a_copy_is_a_place_of_the_text(text: str) -> None:
         assert len(reading.text) == len(reading.starts) == len(reading.ends)
         assert reading.starts == sorted(reading.starts)
         assert all(start <= end <= len(text) for start, end in zip(reading.starts, reading.ends, strict=True))
+
+
+def test_a_text_of_every_character_leaves_little_behind() -> None:
+    tracemalloc.start()
+    try:
+        for start in range(0x80, 0x20000, 2048):
+            list(readings("".join(map(chr, range(start, start + 2048))).encode("utf-8", "ignore").decode()))
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert left < 4 * 1024 * 1024
 
 
 def test_text_without_such_characters_is_searched_as_it_is() -> None:
