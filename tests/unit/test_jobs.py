@@ -1,6 +1,7 @@
 import asyncio
 import errno
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -354,6 +355,25 @@ def test_a_job_whose_document_is_gone_ends(jobs: Jobs, caplog: pytest.LogCapture
         assert jobs.client.get(f"{PATH}/{job}").json()["status"] == status
     assert caplog.text.count("attempt 1 failed: the document is not there") == 1
     assert metric("model_errors_total") == errors
+
+
+def test_jobs_whose_directories_are_gone_end_and_hold_up_no_other(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those do that a backup without its documents brings back."""
+    monkeypatch.setattr(running, "BACK_OFF_SECONDS", 0.0)
+    monkeypatch.setattr("api.privacy.jobs.state.sqlite.MOST", 2)
+    gone = [jobs.create().headers["location"] for _ in range(5)]
+    shutil.rmtree(jobs.settings.runs_dir / "documents")
+    with jobs.store.claim(gone[1].rpartition("/")[2]) as claim:  # its process had begun
+        assert claim
+        claim.save(status=Status.RUNNING)
+    shutil.rmtree(jobs.settings.runs_dir / "documents")
+    assert jobs.client.delete(gone[0]).status_code == 204
+    there = jobs.create().headers["location"]
+    jobs.runner().run_all()
+    assert [jobs.client.get(where).json()["status"] for where in (*gone[1:], there)] == [*["dead"] * 4, "succeeded"]
+    assert [jobs.client.delete(where).status_code for where in gone[1:]] == [204] * 4
+    jobs.store.expire(now())
+    assert [path.name for path in (jobs.settings.runs_dir / "documents").iterdir()] == []
 
 
 @pytest.mark.parametrize("ending", ["broken", "refused"])
