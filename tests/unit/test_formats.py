@@ -554,6 +554,18 @@ def test_a_declared_charset_changes_nothing_but_the_bytes(name: str, text: str, 
     assert flat(ET.fromstring(run(XML, data, cuts))) == flat(ET.fromstring(body.decode(codec(name))), hidden)
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_an_xml_version_stays(version: str) -> None:
+    assert run(XML, f'<?xml version="{version}"?><a/>'.encode()).startswith(f'<?xml version="{version}" '.encode())
+
+
+@pytest.mark.parametrize("version", ["219-09-9999", WORD, "1.4111111111111111", "2.0", "1", "1.0-219"])
+def test_an_xml_version_says_nothing_else(version: str) -> None:
+    with pytest.raises(DocumentError) as refused:
+        run(XML, f'<?xml version="{version}"?><a/>'.encode())
+    assert version not in str(refused.value.detail)
+
+
 def test_an_escaped_carriage_return_stays_one() -> None:
     source = b"<a x='&#13;&#10;&#9;'>&#13;\n</a>"
     assert flat(ET.fromstring(run(XML, source))) == flat(ET.fromstring(source))
