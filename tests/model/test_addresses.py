@@ -55,6 +55,8 @@ AROUND = [
 NO_ADDRESSES = [
     "3@4.50",
     "3@4.5.6.7.8",
+    "actions/checkout@v1.0.8",
+    "pkg@1.2",
     "meet @ noon",
     "@anna",
     "anna@",
@@ -208,7 +210,6 @@ def test_files_attributes_and_sentences_are_no_urls(text: str) -> None:
         ("anna@example.com.2 See also", "[EMAIL_ADDRESS].2 See also"),
         ("anna@example.com.3 days later", "[EMAIL_ADDRESS].3 days later"),
         ("anna@firma.local.12.5 %", "[EMAIL_ADDRESS].12.5 %"),
-        ("root@localhost.2", "[EMAIL_ADDRESS].2"),
         ("anna@example.com.Later.2", "[EMAIL_ADDRESS].Later.2"),
         ("anna@4you.example.2, x@1.example", "[EMAIL_ADDRESS].2, [EMAIL_ADDRESS]"),
         ("root@10.0.0.1, root@10.0.0.1.", "[EMAIL_ADDRESS], [EMAIL_ADDRESS]."),

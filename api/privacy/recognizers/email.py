@@ -86,8 +86,9 @@ def _end(text: str, start: int) -> tuple[int | None, float]:
         return None, 0
     if _ADDRESS.fullmatch(domain[0]):
         return domain.end(), PUBLIC
-    labels = domains.without_numbers(domain[0].split("."))
-    if not labels:  # 3@4.50
+    name = domain[0].split(".")
+    labels = domains.without_numbers(name)
+    if len(labels) < len(name) and len(labels) <= 1:  # 3@4.50, checkout@v1.0.8
         return None, 0
     end = start + len(".".join(labels))
     if domains.is_public(labels[-1]):
