@@ -5,6 +5,7 @@ import re
 from typing import IO, Annotated, Any, NamedTuple, cast
 
 from fastapi import Depends, Query, Request
+from starlette.datastructures import Headers
 
 from api.privacy.coding import CODINGS
 from api.privacy.dependencies import ClientOf, InferenceOf, SettingsOf
@@ -125,12 +126,17 @@ async def _search(
 SearchOf = Annotated[Search, Depends(_search)]
 
 
+def coding_of(headers: Headers) -> str:
+    """Give a body's content codings as one value, however many headers say them (RFC 9110, 5.2)."""
+    return ", ".join(headers.getlist("content-encoding")).strip().lower() or "identity"
+
+
 def document_of(request: Request, search: Search) -> Document:
     """Read the headers of a request whose body is one document; raises as `read_document`."""
     headers = request.headers
     return read_document(
         headers.get("content-type", ""),
-        headers.get("content-encoding", "identity"),
+        coding_of(headers),
         headers.get("content-disposition"),
         search,
     )
@@ -143,7 +149,7 @@ async def _document(request: Request, search: SearchOf) -> Document:
 DocumentOf = Annotated[Document, Depends(_document)]
 
 
-def read_document(content_type: str, content_encoding: str, disposition: str | None, search: Search) -> Document:
+def read_document(content_type: str, coding: str, disposition: str | None, search: Search) -> Document:
     """Read a document's headers.
 
     Raises:
@@ -154,7 +160,6 @@ def read_document(content_type: str, content_encoding: str, disposition: str | N
     media_type = find_media_type(name, file_name(disposition))
     if media_type is None:
         raise ProblemError(415, f"The media type should be one of: {', '.join(MEDIA_TYPES)}")
-    coding = content_encoding.strip().lower()
     if coding not in CODINGS:
         raise ProblemError(
             415, "This content coding is not supported", headers={"Accept-Encoding": "gzip, deflate, identity"}

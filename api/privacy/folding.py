@@ -2,20 +2,26 @@
 
 A number keeps its meaning when its spaces do not break, its hyphens are typographic, its digits full-width, or when
 something invisible stands between them; a pattern does not see that. So patterns see a copy (Unicode's NFKC, without
-format and other ignorable characters), and what they find is mapped back.
+control, format and other ignorable characters), and what they find is mapped back.
 """
 
 import unicodedata
 from collections.abc import Iterator
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import regex
 
 from api.privacy.findings import Finding
 
-_UNSEEN = r"[\p{Cf}\p{DI}]"
-"""Format characters (category Cf) and the rest of Default_Ignorable_Code_Point (Unicode, section 5.21)."""
+REMEMBERED = 8192
+"""Characters whose folding is remembered, of the million that texts may have."""
+_CONTROLS = r"\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"
+"""Control characters (category Cc) but for spaces and ends of lines."""
+_IGNORABLE = rf"\p{{Cf}}\p{{DI}}{_CONTROLS}"
+"""With format characters (category Cf) and the rest of Default_Ignorable_Code_Point (Unicode, section 5.21)."""
+_UNSEEN = regex.compile(f"[{_IGNORABLE}]")
+_CONTROL = regex.compile(f"[{_CONTROLS}]")
 _HYPHENS = "\u2010\u2011\u2012\u02d7\u2043\u2212\ufe63\uff0d"
 """A dash that is no more than a hyphen or minus; others may part a sentence, as in “a@b.example—she”."""
 _LIFTED = "⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉"
@@ -24,7 +30,7 @@ _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}ー\p{Hangul}\p{Thai}\p{Lao}\p{Khme
 """Letters of scripts that put no space between a word and a number, or put endings right after it."""
 
 _TO_FOLD = regex.compile(
-    rf"[\p{{Cf}}\p{{DI}}\p{{Zl}}\p{{Zp}}[\p{{Zs}}--\ ][\p{{Pd}}--\-]\p{{Me}}{_HYPHENS}。[\p{{Nd}}--[0-9]]]"
+    rf"[{_IGNORABLE}\p{{Zl}}\p{{Zp}}[\p{{Zs}}--\ ][\p{{Pd}}--\-]\p{{Me}}{_HYPHENS}。[\p{{Nd}}--[0-9]]]"
     rf"|(?<=[\d@.\-])\p{{Mn}}|(?<=[{_UNSPACED}])[A-Za-z0-9]|(?<=[A-Za-z0-9])[{_UNSPACED}]",
     regex.VERSION1,
 )
@@ -37,8 +43,8 @@ _DASH = regex.compile(
     regex.VERSION1,
 )
 _AMBIGUOUS = regex.compile(
-    r"(?<=[A-Za-z0-9])[[\p{Cf}\p{DI}]--\p{M}--[\u00ad\u2060]]+(?=\w)"
-    r"|(?<=\w)[[\p{Cf}\p{DI}]--\p{M}--[\u00ad\u2060]]+(?=[A-Za-z0-9])"
+    rf"(?<=[A-Za-z0-9])[[{_IGNORABLE}]--\p{{M}}--[\u00ad\u2060]]+(?=\w)"
+    rf"|(?<=\w)[[{_IGNORABLE}]--\p{{M}}--[\u00ad\u2060]]+(?=[A-Za-z0-9])"
     rf"|(?<=\w)[{_LIFTED}]+(?!\w)",
     regex.VERSION1,
 )
@@ -64,7 +70,9 @@ class Reading(NamedTuple):
 
 def readings(text: str) -> Iterator[Reading]:
     """Give the copies to search: one, or a second where an unseen character may also be the end of a word."""
-    if text.isascii() or (unicodedata.is_normalized("NFKC", text) and not _TO_FOLD.search(text)):
+    if (text.isascii() and not _CONTROL.search(text)) or (
+        unicodedata.is_normalized("NFKC", text) and not _TO_FOLD.search(text)
+    ):
         yield Reading(text)
         return
     yield _fold(text)
@@ -77,7 +85,7 @@ def _fold(text: str) -> Reading:
     starts: list[int] = []
     ends: list[int] = []
     for place, character in enumerate(_LONG_VOWEL.sub("-", text)):
-        folded = character if character < "\x80" else _fold_character(character)
+        folded = character if " " <= character < "\x7f" else _fold_character(character)
         if not folded.isascii() or not folded:
             attached = bool(ends) and ends[-1] == place and unicodedata.category(character) in ("Mn", "Me")
             if attached:
@@ -107,9 +115,9 @@ def _plain_dash(match: "regex.Match[str]") -> str:
     return match[0] if between_words else "-"
 
 
-@cache
+@lru_cache(REMEMBERED)
 def _fold_character(character: str) -> str:
-    if regex.match(_UNSEEN, character):
+    if _UNSEEN.match(character):
         return ""
     digit = unicodedata.decimal(character, None)
     if digit is not None:

@@ -27,7 +27,8 @@ class Piece(NamedTuple):
 class Scanner:
     """Takes a text as it arrives and settles it window by window.
 
-    `find` gives the findings of one window, sorted and apart. A finding longer than a window is given in parts.
+    `find` gives the findings of one window, sorted and apart. A finding longer than a window is given in parts: each
+    window after its first is shown its beginning, which tells what it is.
     """
 
     def __init__(self, find: Callable[[str], list[Finding]]) -> None:
@@ -50,14 +51,16 @@ class Scanner:
 
     def _settle(self, fresh: str, *, last: bool) -> Piece:
         base = len(self._context)
-        found = [
-            Finding(max(finding.start - base, 0), finding.end - base, finding.type, finding.score)
-            for finding in self._find(self._context + fresh)
-            if finding.end > base
-        ]
-        cut = len(fresh) if last else _cut(fresh, found)
-        piece = Piece(fresh[:cut], [finding for finding in found if finding.start < cut])
-        self._context = (self._context + piece.text)[-CONTEXT:]
+        shown = self._context + fresh
+        found = [finding for finding in self._find(shown) if finding.end > base]
+        placed = [f._replace(start=max(f.start - base, 0), end=f.end - base) for f in found]
+        cut = len(fresh) if last else _cut(fresh, placed)
+        piece = Piece(fresh[:cut], [finding for finding in placed if finding.start < cut])
+        start = max(base + cut - CONTEXT, 0)
+        for finding in found:
+            if finding.end == base + cut:  # what follows may be more of it; the character before it says where it ends
+                start = max(min(start, finding.start - 1), 0)
+        self._context = shown[start : base + cut][:CONTEXT]
         self._text = self._text[cut:]
         return piece
 

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.support.model import blank, found, redacted
+from api.privacy.findings import redact
+from api.privacy.scanner import scan
+from tests.support.model import THRESHOLD, blank, found, redacted
 
 ADDRESSES = [
     "anna@firma.local",
@@ -50,7 +52,22 @@ AROUND = [
     ("Mail ", "."),
     ("", ", ok"),
 ]
-NO_ADDRESSES = ["3@4.50", "meet @ noon", "@anna", "anna@", "anna@ example", "@@", "a@-", "a@.b", "10@5", '"@"', "a@[x"]
+NO_ADDRESSES = [
+    "3@4.50",
+    "3@4.5.6.7.8",
+    "actions/checkout@v1.0.8",
+    "pkg@1.2",
+    "meet @ noon",
+    "@anna",
+    "anna@",
+    "anna@ example",
+    "@@",
+    "a@-",
+    "a@.b",
+    "10@5",
+    '"@"',
+    "a@[x",
+]
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -186,6 +203,16 @@ def test_files_attributes_and_sentences_are_no_urls(text: str) -> None:
         ("example.com.Later he", "[URL].Later he"),
         ("anna@example.com.Later he", "[EMAIL_ADDRESS].Later he"),
         ("example.com-based", "[URL]-based"),
+        ("example.com.3 days later", "[URL].3 days later"),
+        ("www.example.com.2 See also", "[URL].2 See also"),
+        ("example.com.Later.2", "[URL].Later.2"),
+        ("libfoo.so.1 and app.1.2", "libfoo.so.1 and app.1.2"),
+        ("anna@example.com.2 See also", "[EMAIL_ADDRESS].2 See also"),
+        ("anna@example.com.3 days later", "[EMAIL_ADDRESS].3 days later"),
+        ("anna@firma.local.12.5 %", "[EMAIL_ADDRESS].12.5 %"),
+        ("anna@example.com.Later.2", "[EMAIL_ADDRESS].Later.2"),
+        ("anna@4you.example.2, x@1.example", "[EMAIL_ADDRESS].2, [EMAIL_ADDRESS]"),
+        ("root@10.0.0.1, root@10.0.0.1.", "[EMAIL_ADDRESS], [EMAIL_ADDRESS]."),
         ("the website main.py", "the website [URL]"),
         ("https://a.example,https://b.example", "[URL]"),
         ("//example.com/x", "//[URL]"),
@@ -342,3 +369,15 @@ def test_digits_with_a_word_that_says_so_are_a_phone_number(text: str) -> None:
 )
 def test_numbers_in_a_row_are_all_found(numbers: list[str], joint: str) -> None:
     assert redacted(joint.join(numbers)) == joint.join(["[PHONE_NUMBER]"] * len(numbers))
+
+
+@pytest.mark.parametrize("size", [100, 1000, 1790, 1791, 1792, 1793, 2020, 2047, 2048, 3000, 10_000])
+@pytest.mark.parametrize("filler", ["A", "a.", "(a)", "&b=", "%20", "漢"])
+@pytest.mark.parametrize(("before", "after"), [("", ""), ("see ", " now"), ("(", ") and"), ('{"a":"', '","b":"x"}')])
+def test_a_url_longer_than_a_window_is_covered_whole(size: int, filler: str, before: str, after: str) -> None:
+    long = filler * (size // len(filler))
+    text = f"{before}https://example.com/login?x={long}&user=anna.smith&token=SECRET{after}"
+    pieces = list(scan(text, lambda window: blank("en").find(window, "en", THRESHOLD)))
+    assert "".join(piece.text for piece in pieces) == text
+    left = "".join(redact(*piece) for piece in pieces)
+    assert left.replace("[URL]", "") == before + after

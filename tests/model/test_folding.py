@@ -1,5 +1,7 @@
 """What typography and invisible characters do not hide, and that redaction covers it and nothing else."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ VALUES = {
 }
 IGNORABLE = (
     "\u00ad\u034f\u061c\u115f\u17b4\u180b\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202c\u2060\u2061\u2066\u2069\u206f"
-    "\u3164\ufe00\ufe0f\ufeff\uffa0\U000e0001\U000e0041\U000e0100"
+    "\0\x01\x08\x0e\x1b\x7f\x80\x9f\u3164\ufe00\ufe0f\ufeff\uffa0\U000e0001\U000e0041\U000e0100"
 )
 SPACES = "\u00a0\u1680\u2000\u2002\u2003\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 HYPHENS = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
@@ -115,6 +117,8 @@ def test_an_unseen_character_between_a_word_and_a_value_hides_nothing(value: str
         ("www.bu\u0308cher.example", "[URL]"),
         ("né: cafe\u0301 4111111111111111", "né: cafe\u0301 [CREDIT_CARD]"),
         ("Zürich \u2013 die Stadt…", "Zürich \u2013 die Stadt…"),
+        ("name\x00219-09-9999\x00Anna\x01", "name\x00[US_SSN]\x00Anna\x01"),
+        ("a\x0b219-09-9999\x1c4111111111111111\x85", "a\x0b[US_SSN]\x1c[CREDIT_CARD]\x85"),
         ("می\u200cخ", "می\u200cخ"),
     ],
 )
@@ -133,8 +137,19 @@ def test_every_place_of_a_copy_is_a_place_of_the_text(text: str) -> None:
         assert all(start <= end <= len(text) for start, end in zip(reading.starts, reading.ends, strict=True))
 
 
+def test_a_text_of_every_character_leaves_little_behind() -> None:
+    tracemalloc.start()
+    try:
+        for start in range(0x80, 0x20000, 2048):
+            list(readings("".join(map(chr, range(start, start + 2048))).encode("utf-8", "ignore").decode()))
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert left < 4 * 1024 * 1024
+
+
 def test_text_without_such_characters_is_searched_as_it_is() -> None:
-    for text in ("plain", "Обычный текст", "中文", "Größe: 5 µ", "naïve café", "日本語のテキスト"):
+    for text in ("plain\t\r\n\x0b\x0c\x1c", "Обычный текст", "中文", "Größe: 5 µ", "naïve café", "日本語のテキスト"):
         assert next(readings(text)).starts is None or "µ" in text
 
 

@@ -15,6 +15,7 @@ from tests.unit.test_jobs import (
     test_a_job_process_that_stops_gives_its_job_back,
     test_a_job_that_ends_every_process_is_given_up_and_one_that_ends_some_is_not,
     test_a_key_is_of_a_document_or_of_a_form,
+    test_a_key_sent_again_while_its_job_is_being_removed_is_no_promise,
     test_a_models_own_trouble_with_files_is_the_models,
     test_finished_jobs_expire_by_age,
     test_one_delete_is_enough_of_a_job_that_is_just_ending,

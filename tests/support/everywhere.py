@@ -8,7 +8,7 @@ from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerRegist
 from api.privacy.model import PresidioModel
 from api.privacy.recognizers.catalogue import recognizers_for
 from api.privacy.recognizers.context import WordContext
-from api.privacy.recognizers.patterns import PatternSearch, Recognizer
+from api.privacy.recognizers.patterns import GroupSearch, PatternSearch, Recognizer
 from api.privacy.recognizers.window import View, Window, whole
 
 # What a text may be made of, so that every recognizer has something to do and something to be misled by.
@@ -45,7 +45,7 @@ def everywhere(language: str) -> PresidioModel:
     model = PresidioModel([spacy.blank(language)])
     recognizers: list[EntityRecognizer] = []
     for recognizer in recognizers_for(language):
-        if isinstance(recognizer, PatternSearch):
+        if isinstance(recognizer, PatternSearch) and not isinstance(recognizer, GroupSearch):
             inner: EntityRecognizer = recognizer._inner
             inner.context = recognizer.context
             inner.enhance_using_context = recognizer.enhance_using_context  # type: ignore[method-assign]

@@ -554,6 +554,18 @@ def test_a_declared_charset_changes_nothing_but_the_bytes(name: str, text: str, 
     assert flat(ET.fromstring(run(XML, data, cuts))) == flat(ET.fromstring(body.decode(codec(name))), hidden)
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_an_xml_version_stays(version: str) -> None:
+    assert run(XML, f'<?xml version="{version}"?><a/>'.encode()).startswith(f'<?xml version="{version}" '.encode())
+
+
+@pytest.mark.parametrize("version", ["219-09-9999", WORD, "1.4111111111111111", "2.0", "1", "1.0-219"])
+def test_an_xml_version_says_nothing_else(version: str) -> None:
+    with pytest.raises(DocumentError) as refused:
+        run(XML, f'<?xml version="{version}"?><a/>'.encode())
+    assert version not in str(refused.value.detail)
+
+
 def test_an_escaped_carriage_return_stays_one() -> None:
     source = b"<a x='&#13;&#10;&#9;'>&#13;\n</a>"
     assert flat(ET.fromstring(run(XML, source))) == flat(ET.fromstring(source))
@@ -620,6 +632,27 @@ def test_what_is_broken_or_too_large_is_refused(kind: str, data: bytes, reason: 
     with pytest.raises(DocumentError) as refused:
         run(kind, data, range(0, len(data), 65536))
     assert reason in str(refused.value.detail)
+
+
+@pytest.mark.parametrize("kind", [TEXT, CSV, TSV, NDJSON, XML])
+@pytest.mark.parametrize("charset", [None, "utf-8", "iso8859-1", "cp1252", "ascii"])
+@pytest.mark.parametrize("name", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_what_is_in_a_wider_charset_than_it_says_is_refused(kind: str, charset: str | None, name: str) -> None:
+    source = {NDJSON: '{"a": "Zaphod"}\n', XML: "<?xml version='1.0' encoding='utf-8'?><a>Zaphod</a>"}
+    data = source.get(kind, "Zaphod,é\n").replace("é", "" if charset in (None, "utf-8", "ascii") else "é").encode(name)
+    if kind == XML and charset is None:  # its first bytes tell
+        assert hidden("<a>Zaphod</a>") in run(kind, data).decode()
+        return
+    for cuts in ((), range(len(data))):
+        with pytest.raises(DocumentError):
+            run(kind, data, cuts, charset)
+
+
+@pytest.mark.parametrize("kind", [TEXT, CSV, TSV, NDJSON])
+@pytest.mark.parametrize("name", sorted(charset_names.CHARSETS))
+def test_a_nul_is_refused_in_any_charset(kind: str, name: str) -> None:
+    with pytest.raises(DocumentError, match="NUL"):
+        run(kind, "1\0".encode(name), charset=name)
 
 
 def test_nothing_in_an_error_is_from_the_document() -> None:

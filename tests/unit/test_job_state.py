@@ -3,15 +3,17 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from threading import Barrier
 from typing import Any
 
 import psycopg
+import psycopg_pool
 import pytest
 from botocore.stub import Stubber  # type: ignore[import-untyped]
 
@@ -57,6 +59,28 @@ def test_whoever_waits_for_a_database_that_never_was_there_waits_beside_the_othe
         said = [future.result() for future in [threads.submit(look) for _ in range(4)]]
     assert said == ["[Errno 5] the jobs' database: OperationalError"] * 4
     assert metric("sightglass_job_state_errors_total", store="database", operation="read") == counted + 4
+
+
+def test_a_database_that_vanishes_is_noticed_whoever_has_sent_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of the protocol's first two messages: it lets in, and is ready."""
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I")
+            connection.recv(4096)
+
+    monkeypatch.setattr(postgresql, "_prepare", lambda _: None)
+    monkeypatch.setattr(psycopg_pool.ConnectionPool, "check_connection", None)
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as threads:
+        threads.submit(serve, listener)
+        rows = PostgresRows(f"postgresql://u:p@127.0.0.1:{listener.getsockname()[1]}/db?sslmode=disable", 1)
+        with closing(rows), rows._connections().connection() as connection:
+            with socket.socket(fileno=os.dup(connection.fileno())) as line:
+                assert 0 < line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 30_000
+                assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            connection.autocommit = True
 
 
 @pytest.fixture
@@ -111,6 +135,15 @@ def test_what_the_bucket_refuses_is_counted(
 def _put(documents: Bucket) -> None:
     with documents.create("documents/1", "document") as draft:
         draft.keep()
+
+
+def test_a_large_document_is_sent_at_once_and_so_is_there_or_not(bucket: tuple[Bucket, Any]) -> None:
+    documents, stub = bucket
+    stub.add_response("put_object", {})
+    with documents.create("documents/1", "document") as draft:
+        draft.write(bytes(20 * 1024 * 1024))
+        assert draft.keep() == 20 * 1024 * 1024
+    stub.assert_no_pending_responses()
 
 
 def test_a_document_of_nothing_takes_room(bucket: tuple[Bucket, Any]) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import errno
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -191,6 +192,21 @@ def test_a_job_that_is_not_surely_on_disk_is_none(jobs: Jobs, monkeypatch: pytes
     assert jobs.left() == []
 
 
+def test_a_result_is_surely_on_disk_before_its_job_has_succeeded(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[bool, Status]] = []
+    sync = files._sync
+
+    def note(directory: Path) -> None:
+        seen.append(((directory / "result").exists(), jobs.all()[0].status))
+        sync(directory)
+
+    jobs.create()
+    monkeypatch.setattr(files, "_sync", note)
+    jobs.work()
+    assert seen == [(True, Status.RUNNING)]
+    assert jobs.all()[0].status is Status.SUCCEEDED
+
+
 def test_what_a_refused_form_repeats_stays(jobs: Jobs) -> None:
     """One of its jobs was removed; under the same key comes another form, which is refused at the second."""
     documents = form(("Zaphod", "text/plain"), ("Zaphod", "text/plain"))
@@ -223,6 +239,38 @@ def test_a_form_is_accepted_as_a_whole_or_not_at_all(jobs: Jobs, content_type: s
     assert MARKER not in answer.text
     assert jobs.all() == []
     assert jobs.left() == []
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ("Content-Transfer-Encoding: 7bit", 202),
+        ("content-transfer-encoding: 8BIT", 202),
+        ("Content-Transfer-Encoding: binary", 202),
+        ("Content-Encoding: identity", 202),
+        ("Content-Transfer-Encoding: base64", 415),
+        ("content-transfer-encoding:Quoted-Printable", 415),
+        ("Content-Transfer-Encoding: x-uuencode", 415),
+        ("Content-Encoding: gzip", 415),
+        ("Content-Encoding: identity\r\nContent-Encoding: gzip", 415),
+        ("Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: base64", 415),
+    ],
+)
+def test_a_part_that_is_encoded_is_not_taken_for_what_it_says(jobs: Jobs, header: str, status: int) -> None:
+    body = f"--x\r\nContent-Disposition: form-data; name=a\r\n{header}\r\n\r\nZaphod\r\n--x--\r\n"
+    answer = jobs.client.post(PATH, content=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    assert answer.status_code == status
+    assert len(jobs.all()) == (status == 202)
+
+
+def test_content_codings_of_several_headers_count_together(jobs: Jobs) -> None:
+    twice = [("Content-Encoding", "identity"), ("Content-Encoding", "gzip")]
+    for path in (PATH, "/api/v1/process"):
+        answer = jobs.client.post(path, content=b"Zaphod", headers=[("Content-Type", "text/plain"), *twice])
+        assert answer.status_code == 415
+    form = [("Content-Type", "multipart/form-data; boundary=x"), *twice]
+    assert jobs.client.post(PATH, content=b"--x--\r\n", headers=form).status_code == 422
+    assert jobs.all() == []
 
 
 def test_a_form_of_too_many_documents_is_refused(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,6 +355,25 @@ def test_a_job_whose_document_is_gone_ends(jobs: Jobs, caplog: pytest.LogCapture
         assert jobs.client.get(f"{PATH}/{job}").json()["status"] == status
     assert caplog.text.count("attempt 1 failed: the document is not there") == 1
     assert metric("model_errors_total") == errors
+
+
+def test_jobs_whose_directories_are_gone_end_and_hold_up_no_other(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those do that a backup without its documents brings back."""
+    monkeypatch.setattr(running, "BACK_OFF_SECONDS", 0.0)
+    monkeypatch.setattr("api.privacy.jobs.state.sqlite.MOST", 2)
+    gone = [jobs.create().headers["location"] for _ in range(5)]
+    shutil.rmtree(jobs.settings.runs_dir / "documents")
+    with jobs.store.claim(gone[1].rpartition("/")[2]) as claim:  # its process had begun
+        assert claim
+        claim.save(status=Status.RUNNING)
+    shutil.rmtree(jobs.settings.runs_dir / "documents")
+    assert jobs.client.delete(gone[0]).status_code == 204
+    there = jobs.create().headers["location"]
+    jobs.runner().run_all()
+    assert [jobs.client.get(where).json()["status"] for where in (*gone[1:], there)] == [*["dead"] * 4, "succeeded"]
+    assert [jobs.client.delete(where).status_code for where in gone[1:]] == [204] * 4
+    jobs.store.expire(now())
+    assert [path.name for path in (jobs.settings.runs_dir / "documents").iterdir()] == []
 
 
 @pytest.mark.parametrize("ending", ["broken", "refused"])
@@ -432,6 +499,31 @@ def test_a_job_can_be_removed_at_any_time(jobs: Jobs) -> None:
     assert [jobs.client.get(where).status_code for where in (queued, done, busy)] == [404] * 3
     assert metric("jobs_total", status="cancelled") == cancelled + 2
     assert jobs.left() == []
+
+
+def test_a_key_sent_again_while_its_job_is_being_removed_is_no_promise(jobs: Jobs) -> None:
+    key = {"Idempotency-Key": "k"}
+    documents = form(("Zaphod", "text/plain"), ("Arthur", "text/plain"))
+    alone = jobs.create(**key).headers["location"]
+    of_form = jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "l"}).json()["jobs"][1]["id"]
+    with jobs.store.claim(alone.rpartition("/")[2]) as first, jobs.store.claim(of_form) as second:
+        assert first
+        assert second
+        assert jobs.client.delete(alone).status_code == 202
+        assert jobs.client.delete(f"{PATH}/{of_form}").status_code == 202
+        jobs.hear()
+        for answer in (jobs.create(**key), jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "l"})):
+            assert (answer.status_code, answer.headers["content-type"]) == (409, MEDIA_TYPE)
+            assert answer.headers["retry-after"] == "3"
+        assert jobs.create("other", **key).status_code == 422
+        assert len(jobs.all()) == 3
+        jobs.store.remove(first)
+        jobs.store.remove(second)
+    assert jobs.create(**key).headers["location"] == alone
+    assert jobs.client.post(PATH, files=documents, headers={"Idempotency-Key": "l"}).status_code == 202
+    assert len(jobs.all()) == 3
+    jobs.work()
+    assert jobs.client.get(alone).json()["status"] == "succeeded"
 
 
 def test_a_job_is_in_one_pair_of_hands(jobs: Jobs) -> None:

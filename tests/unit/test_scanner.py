@@ -1,4 +1,5 @@
 import itertools
+import re
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,6 +58,24 @@ def test_a_finding_longer_than_a_window_is_covered_whole() -> None:
 
     covered = {i for start, end in located(list(scan(text, digits))) for i in range(start, end)}
     assert covered == set(range(2, 2 + 3 * WINDOW))
+
+
+@given(
+    st.integers(0, 3 * WINDOW),
+    st.integers(0, 3 * WINDOW),
+    st.sampled_from(["", "x", "x "]),
+    st.sampled_from(["", " b", ") b", "<x"]),
+)
+def test_a_finding_known_by_its_beginning_is_covered_to_its_end(before: int, size: int, unit: str, after: str) -> None:
+    own = "id:" + "9." * (size // 2) + "9"
+    text = (unit * before)[:before] + own + after
+
+    def find(window: str) -> list[Finding]:
+        return [Finding(*match.span(), "ID", 1.0) for match in re.finditer(r"id:[9.]*9", window)]
+
+    start = text.index("id:")
+    covered = {i for first, end in located(list(scan(text, find))) for i in range(first, end)}
+    assert covered == set(range(start, start + len(own)))
 
 
 def test_windows_are_bounded_whatever_the_text() -> None:

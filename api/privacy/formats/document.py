@@ -66,10 +66,13 @@ class Decoder:
         """Decode; a character's missing bytes come with the next call.
 
         Raises:
-            DocumentError: the bytes are not of that charset.
+            DocumentError: the bytes are not of that charset, or likely of a wider one.
 
         """
         try:
-            return self._decoder.decode(data, last)
+            text = self._decoder.decode(data, last)
         except UnicodeError:
             raise DocumentError(f"The document is not valid {CHARSETS[self._charset]}") from None
+        if "\0" in text:  # UTF-16 and UTF-32 without a byte order mark are valid UTF-8, which no pattern would match
+            raise DocumentError("The document has NUL characters: its charset is likely another")
+        return text

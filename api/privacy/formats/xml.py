@@ -14,6 +14,7 @@ Elements of different names in one that has no text of its own are the fields of
 each is a text by itself. So is what a line of white space parts.
 """
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from xml.parsers import expat
@@ -32,6 +33,8 @@ MAX_NAMES_SIZE = 1024 * 1024
 MAX_ATTRIBUTES = 1000
 """Attributes of an element."""
 
+VERSION = re.compile(r"1\.[0-9]")
+"""What stands in a declaration as it is, and so says nothing else (XML 1.0, 2.8)."""
 INLINE = frozenset(
     # HTML's (and so XHTML's, EPUB's and RSS's), DocBook's, TEI's, and the runs of Word and spans of OpenDocument
     """a abbr acronym b bdi bdo big br cite code data del dfn em font i ins kbd mark nobr q rp rt ruby s samp small
@@ -121,6 +124,8 @@ class XmlParser:
         )
 
     def _declaration(self, version: str, _: str | None, standalone: int) -> None:
+        if not VERSION.fullmatch(version):
+            raise DocumentError("The XML version is not supported")
         alone = "" if standalone < 0 else f' standalone="{"yes" if standalone else "no"}"'
         self._add(f'<?xml version="{version}" encoding="utf-8"{alone}?>\n')
 

@@ -12,7 +12,7 @@ from multipart import (  # type: ignore[import-untyped]
     PushMultipartParser,
 )
 
-from api.privacy.documents import Document, Search, document_of, read_document
+from api.privacy.documents import Document, Search, coding_of, document_of, read_document
 from api.privacy.formats.document import DocumentError
 from api.privacy.formats.media import TEXT, file_name, parse_header
 from api.privacy.jobs.store import JobStore, Upload
@@ -21,6 +21,11 @@ from api.privacy.jobs.threads import in_thread
 MULTIPART = "multipart/form-data"
 MAX_DOCUMENTS = 1000
 """Documents of one request."""
+PLAIN = {
+    "Content-Transfer-Encoding": frozenset({"7bit", "8bit", "binary"}),
+    "Content-Encoding": frozenset({"identity"}),
+}
+"""Headers of a part that say how it is written, and what they say of one that stands as it is."""
 
 
 class Received(NamedTuple):
@@ -128,7 +133,7 @@ class _Many:
             )
         except MultipartError:
             raise DocumentError("The form's boundary is missing or not allowed") from None
-        if request.headers.get("content-encoding", "identity") != "identity":
+        if coding_of(request.headers) != "identity":
             raise DocumentError("A form may have no content coding")
         self._search = search
         self._upload = upload
@@ -157,6 +162,9 @@ class _Many:
 
     def _document(self, part: MultipartSegment) -> Document:
         """Read a part's headers. One without a type is text (RFC 7578, 4.4), unless its file has a name."""
+        for name, value in part.headerlist:
+            if name in PLAIN and value.lower() not in PLAIN[name]:
+                raise DocumentError("A part of a form may have no encoding", status=415)
         disposition = part.header("Content-Disposition")
         kind = "" if file_name(disposition) else TEXT
         return read_document(part.header("Content-Type", kind), "identity", disposition, self._search)

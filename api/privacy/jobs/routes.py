@@ -20,7 +20,7 @@ from api.privacy.documents import CLIENT_CLOSED_REQUEST, EXAMPLES, SearchOf, as_
 from api.privacy.jobs.intake import MAX_DOCUMENTS, MULTIPART, Received, is_multipart, take_in, uploading
 from api.privacy.jobs.queue import Queue
 from api.privacy.jobs.record import Record, Status, now, sortable
-from api.privacy.jobs.state.interface import AwayError, TakenError
+from api.privacy.jobs.state.interface import AwayError, GoingError, TakenError
 from api.privacy.jobs.store import JobStore, ShareError, Upload
 from api.privacy.jobs.threads import in_thread
 from api.privacy.metrics import JOBS
@@ -83,7 +83,7 @@ class Page(BaseModel):
     status_code=202,
     summary="Redact documents in the background",
     response_description="Accepted; `Location` tells how far it is",
-    responses=error_responses(400, 401, 413, 415, 422, 429, 500, 503, 507)
+    responses=error_responses(400, 401, 409, 413, 415, 422, 429, 500, 503, 507)
     | {202: {"headers": {"Location": {"description": "The job, or the form's jobs.", "schema": {"type": "string"}}}}},
     openapi_extra={"requestBody": {"required": True, "content": content(0) | {MULTIPART: FORM}}},
     response_model=Job | Jobs,
@@ -158,12 +158,16 @@ async def _accept(
 
     Raises:
         OSError: there is no room.
-        ProblemError: 422, a job that already has an id is of another document.
+        ProblemError: 409, a job that already has an id is asked to stop; 422, it is of another document.
 
     """
     documents = [(one.directory, record) for one, record in zip(received, records, strict=True)]
     try:
         existing = await in_thread(store.accept, upload, documents)
+    except GoingError:
+        raise ProblemError(
+            409, "The job of this idempotency key is being removed", headers={"Retry-After": "3"}
+        ) from None
     except TakenError:
         raise ProblemError(422, "The idempotency key was used for another document") from None
     new = [record for record, found in zip(records, existing, strict=True) if not found]

@@ -82,8 +82,8 @@ class Upload:
         self.directory = f"{DOCUMENTS}/{uuid4().hex}"
         self.client = client
         self.held = 0
-        self.accepted = False
-        self.unsure = False
+        self.kept = False
+        """Whether its documents are those of jobs, or may be."""
         self._store = store
         self._taken = 0
         self._parts = 0
@@ -128,7 +128,7 @@ class JobStore:
         try:
             yield upload
         finally:
-            if upload.held and not (upload.accepted or upload.unsure):
+            if upload.held and not upload.kept:
                 self._clear(upload.directory)
 
     def make_room(self, upload: Upload, size: int) -> None:
@@ -151,6 +151,7 @@ class JobStore:
         """Make all documents of an upload jobs, in one step; give the record of each that is one already.
 
         Raises:
+            GoingError: the job that has an id is asked to stop; then none is a job.
             OSError: there is no room; then none is a job.
             TakenError: an id is of another document, or another owner's; then none is a job.
 
@@ -159,13 +160,13 @@ class JobStore:
         for directory, record in records:
             record.directory = directory
             entries.append(Entry(directory, self.documents.size(directory), record))
-        self.documents.settle(upload.directory, [directory for directory, _ in records])
+        self.documents.settle(upload.directory)
         try:
             existing = self._rows.accept(upload.directory, entries)
         except AwayError as error:
-            upload.unsure = error.unheard  # then documents of no job go when they are untouched for long
+            upload.kept = error.unheard  # then documents of no job go when they are untouched for long
             raise
-        upload.accepted = True
+        upload.kept = True
         for entry, found in zip(entries, existing, strict=True):
             if found:
                 self._clear(entry.directory)

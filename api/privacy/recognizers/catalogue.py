@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from presidio_analyzer import EntityRecognizer, PatternRecognizer, predefined_recognizers
 
 from api.privacy.recognizers.email import EmailSearch
+from api.privacy.recognizers.iban import IbanSearch
 from api.privacy.recognizers.ip import IpSearch
 from api.privacy.recognizers.patterns import make_search
 from api.privacy.recognizers.phone import PhoneSearch
@@ -14,7 +15,6 @@ EVERYWHERE = (
     "CreditCardRecognizer",
     "CryptoRecognizer",
     "DateRecognizer",
-    "IbanRecognizer",
     "MacAddressRecognizer",
     "MedicalLicenseRecognizer",
     "NhsRecognizer",
@@ -74,7 +74,7 @@ CONTEXT = {
 def recognizers_for(language: str) -> list[EntityRecognizer]:
     """Give the recognizers of a language, an ISO 639-1 code; any other has what is the same everywhere."""
     searches: list[EntityRecognizer] = [
-        EmailSearch(language), IpSearch(language), PhoneSearch(language), UrlSearch(language)
+        EmailSearch(language), IbanSearch(language), IpSearch(language), PhoneSearch(language), UrlSearch(language)
     ]  # fmt: skip
     for name in (*EVERYWHERE, *NATIONAL.get(language, ())):
         inner: PatternRecognizer = getattr(predefined_recognizers, name)(supported_language=language)

@@ -28,3 +28,14 @@ def sentence_start(labels: Sequence[str]) -> int | None:
         if label[0].isupper() and label[1:].islower() and before.islower() and is_public(before):
             return number
     return None
+
+
+def without_numbers(labels: Sequence[str]) -> Sequence[str]:
+    """Give a name without the numbers at its end, of which none is a top-level domain (RFC 3696, section 2).
+
+    They are what follows a full stop without its space, or a footnote's: `example.com.2`, `4.50`.
+    """
+    end = len(labels)
+    while end and labels[end - 1].isdigit():
+        end -= 1
+    return labels[:end]

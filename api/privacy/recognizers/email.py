@@ -84,14 +84,16 @@ def _end(text: str, start: int) -> tuple[int | None, float]:
     domain = _DOMAIN.match(text, start)
     if domain is None:
         return None, 0
-    name = domain[0]
-    labels = name.split(".")
-    if labels[-1].isdigit():  # no name ends so (RFC 3696, section 2): 3@4.50
-        address = _ADDRESS.fullmatch(name)
-        return (domain.end(), PUBLIC) if address else (None, 0)
+    if _ADDRESS.fullmatch(domain[0]):
+        return domain.end(), PUBLIC
+    name = domain[0].split(".")
+    labels = domains.without_numbers(name)
+    if len(labels) < len(name) and len(labels) <= 1:  # 3@4.50, checkout@v1.0.8
+        return None, 0
+    end = start + len(".".join(labels))
     if domains.is_public(labels[-1]):
-        return domain.end(), PUBLIC if len(labels) > 1 else SINGLE
+        return end, PUBLIC if len(labels) > 1 else SINGLE
     sentence = domains.sentence_start(labels)
     if sentence:  # a full stop without its space
         return start + len(".".join(labels[:sentence])), PUBLIC
-    return domain.end(), DOTTED if len(labels) > 1 else SINGLE
+    return end, DOTTED if len(labels) > 1 else SINGLE

@@ -69,6 +69,9 @@ class Recognizer(LocalRecognizer):
 class PatternSearch(Recognizer):
     """A pattern recognizer of Presidio's whose matches all have a digit."""
 
+    overlapped = False
+    """Whether a match may begin within another one."""
+
     def __init__(self, inner: Any, language: str) -> None:
         """Run `inner`, a `PatternRecognizer`, whose attributes have no types."""
         self._inner = inner
@@ -90,12 +93,18 @@ class PatternSearch(Recognizer):
         """Do as Presidio does, but for the time-out, at which it goes on as if nothing were there."""
         best: dict[tuple[int, int], float] = {}
         for pattern, score in self._patterns:
-            for match in _matches(pattern, text, budget):
+            for match in self._matches(pattern, text, budget):
                 span = match.span()
                 best[span] = max(self._judge(match[0], score), best.get(span, 0))
         for (start, end), score in best.items():
             if score > EntityRecognizer.MIN_SCORE:
                 yield start, end, score
+
+    def _matches(self, pattern: "regex.Pattern[str]", text: str, budget: Budget) -> Iterator["regex.Match[str]"]:
+        try:
+            yield from pattern.finditer(text, overlapped=self.overlapped, timeout=budget.left())
+        except TimeoutError:
+            raise SearchLimitError from None
 
     def _judge(self, value: str, score: float) -> float:
         valid = self._inner.validate_result(value) if value else False
@@ -104,6 +113,12 @@ class PatternSearch(Recognizer):
         if score > EntityRecognizer.MIN_SCORE and self._inner.invalidate_result(value):
             return EntityRecognizer.MIN_SCORE
         return score
+
+
+class GroupSearch(PatternSearch):
+    """Numbers in groups of digits, of which a number before them may be taken for the first."""
+
+    overlapped = True
 
 
 class LetterSearch(PatternSearch):
@@ -120,25 +135,6 @@ class MacSearch(PatternSearch):
     def view(self, window: Window) -> View:
         """Give everything, when there is a colon, hyphen or dot as an address has."""
         return whole(window.text) if _MAC.search(window.text) else View("", [0], [0])
-
-
-class IbanSearch(PatternSearch):
-    """IBANs: the pattern goes on into the words that follow, so that shorter readings are tried too."""
-
-    def view(self, window: Window) -> View:
-        """Give everything, when there is a start."""
-        return whole(window.text) if _IBAN.search(window.text) else View("", [0], [0])
-
-    def search(self, text: str, budget: Budget) -> Iterator[tuple[int, int, float]]:
-        """Try the groups of the pattern from the last to the first."""
-        ((pattern, score),) = self._patterns
-        for match in _matches(pattern, text, budget):
-            for group in range(pattern.groups, 0, -1):
-                end = match.end(group)
-                valid = self._inner.validate_result(text[match.start() : end])
-                if valid is not False:
-                    yield match.start(), end, EntityRecognizer.MAX_SCORE if valid else score
-                    break
 
 
 class NhsSearch(PatternSearch):
@@ -168,8 +164,8 @@ class NhsSearch(PatternSearch):
 def make_search(inner: Any, language: str) -> PatternSearch:
     """Give a `PatternRecognizer` of Presidio's as it is run here."""
     match inner.name:
-        case "IbanRecognizer":
-            return IbanSearch(inner, language)
+        case "CreditCardRecognizer" | "ItVatCodeRecognizer":
+            return GroupSearch(inner, language)
         case "NhsRecognizer":
             return NhsSearch(inner, language)
         case "MacAddressRecognizer":
@@ -179,13 +175,5 @@ def make_search(inner: Any, language: str) -> PatternSearch:
     return PatternSearch(inner, language)
 
 
-def _matches(pattern: "regex.Pattern[str]", text: str, budget: Budget) -> Iterator["regex.Match[str]"]:
-    try:
-        yield from pattern.finditer(text, timeout=budget.left())
-    except TimeoutError:
-        raise SearchLimitError from None
-
-
 _GOODS = sorted(GOODS)
 _MAC = regex.compile(r"[0-9A-Fa-f]{2}[:\-][0-9A-Fa-f]{2}[:\-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.")
-_IBAN = regex.compile(r"[A-Za-z]{2}[0-9]{2}")

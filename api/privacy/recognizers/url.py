@@ -99,7 +99,10 @@ class UrlSearch(Recognizer):
         www = _WWW.fullmatch(labels[0].lower()) is not None
         if after == "(" and not www:  # a call
             return None
-        sentence = domains.sentence_start(labels)
+        named = domains.without_numbers(labels)
+        sentence = domains.sentence_start(named)
+        if sentence is None and 1 < len(named) < len(labels) and domains.is_public(named[-1]):
+            sentence = len(named)
         if sentence:
             end = start + len(".".join(labels[:sentence]))
             return self._scored(start, end, labels[:sentence], sure=www)

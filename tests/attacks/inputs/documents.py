@@ -171,7 +171,7 @@ def _twice(unit: bytes) -> bytes:
 
 _SMALL = gzip.compress(b"a@b.example\n" * 10)
 _PLAIN = ("text/plain", "text/csv", "application/x-ndjson", "application/xml")
-_UNITS = {"text/plain": b"\x00", "text/csv": b",", "application/x-ndjson": b"[", "application/xml": b"<a>"}
+_UNITS = {"text/plain": b"a", "text/csv": b",", "application/x-ndjson": b"[", "application/xml": b"<a>"}
 
 BODIES: dict[str, Body] = {
     **{f"XML {n}": _process("application/xml", data) for n, data in enumerate(_XML)},
@@ -200,8 +200,8 @@ BOMBS: dict[str, Body] = {
     "a name without end": _packed("text/plain", lambda: b"\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\x03" + b"x" * MEBIBYTE),
     "no gzip at all": _packed("text/plain", lambda: b"plain"),
     "nothing": _packed("text/plain", lambda: b""),
-    "deflate": _packed("text/plain", lambda: zlib.compress(b"\x00" * 50 * MEBIBYTE, 9), "deflate"),
-    "raw deflate": _packed("text/plain", lambda: zlib.compress(b"\x00" * MEBIBYTE, 9)[2:-4], "deflate"),
+    "deflate": _packed("text/plain", lambda: zlib.compress(b"a" * 50 * MEBIBYTE, 9), "deflate"),
+    "raw deflate": _packed("text/plain", lambda: zlib.compress(b"a" * MEBIBYTE, 9)[2:-4], "deflate"),
     "a dictionary is wanted": _packed("text/plain", lambda: b"\x78\xbb\x00\x00\x00\x01abc", "deflate"),
     **{f"coding {coding}": _packed("text/plain", lambda: _SMALL, coding) for coding in (
         "gzip, gzip", "gzip,deflate", "br", "zstd", "compress", "identity", "x-gzip", "chunked", "GZIP", "gzip;q=1",

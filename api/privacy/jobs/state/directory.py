@@ -3,7 +3,7 @@
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -25,6 +25,7 @@ class _Draft:
         os.fsync(self._file.fileno())
         size = self._file.tell()
         Path(self._file.name).replace(self._path)
+        _sync(self._path.parent)
         return size
 
 
@@ -50,8 +51,8 @@ class Directory:
     def open(self, directory: str, name: str) -> BinaryIO:
         return (self._root / directory / name).open("rb")
 
-    def settle(self, upload: str, directories: Sequence[str]) -> None:
-        for directory in (*directories, upload, str(Path(upload).parent)):
+    def settle(self, upload: str) -> None:
+        for directory in (upload, str(Path(upload).parent)):
             _sync(self._root / directory)
 
     def remove(self, directory: str, name: str) -> None:

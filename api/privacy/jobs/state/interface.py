@@ -14,6 +14,10 @@ class TakenError(Exception):
     """There is a job of that id, of another document or owner."""
 
 
+class GoingError(Exception):
+    """The job of that id is asked to stop: it is there, and in a moment it is not."""
+
+
 class AwayError(OSError):
     """The server that keeps them does not answer, or refuses; it may be back in a moment."""
 
@@ -81,6 +85,7 @@ class Rows(Protocol):
         """Make all entries of an upload jobs, in one step; give the record of each that is one already.
 
         Raises:
+            GoingError: the job of an id is asked to stop; then none is a job.
             TakenError: an id is another document's or owner's; then none is a job.
 
         """
@@ -159,8 +164,8 @@ class Documents(Protocol):
     def open(self, directory: str, name: str) -> BinaryIO:
         """Read one, which stays readable though it is removed. Raises `FileNotFoundError`."""
 
-    def settle(self, upload: str, directories: Sequence[str]) -> None:
-        """Have all that was kept in an upload's directories survive the loss of power."""
+    def settle(self, upload: str) -> None:
+        """Have an upload's directories survive the loss of power, as what was kept in them does."""
 
     def remove(self, directory: str, name: str) -> None:
         """Remove one, if it is there."""

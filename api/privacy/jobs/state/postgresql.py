@@ -251,6 +251,9 @@ class PostgresRows(SqlRows):
             rows.execute("UPDATE jobs SET cancelled = true WHERE id = ?", (record.id,))
         return True
 
+    def _is_going(self, rows: Statements, record: Record) -> bool:
+        return bool(rows.execute("SELECT cancelled FROM jobs WHERE id = ?", (record.id,)).fetchone()[0])
+
     def left(self, most: int) -> list[Record]:
         query = f"SELECT record FROM jobs WHERE to_do = ? AND {_FREE} ORDER BY created LIMIT ?"  # noqa: S608
         return [Record.model_validate_json(text) for text in self._column(query, Status.RUNNING.value, most)]
@@ -293,10 +296,11 @@ class PostgresRows(SqlRows):
                     kwargs={
                         "connect_timeout": int(PATIENCE_SECONDS),
                         "application_name": "sightglass",
-                        # A machine that is gone says nothing.
+                        # A machine that is gone says nothing: neither when it is listened to, nor to what is sent.
                         "keepalives_idle": 10,
                         "keepalives_interval": 5,
                         "keepalives_count": 3,
+                        "tcp_user_timeout": 25_000,
                     },
                     open=True,
                 )

@@ -9,7 +9,7 @@ import math
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -22,6 +22,8 @@ CREDENTIALS = Path("/run/state/aws")
 """Keys in the format of AWS's credentials file, where there is one."""
 ROOM = 4096
 """Bytes that an object takes beside its own: a document of none is a row of the database, too."""
+LARGEST = 5 * 1024**3
+"""Bytes that S3 takes at once. In parts an upload that is cut off would leave them there, in no listing of objects."""
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 30, 4
 
 
@@ -60,7 +62,10 @@ class Bucket:
 
         def put(file: BinaryIO) -> None:
             with self._answers("write"):
-                self._client().upload_fileobj(file, self._bucket, key)
+                client = self._client()
+                from boto3.s3.transfer import TransferConfig  # type: ignore[import-untyped]
+
+                client.upload_fileobj(file, self._bucket, key, Config=TransferConfig(multipart_threshold=LARGEST))
 
         with tempfile.TemporaryFile(dir=self._scratch) as file:
             yield _Draft(cast(BinaryIO, file), put)
@@ -76,7 +81,7 @@ class Bucket:
         file.seek(0)
         return file
 
-    def settle(self, upload: str, directories: Sequence[str]) -> None:
+    def settle(self, upload: str) -> None:
         """Nothing: what S3 has taken it keeps."""
 
     def remove(self, directory: str, name: str) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from api.privacy.jobs.record import Record, Status, sortable
-from api.privacy.jobs.state.interface import Entry, TakenError, Waiting
+from api.privacy.jobs.state.interface import Entry, GoingError, TakenError, Waiting
 
 PUT_OFF = "not_before <= ? ORDER BY not_before, created LIMIT ?"
 FRESH = "not_before IS NULL ORDER BY not_before, created LIMIT ?"
@@ -50,6 +50,10 @@ class SqlRows(ABC):
     def _write(self, *, alone: bool = False) -> AbstractContextManager[Statements]:
         """Give a transaction; `alone` it is the only such one."""
 
+    @abstractmethod
+    def _is_going(self, rows: Statements, record: Record) -> bool:
+        """Tell whether a job is asked to stop."""
+
     def hold(self, directory: str, client: str, size: int) -> bool:
         with self._write(alone=True) as rows:
             found = rows.execute("SELECT bytes FROM jobs WHERE directory = ?", (directory,)).fetchone()
@@ -79,6 +83,8 @@ class SqlRows(ABC):
                 found = as_record(rows.execute("SELECT record FROM jobs WHERE id = ?", (record.id,)).fetchone())
                 if found and (found.digest, found.owner) != (record.digest, record.owner):
                     raise TakenError
+                if found and self._is_going(rows, found):
+                    raise GoingError
                 existing.append(found)
                 rows.execute(
                     "INSERT INTO jobs (directory, client, bytes, touched, record) VALUES (?, ?, ?, ?, ?)",

@@ -112,10 +112,7 @@ class SqliteRows(SqlRows):
     @contextmanager
     def claim(self, job_id: str) -> Iterator[Hold | None]:
         known = self.get(job_id)
-        try:
-            lock = os.open(self._runs_dir / known.directory / LOCK, os.O_RDWR | os.O_CLOEXEC) if known else None
-        except FileNotFoundError:
-            lock = None
+        lock = self._open_lock(known) if known else None
         if known is None or lock is None:
             yield None
             return
@@ -123,6 +120,17 @@ class SqliteRows(SqlRows):
             yield self._held(lock, known)
         finally:
             os.close(lock)
+
+    def _open_lock(self, known: Record) -> int | None:
+        path = self._runs_dir / known.directory / LOCK
+        with suppress(FileNotFoundError):
+            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        record = self.get(known.id)
+        if record is None or record.directory != known.directory:  # it was just going
+            return None
+        # Its files were taken away: without a lock nobody could end it.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, 0o666)
 
     def _held(self, lock: int, known: Record) -> Hold | None:
         try:
@@ -156,6 +164,9 @@ class SqliteRows(SqlRows):
         except FileNotFoundError:  # it is just going, or its files were taken away
             return False
         return True
+
+    def _is_going(self, rows: Statements, record: Record) -> bool:  # noqa: ARG002
+        return (self._runs_dir / record.directory / CANCEL).exists()
 
     def left(self, most: int) -> list[Record]:
         found = []
