@@ -156,7 +156,7 @@ def beyond_the_limit(attackers: Attackers, seconds: float) -> None:
 
 
 def beyond_the_limit_in_streams(attackers: Attackers, seconds: float) -> None:
-    """The same over HTTP/2, a hundred at a time."""
+    """Do the same over HTTP/2, a hundred at a time."""
     address = attackers.address()
     encoder = Encoder()
     first = PREFACE + SettingsFrame(0).serialize()

@@ -655,6 +655,18 @@ def test_a_nul_is_refused_in_any_charset(kind: str, name: str) -> None:
         run(kind, "1\0".encode(name), charset=name)
 
 
+@pytest.mark.parametrize("kind", [TEXT, CSV, TSV])
+@pytest.mark.parametrize("name", ["utf-16", "utf-32"])
+def test_bytes_of_either_order_are_refused_without_a_mark(kind: str, name: str) -> None:
+    for order in ("le", "be"):
+        data = "Zaphod".encode(f"{name}-{order}")
+        for cuts in ((), range(len(data))):
+            with pytest.raises(DocumentError, match="no byte order mark"):
+                run(kind, data, cuts, name)
+            assert run(kind, f"\ufeff{'Zaphod'}".encode(f"{name}-{order}"), cuts, name).decode(name) == hidden("Zaphod")
+    assert run(kind, b"", (), name).decode(name) == ""
+
+
 def test_nothing_in_an_error_is_from_the_document() -> None:
     for kind, data in [(XML, b"<a>Marker"), (CSV, b'"Marker'), (NDJSON, b"Marker"), (TEXT, b"Marker\xff")]:
         with pytest.raises(DocumentError) as refused:

@@ -55,20 +55,39 @@ class Parser(Protocol):
         """End the document; give the rest. Raises what `feed` does."""
 
 
+MARKS = {
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+}
+"""Byte order marks of charsets whose name says no order; read in the wrong one, a text is another script's."""
+
+
 class Decoder:
     """Characters from bytes that arrive in any parts."""
 
     def __init__(self, charset: str) -> None:
         self._charset = charset
         self._decoder = codecs.getincrementaldecoder(charset)()
+        self._marks = MARKS.get(charset, ())
+        self._head = b""
 
     def __call__(self, data: bytes, *, last: bool = False) -> str:
         """Decode; a character's missing bytes come with the next call.
 
         Raises:
-            DocumentError: the bytes are not of that charset, or likely of a wider one.
+            DocumentError: the bytes are not of that charset, or likely of a wider one, or of either order.
 
         """
+        if self._marks:
+            self._head += data
+            if len(self._head) < len(self._marks[0]) and not last:
+                return ""
+            if self._head and not self._head.startswith(self._marks):
+                name = CHARSETS[self._charset]
+                raise DocumentError(
+                    f"The document has no byte order mark: expected {name}LE or {name}BE as its charset"
+                )
+            data, self._marks = self._head, ()
         try:
             text = self._decoder.decode(data, last)
         except UnicodeError:
