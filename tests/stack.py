@@ -34,6 +34,8 @@ NOT_COPIED = shutil.ignore_patterns(
 PUBLISHED = (
     "HTTP_PORT", "HTTPS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT", "LOGS_PORT", "TRACES_PORT",
 )  # fmt: skip
+SERVED = "SIGHTGLASS_TEST_SERVED"
+"""The variable that names the file of images to be removed when all tests have run."""
 OF_WHAT_RUNS = {"exec", "logs", "port", "ps"}
 """What Compose does by the project's name: reading its files takes it longer than any of these."""
 
@@ -103,6 +105,12 @@ class Stack:
         kept = docker(
             "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"sightglass-local/{self.project}-release"
         ).split()
+        # One that is laid over an image is named by its content: another stack may run it, or be about to.
+        until_the_end = os.environ.get(SERVED)
+        if until_the_end:
+            with Path(until_the_end).open("a") as file:
+                file.writelines(f"{image}\n" for image in served)
+            served = []
         subprocess.run(["docker", "image", "rm", *served, *kept, self.project], capture_output=True, check=False)
 
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -256,9 +264,12 @@ def docker(*arguments: str) -> str:
 
 def free_ports(count: int) -> list[int]:
     """Return ports nobody listens on, all different, and none that a connection out may take before they are used."""
+    # Of pytest's processes each has its own: what one has found free, another does not take meanwhile.
+    process, of = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    own = range(10_000 + int(process.removeprefix("gw")), 32_768, int(of))  # below Linux' ephemeral ports
     with ExitStack() as held:
         ports: list[int] = []
-        for port in random.sample(range(10_000, 32_768), 1_000):  # below Linux' ephemeral ports
+        for port in random.sample(own, 1_000):
             with suppress(OSError):
                 held.enter_context(socket.create_server(("127.0.0.1", port)))
                 ports.append(port)
