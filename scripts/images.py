@@ -7,6 +7,7 @@ Standard library only: this runs before anything is installed.
 """
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,8 +143,7 @@ def choose(images: dict[str, str], registries: pulling.Registries, *, stand_ins_
             say(failure)
             local = f"{LOCAL}/{name}:{recipe_id(origin)}"
             try:
-                if not present(local):
-                    build(name, local, origin)
+                build(name, local, origin)
             except BuildError as error:
                 choice.missing.append(f"{failure}; try again: make up. Nor can a stand-in be built: {error}")
                 continue
@@ -228,22 +228,41 @@ def repository(image: str) -> str:
     return re.sub(r":[\w.-]+$", "", image)
 
 
+def once(image: str, make: Callable[[], object]) -> None:
+    """Make an image that is not here; while another program of this user makes it, wait for that one's."""
+    if present(image):
+        return
+    path = Path(tempfile.gettempdir(), f"sightglass-{os.getuid()}-{re.sub(r'[^a-z0-9.-]', '-', image)}.lock")
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"{image} is being made; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if not present(image):
+            make()
+    finally:
+        os.close(lock)  # the file stays: another may wait at it
+
+
 def build(name: str, tag: str, origin: str = DEBIAN_PACKAGES) -> None:
-    """Build one stand-in, its Debian base first.
+    """Build one stand-in that is not here, its Debian base first.
 
     Raises:
         BuildError: a tool is missing or a build failed, with its output.
 
     """
-    base = f"{LOCAL}/debian:{recipe_id()}"
+    once(tag, lambda: _build(name, tag, origin))
+
+
+def _build(name: str, tag: str, origin: str) -> None:
     recipes = RECIPES[origin]
-    # buildx: an older `docker build` is not BuildKit.
-    command = ["docker", "buildx", "build", "--load", "--target", name, "--build-arg", f"DEBIAN_IMAGE={base}"]
-    if recipes.parent != IMAGES:
-        command += ["--progress", "plain", *lent_to_go()]
     try:
-        if not present(base):
-            bootstrap(base)
+        # buildx: an older `docker build` is not BuildKit.
+        command = ["docker", "buildx", "build", "--load", "--target", name, f"--build-arg=DEBIAN_IMAGE={debian()}"]
+        if recipes.parent != IMAGES:
+            command += ["--progress", "plain", *lent_to_go()]
         say(f"building {tag}")
         building.run([*command, "--tag", tag, str(recipes.parent)], say)
     except CommandError as error:
@@ -266,8 +285,21 @@ def go_environment() -> dict[str, str]:
     return dict(zip(names, checked("go", "env", *names).splitlines(), strict=True))
 
 
-def bootstrap(tag: str) -> None:
-    """Make the base of all stand-ins: a minimal Debian forky, from the mirror this machine's sources name."""
+def debian() -> str:
+    """Make the base of all stand-ins present; returns its name.
+
+    Raises:
+        BuildError: a tool is missing, or there is no mirror.
+        CommandError: making it failed.
+
+    """
+    tag = f"{LOCAL}/debian:{recipe_id()}"
+    once(tag, lambda: _bootstrap(tag))
+    return tag
+
+
+def _bootstrap(tag: str) -> None:
+    """Make a minimal Debian forky, from the mirror this machine's sources name."""
     found = run(str(ROOT / "scripts" / "debian-mirror.sh"))
     if found.returncode != 0:
         raise BuildError(found.stderr.strip())

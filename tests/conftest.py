@@ -1,14 +1,18 @@
 """The stacks that tests share, and what is shown of them when a test fails."""
 
+import os
 import re
+import subprocess
+import tempfile
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.stack import Stack, running_stack
+from tests.stack import SERVED, Stack, running_stack
 from tests.support.patience import be_patient
 
 be_patient()
@@ -17,6 +21,23 @@ be_patient()
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=100)
 hypothesis.settings.load_profile("quick")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have images that stacks may share be noted, by all processes of this run."""
+    if not hasattr(config, "workerinput"):
+        handle, os.environ[SERVED] = tempfile.mkstemp(prefix="sightglass-served-")
+        os.close(handle)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove them: the last stack is down."""
+    if not hasattr(config, "workerinput"):
+        noted = Path(os.environ.pop(SERVED))
+        images = set(noted.read_text().split())
+        noted.unlink()
+        if images:
+            subprocess.run(["docker", "image", "rm", *images], capture_output=True, check=False)
 
 
 @pytest.fixture(scope="session")

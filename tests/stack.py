@@ -34,6 +34,8 @@ NOT_COPIED = shutil.ignore_patterns(
 PUBLISHED = (
     "HTTP_PORT", "HTTPS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT", "LOGS_PORT", "TRACES_PORT",
 )  # fmt: skip
+SERVED = "SIGHTGLASS_TEST_SERVED"
+"""The variable that names the file of images to be removed when all tests have run."""
 OF_WHAT_RUNS = {"exec", "logs", "port", "ps"}
 """What Compose does by the project's name: reading its files takes it longer than any of these."""
 
@@ -103,6 +105,12 @@ class Stack:
         kept = docker(
             "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"sightglass-local/{self.project}-release"
         ).split()
+        # One that is laid over an image is named by its content: another stack may run it, or be about to.
+        until_the_end = os.environ.get(SERVED)
+        if until_the_end:
+            with Path(until_the_end).open("a") as file:
+                file.writelines(f"{image}\n" for image in served)
+            served = []
         subprocess.run(["docker", "image", "rm", *served, *kept, self.project], capture_output=True, check=False)
 
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -126,6 +134,14 @@ class Stack:
         with self.env_file.open("a") as file:
             file.writelines(f"{name}={value}\n" for name, value in settings.items())
         self.compose("up", "--detach", "--wait")
+
+    def check_every(self, seconds: int, service: str, *, retries: int) -> None:
+        """Have the copy ask for a service's health more often than what is shipped does, from its next start on."""
+        compose = self.directory / "docker-compose.prod.yml"
+        found = re.compile(rf"(^  {service}:\n(?:    .*\n|\n)+?    healthcheck: {{)", re.MULTILINE)
+        told, times = found.subn(rf"\g<1>interval: {seconds}s, retries: {retries}, ", compose.read_text())
+        assert times == 1, service
+        compose.write_text(told)
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the copy of the tree, whatever its status."""
@@ -248,9 +264,12 @@ def docker(*arguments: str) -> str:
 
 def free_ports(count: int) -> list[int]:
     """Return ports nobody listens on, all different, and none that a connection out may take before they are used."""
+    # Of pytest's processes each has its own: what one has found free, another does not take meanwhile.
+    process, of = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    own = range(10_000 + int(process.removeprefix("gw")), 32_768, int(of))  # below Linux' ephemeral ports
     with ExitStack() as held:
         ports: list[int] = []
-        for port in random.sample(range(10_000, 32_768), 1_000):  # below Linux' ephemeral ports
+        for port in random.sample(own, 1_000):
             with suppress(OSError):
                 held.enter_context(socket.create_server(("127.0.0.1", port)))
                 ports.append(port)

@@ -22,12 +22,9 @@ VARIABLES = ("PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREU
 
 def build() -> str:
     """Make Pebble's image present; returns its name."""
-    tag, base = f"sightglass-test-pebble:{images.recipe_id()}", f"{images.LOCAL}/debian:{images.recipe_id()}"
-    if not images.present(base):
-        images.bootstrap(base)
-    if not images.present(tag):
-        directory = str(ROOT / "tests" / "acme")
-        docker("buildx", "build", "--load", "--quiet", "--build-arg", f"DEBIAN_IMAGE={base}", "--tag", tag, directory)
+    tag, base = f"sightglass-test-pebble:{images.recipe_id()}", images.debian()
+    command = ("buildx", "build", "--load", "--quiet", "--build-arg", f"DEBIAN_IMAGE={base}", "--tag", tag)
+    images.once(tag, lambda: docker(*command, str(ROOT / "tests" / "acme")))
     return tag
 
 

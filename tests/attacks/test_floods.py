@@ -34,22 +34,27 @@ def test_floods_of_frames(attackers: Attackers, kinds: list[str]) -> None:
 def flood_by_frames(attackers: Attackers, frames: bytes) -> None:
     """Send them down one connection after the other."""
 
-    def flood(_: int) -> None:
+    def flood(_: int) -> int:
+        sent = 0
         for _ in until(SECONDS):
             with contextlib.suppress(OSError):
                 attackers.send_frames(frames, quiet=0.2)
+                sent += 1
+        return sent
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(flood, range(AT_ONCE)))
+        assert sum(pool.map(flood, range(AT_ONCE))) >= AT_ONCE
 
 
-def drip(held: list[tuple[socket.socket, bytes]]) -> None:
-    """Send a byte of what is to come now and then down each connection."""
+def drip(held: list[tuple[socket.socket, bytes]]) -> int:
+    """Send a byte of what is to come now and then down each connection; returns how many went out."""
+    sent = 0
     for number in until(2 * SECONDS):
         for connection, rest in held:
             with contextlib.suppress(OSError):
-                connection.send(rest[number % len(rest) : number % len(rest) + 1])
+                sent += connection.send(rest[number % len(rest) : number % len(rest) + 1])
         time.sleep(0.5)
+    return sent
 
 
 def head(path: str, content_type: str, length: str = "Content-Length: 99999") -> bytes:
@@ -77,7 +82,7 @@ def test_slow_senders(attackers: Attackers, kinds: list[str]) -> None:
             connection = stack.enter_context(attackers.connect())
             connection.sendall(begun)
             held.append((connection, rest))
-        drip(held)
+        assert drip(held) >= HELD
 
 
 def test_slow_readers(attackers: Attackers) -> None:
@@ -107,25 +112,31 @@ def test_connections_that_say_nothing(attackers: Attackers) -> None:
     """Of one address: without TLS, in the middle of its handshake, and after it."""
     address = attackers.address()
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # of a ClientHello that does not go on
+    held = 0
     with ExitStack() as stack:
         for number in range(CONNECTIONS):
             with contextlib.suppress(OSError):
                 connection = stack.enter_context(attackers.tcp(address))
                 if number % 3 == 1:
                     connection.sendall(hello)
+                held += 1
+        assert held >= CONNECTIONS // 2
         for _ in range(CONNECTIONS // 10):
             stack.enter_context(attackers.connect(address=address))
         time.sleep(SECONDS)
 
 
 def test_handshakes_over_and_over(attackers: Attackers) -> None:
-    def shake(_: int) -> None:
+    def shake(_: int) -> int:
+        shaken = 0
         for _ in until(2 * SECONDS):
             with contextlib.suppress(OSError):
                 attackers.connect().close()
+                shaken += 1
+        return shaken
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(shake, range(AT_ONCE)))
+        assert sum(pool.map(shake, range(AT_ONCE))) >= AT_ONCE
 
 
 def test_requests_beyond_the_limit(attackers: Attackers) -> None:
@@ -133,16 +144,18 @@ def test_requests_beyond_the_limit(attackers: Attackers) -> None:
     address = attackers.address()
     request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100
 
-    def flood(_: int) -> None:
+    def flood(_: int) -> int:
+        refused = 0
         with attackers.connect(address=address) as connection:
             connection.settimeout(1)
             for _ in until(2 * SECONDS):
                 with contextlib.suppress(OSError):
                     connection.sendall(request)
-                    connection.recv(1 << 20)
+                    refused += connection.recv(1 << 20).count(b"HTTP/1.1 429 ")
+        return refused
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(flood, range(AT_ONCE)))
+        assert sum(pool.map(flood, range(AT_ONCE))) > 0
 
 
 def test_refusals_that_nobody_reads(attackers: Attackers) -> None:

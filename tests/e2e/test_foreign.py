@@ -176,7 +176,7 @@ def test_its_own_routes_are_counted_at_the_edge_and_in_the_api(foreign: Foreign)
         client.get("/prices/5")
     route = '{route="/prices/{item_id}",status="200"}'
     for metric in ("http_requests_total", "edge_http_requests_total"):
-        eventually(lambda m=metric: foreign.query(m + route), lambda m=metric: f"no {m}", deadline=60)  # type: ignore[misc]
+        eventually(lambda m=metric: foreign.query(m + route), lambda m=metric: f"no {m}")  # type: ignore[misc]
 
 
 def test_its_database_was_migrated_before_it_started(foreign: Foreign) -> None:
@@ -218,7 +218,7 @@ def test_its_reservations_reach_the_engine(foreign: Foreign) -> None:
 
 
 def test_its_rules_targets_and_lines_are_taken_up(foreign: Foreign) -> None:
-    eventually(lambda: foreign.value('up{job="postgres"}') == 1, lambda: "not scraped", deadline=60)
+    eventually(lambda: foreign.value('up{job="postgres"}') == 1, lambda: "not scraped")
     rules = foreign.compose("exec", "-T", "prometheus", "wget", "-qO-", "http://127.0.0.1:9090/api/v1/rules").stdout
     assert "PricesFail" in {rule["name"] for g in json.loads(rules)["data"]["groups"] for rule in g["rules"]}
     with foreign.client() as client:
@@ -238,7 +238,7 @@ def containers(stack: Stack) -> dict[str, str]:
     return {one["Id"]: one["Name"] for one in stack.inspect()}
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[str, str]] = {
     "rules/own.yml": ("groups: [", "Prometheus does not take its configuration: SITE_DIR/rules/own.yml: "),
     "nginx/own.conf": ("bogus on;", "SITE_DIR/nginx: not taken up; expected lines that NGINX takes in its server: "),
     "dashboards/own.json": ("{", "SITE_DIR/dashboards/own.json: not allowed; expected JSON"),
@@ -246,21 +246,25 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_what_is_broken_is_one_line_and_changes_nothing(foreign: Foreign, name: str) -> None:
-    text, expected = BROKEN[name]
-    file, before = foreign.ops / name, containers(foreign)
-    was = file.read_text() if file.exists() else None
-    file.write_text(text)
+@pytest.mark.parametrize(
+    "names", [["rules/own.yml", "nginx/own.conf"], ["dashboards/own.json"], ["stand-ins.yml"]], ids=" and ".join
+)
+def test_what_is_broken_is_one_line_and_changes_nothing(foreign: Foreign, names: list[str]) -> None:
+    files, before = [foreign.ops / name for name in names], containers(foreign)
+    texts = [file.read_text() if file.exists() else None for file in files]
+    for name, file in zip(names, files, strict=True):
+        file.write_text(BROKEN[name][0])
     try:
-        lines = foreign.lines()
-        assert len(lines) == 1, lines
-        assert lines[0].startswith(expected)
+        lines = sorted(foreign.lines())
+        assert len(lines) == len(names), lines
+        for line, start in zip(lines, sorted(BROKEN[name][1] for name in names), strict=True):
+            assert line.startswith(start)
         assert containers(foreign) == before
         with foreign.client() as client:
             assert client.get("/robots.txt").status_code == 200
     finally:
-        file.unlink() if was is None else file.write_text(was)
+        for file, text in zip(files, texts, strict=True):
+            file.unlink() if text is None else file.write_text(text)
 
 
 def test_a_broken_target_file_and_a_secret_nobody_may_read_are_a_line_each(foreign: Foreign) -> None:
@@ -306,6 +310,6 @@ def test_up_again_takes_up_what_was_added_and_makes_no_other_container(foreign: 
     result = foreign.up_again()
     assert result.returncode == 0, result.stdout + result.stderr
     assert containers(foreign) == before, result.stdout
-    eventually(lambda: foreign.value("shop:more") == 7, lambda: "the rule was not taken up", deadline=60)
+    eventually(lambda: foreign.value("shop:more") == 7, lambda: "the rule was not taken up")
     with foreign.client() as client:
         assert client.get("/more").status_code == 204

@@ -67,8 +67,10 @@ def test_no_secret_in_any_environment(stack: Stack) -> None:
 
 @pytest.mark.parametrize("tool", ["pip", "gcc", "cc", "curl", "wget"])
 def test_the_api_image_has_no_tools(stack: Stack, tool: str) -> None:
-    assert stack.compose("exec", "-T", "api", "sh", "-c", f"command -v {tool}", check=False).returncode != 0
+    assert stack.compose("exec", "-T", "api", "sh", "-c", f"command -v {tool} || echo absent").stdout == "absent\n"
 
 
 def test_the_api_image_has_no_pip_module(stack: Stack) -> None:
-    assert stack.compose("exec", "-T", "api", "python", "-m", "pip", check=False).returncode != 0
+    asked = stack.compose("exec", "-T", "api", "python", "-m", "pip", check=False)
+    assert asked.returncode != 0
+    assert "No module named pip" in asked.stderr

@@ -14,6 +14,8 @@ from tests.support.kills import accepted_while_killed
 PATH = "/api/v1/jobs"
 SEED = 4711
 VALKEY = "redis://valkey:6379/0"
+LONG = "Call 020 7946 0958. " * 40_000
+"""Several seconds of work, and more text than any other document has."""
 
 pytestmark = pytest.mark.timeout(1200)  # the first to use a stack also waits for its start
 
@@ -139,7 +141,10 @@ def test_no_accepted_job_is_lost_or_done_twice_whatever_is_killed(service: Stack
 
 
 def assert_none_is_lost(service: Stack, queue: str, rounds: int) -> None:
-    """Kill each service this often, the job processes' twice as often, while 50 documents a round are sent."""
+    """Kill each service this often, the job processes' twice as often, while 50 documents a round are sent.
+
+    The job processes are killed amid a job: for each time there is a document of seconds more.
+    """
     service.set(QUEUE_URL=queue)
     service.compose("--profile", "monitoring", "up", "--detach", "--wait", "--no-deps", "prometheus", "operators")
     chosen = random.Random(SEED)
@@ -148,8 +153,11 @@ def assert_none_is_lost(service: Stack, queue: str, rounds: int) -> None:
     documents = {
         number: f"{number} anna@example.com " + "and so on " * chosen.randrange(9000) for number in range(50 * rounds)
     }
+    # Each of a size of its own, by which the process that works on it is found.
+    long = {len(documents) + n: "." * n + LONG for n in range(victims.count("jobs"))}
+    documents |= long
     before = ids(service)
-    killing = accepted_while_killed(service, PATH, documents, victims, chosen, queue)
+    killing = accepted_while_killed(service, PATH, documents, victims, chosen, queue, list(long))
     accepted = killing.accepted
     killing.end(
         service.compose("ps", "--quiet", "api", "jobs").stdout.split(),
@@ -163,15 +171,22 @@ def assert_none_is_lost(service: Stack, queue: str, rounds: int) -> None:
             job = jobs[number] = finish(client, where)
             assert job["status"] == "succeeded"
             interrupted += job["interruptions"] != 0
-            assert client.get(f"{where}/result").text == documents[number].replace(
-                "anna@example.com", "[EMAIL_ADDRESS]"
-            )
+            redacted = documents[number].replace("anna@example.com", "[EMAIL_ADDRESS]")
+            assert client.get(f"{where}/result").text == redacted.replace("020 7946 0958", "[PHONE_NUMBER]")
         # Each once, and nothing else: what was sent again under its key made no second job.
         assert sorted(f"{PATH}/{job}" for job in ids(service) - before) == sorted(accepted.values())
         killing.agree(jobs)
         for where in accepted.values():
             assert client.delete(where).status_code == 204
-    say(f"{interrupted} jobs were interrupted")
+        say(f"{interrupted} jobs were interrupted")
+        assert interrupted > 0
+
+        def ten_more() -> None:
+            headers = {"Content-Type": "text/plain"}
+            answers = [client.post(PATH, content="Mail anna@example.com", headers=headers) for _ in range(10)]
+            assert [finish(client, answer.headers["location"])["status"] for answer in answers] == ["succeeded"] * 10
+
+        killing.agree_on_more(10, ten_more)
 
 
 def ids(stack: Stack) -> set[str]:

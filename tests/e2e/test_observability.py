@@ -234,7 +234,7 @@ def test_scrapes_arrive_under_twice_the_load_the_service_can_take(served: Served
     say(f"{answered} of {sent} requests answered, slowest scrape {slowest} s")
     scrapes = served.stack.value(f'count_over_time(up{{job="api"}}[{window}])')
     assert scrapes is not None
-    assert scrapes >= int(window[:-1]) // SCRAPE_INTERVAL
+    assert scrapes >= int(window[:-1]) // SCRAPE_INTERVAL - 1  # one may still be on its way
     assert served.stack.value(f'min_over_time(up{{job="api"}}[{window}])') == 1
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.edge.load import Load
-from tests.stack import Stack, docker, eventually, running_stack, say
+from tests.stack import Stack, docker, eventually, say
 
 AT_LEAST = 10_000  # requests in all
 KINDS = ("keep-alive", "predict", "upload", "long upload", "new connection", "HTTP/2")
@@ -21,11 +21,20 @@ UNAVAILABLE = re.compile(r"_\w+ in .*'50[234], retry after \d+: \{\"type\":")
 
 
 @pytest.fixture(scope="module")
-def small_stack() -> Iterator[Stack]:
-    """The production stack without monitoring, its rate limit out of the way; a drain is 17 seconds."""
+def small_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The production stack without monitoring, its rate limit out of the way; a drain is 17 seconds.
+
+    A replica that is healthy shows it sooner than every ten seconds: a deploy waits for that each time.
+    """
     settings = {"RATE_LIMIT": "100000", "RATE_BURST": "100000", "CONNECTION_LIMIT": "1000", "GUNICORN_TIMEOUT": "20"}
-    with running_stack(profiles=[], **settings) as running:
-        yield running
+    stack = Stack(tmp_path_factory.mktemp("deploys"), profiles=[], **settings)
+    for service in ("api", "jobs"):
+        stack.check_every(4, service, retries=8)  # it has as long as before until it counts as unhealthy
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.down()
 
 
 def deploy(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -50,7 +59,7 @@ def enter(load: Load, phase: str) -> None:
 @pytest.mark.timeout(1800)  # six replacements, each with its drain
 def test_nothing_fails_while_everything_is_replaced(small_stack: Stack) -> None:
     stack = small_stack
-    with Load(stack.https_url, long_upload=30) as load:
+    with Load(stack.https_url, long_upload=20) as load:
         eventually(lambda: load.total() > 100, lambda: str(load.sent))
 
         enter(load, "deploy")

@@ -29,7 +29,7 @@ LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 OTHER_ARCHITECTURE = "s390x"
 TLS_HANDSHAKE = b"\x16"  # the first byte of a connection that begins with one (RFC 8446, section 5.1)
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-SLOW_SECONDS, SLOW_PIECES = 4.5, 30
+SLOW_SECONDS, SLOW_PIECES = 9.0, 60
 
 
 @dataclass

@@ -127,10 +127,10 @@ def test_a_digest_the_registry_does_not_have_is_not_replaced_by_the_tags_image(
 def test_a_slow_line_is_waited_for_and_a_still_one_is_not(machine: Machine, registry: Registry) -> None:
     registry.fail(machine.repository("alertmanager"), "slow", part="blobs")
     registry.fail(machine.repository("nginx"), "stall", times=1, part="blobs")
-    result = machine.images("--standstill", "3")
+    result = machine.images("--standstill", "6")
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count(f"pulling {machine.refs['alertmanager']} (given up after 3 s without progress)") == 1
-    assert result.stdout.count("no progress for 3 s; again in 0 s") == 1
+    assert result.stdout.count(f"pulling {machine.refs['alertmanager']} (given up after 6 s without progress)") == 1
+    assert result.stdout.count("no progress for 6 s; again in 0 s") == 1
     assert machine.present() == ALL
 
 

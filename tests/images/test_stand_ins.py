@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.images import LOCAL, build, present, recipe_id
+from scripts.images import LOCAL, build, recipe_id
 from tests.images.machine import services
 from tests.stack import docker
 
@@ -56,8 +56,7 @@ PINS = pins()
 
 def in_stand_in(name: str, command: str) -> str:
     image = f"{LOCAL}/{name}:{recipe_id()}"
-    if not present(image):
-        build(name, image)
+    build(name, image)
     return docker("run", "--rm", "--network", "none", "--entrypoint", "sh", image, "-c", f"{command} 2>&1")
 
 

@@ -24,10 +24,9 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def server(stack: Stack) -> Iterator[str]:
     """Start the server where the stack's way out leads; yields its container's name."""
-    base, tag = f"{images.LOCAL}/debian:{images.recipe_id()}", f"sightglass-test-sftp:{images.recipe_id()}"
-    if not images.present(tag):
-        build = ("buildx", "build", "--load", "--quiet", "--build-arg", f"DEBIAN_IMAGE={base}", "--tag", tag)
-        docker(*build, str(HERE / "sftp"))
+    base, tag = images.debian(), f"sightglass-test-sftp:{images.recipe_id()}"
+    build = ("buildx", "build", "--load", "--quiet", "--build-arg", f"DEBIAN_IMAGE={base}", "--tag", tag)
+    images.once(tag, lambda: docker(*build, str(HERE / "sftp")))
     name = f"{stack.project}-sftp"
     asked = stack.run("make", "backups", BACKUP_DIR=str(stack.directory / "nothing"))  # makes the network
     assert "backup: there is no backup yet" in said(asked)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.images import LOCAL, build, present, recipe_id
+from scripts.images import LOCAL, build, recipe_id
 from tests.images.registry import Registry, running_registry
 from tests.images.test_stand_ins import PINS, STAND_INS
 from tests.stack import Stack, docker, say
@@ -33,8 +33,7 @@ GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
 
 def stand_in(name: str) -> str:
     image = f"{LOCAL}/{name}:{recipe_id()}"
-    if not present(image):
-        build(name, image)
+    build(name, image)
     return image
 
 

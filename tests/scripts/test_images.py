@@ -4,10 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from scripts import images
 from scripts.images import encoded, recipe_id, text_of, without_own_lines, write_env
 from scripts.pulling import Progress, registry_of
 
@@ -68,6 +70,12 @@ class Machine:
 
     def images(self, *arguments: str, passing: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the program, as `make up` does (`passing`) or as `make images` does."""
+        with self.started(*arguments, passing=passing, **environment) as process:
+            output, errors = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    def started(self, *arguments: str, passing: bool = True, **environment: str) -> subprocess.Popen[str]:
+        """Start it."""
         command = [sys.executable, str(self.root / "scripts" / "images.py"), "--env-file", str(self.env_file)]
         if passing:
             command += ["--this-run", str(self.this_run)]
@@ -77,11 +85,11 @@ class Machine:
         inherited = {n: v for n, v in os.environ.items() if n not in ("PYTHON_IMAGE", "COMPOSE_FILE")}
         own = {
             "SSL_CERT_FILE": "/nonexistent", "PATH": f"{self.directory}:{os.environ['PATH']}",
-            "FAKE": str(self.directory), "REAL": real,
+            "FAKE": str(self.directory), "REAL": real, "TMPDIR": str(self.directory),
         }  # fmt: skip
-        return subprocess.run(
+        return subprocess.Popen(
             [*command, "--back-off", "0", *arguments],
-            env=inherited | own | environment, capture_output=True, text=True, check=False,
+            env=inherited | own | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     def calls(self, verb: str) -> list[str]:
@@ -132,7 +140,7 @@ def test_without_a_registry_they_are_built_as_this_machine_fetches_go_modules(ma
     bundle.write_text("certificates")
     said = machine.images("collector", SSL_CERT_FILE=str(bundle), CA_BUNDLE="docker/build/none").stdout
     (build,) = machine.calls("build")
-    assert f"--target collector --build-arg DEBIAN_IMAGE={DEBIAN} " in build
+    assert f"--target collector --build-arg=DEBIAN_IMAGE={DEBIAN} " in build
     assert "--build-arg=GOPROXY=https://modules.example,direct --build-arg=GOSUMDB=sums.example" in build
     assert f"--secret=id=ca_bundle,src={bundle}" in build
     assert build.endswith("docker/images/telemetry")
@@ -178,7 +186,7 @@ def test_without_a_registry_stand_ins_are_built_and_named_in_env(machine: Machin
     assert "the stack starts WITHOUT grafana" in told
     # The registry that gave no answer was asked about one image, twice, and about no other.
     assert machine.pulled() == ["grafana/grafana:1", "grafana/grafana:1"]
-    assert f"--target nginx --build-arg DEBIAN_IMAGE={DEBIAN}" in machine.calls("build")[0]
+    assert f"--target nginx --build-arg=DEBIAN_IMAGE={DEBIAN}" in machine.calls("build")[0]
     assert machine.env_file.read_text() == (f"# mine\nRATE_LIMIT=5\nGRAFANA_PROFILE=unavailable\nNGINX_IMAGE={LOCAL}\n")
 
 
@@ -190,6 +198,28 @@ def test_a_second_run_builds_nothing_and_changes_nothing(machine: Machine) -> No
     machine.images()
     assert machine.calls("build") == []
     assert machine.env_file.read_text() == before
+
+
+def test_what_another_program_is_making_is_waited_for_and_made_once(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.registry_says(*[GONE] * 9)
+    monkeypatch.setattr(tempfile, "tempdir", str(machine.directory))
+    monkeypatch.setattr(images, "present", lambda _: False)
+    others: list[subprocess.Popen[str]] = []
+
+    def make() -> None:
+        other = machine.started("nginx")
+        others.append(other)
+        assert f"    {LOCAL} is being made; waiting for it\n" in iter(other.stdout or ())
+        machine.has(PYTHON, DEBIAN, LOCAL)
+
+    images.once(LOCAL, make)
+    (other,) = others
+    output, errors = other.communicate()
+    assert other.returncode == 0, errors
+    assert f"nginx: {LOCAL}, built from Debian packages\n" in output
+    assert machine.calls("build") == []
 
 
 def test_the_way_back_is_found_when_the_registry_is_there_again(machine: Machine) -> None:

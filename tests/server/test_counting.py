@@ -110,7 +110,7 @@ def test_reload_under_load_loses_nothing() -> None:
 def test_a_request_in_flight_at_the_end_is_counted() -> None:
     with gunicorn(1) as server:
         first = server.pids()
-        waiting = threading.Thread(target=server.fetch, args=("/wait/1.5",))
+        waiting = threading.Thread(target=server.fetch, args=("/wait/5",))
         waiting.start()
         awaited(server.scrape, lambda scrape: scrape.total("http_requests_in_progress") == 1)
         os.kill(min(first), signal.SIGTERM)
@@ -195,7 +195,7 @@ def test_exemplars_name_sampled_traces() -> None:
 def test_a_client_that_leaves_is_seen_by_an_app_that_never_asks() -> None:
     with gunicorn(1) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as client:
-            client.sendall(b"GET /wait/0.5 HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.sendall(b"GET /wait/3 HTTP/1.1\r\nHost: x\r\n\r\n")
             awaited(server.scrape, lambda scrape: scrape.total("http_requests_in_progress") == 1)
         scrape = awaited(server.scrape, lambda scrape: scrape.total("http_requests_in_progress") == 0)
         assert scrape.by_worker("http_requests_total", route="/wait/{seconds}", status="499") == {"0": 1}

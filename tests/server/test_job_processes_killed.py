@@ -56,7 +56,7 @@ def test_job_processes_killed_at_random_lose_no_job_and_do_none_twice(jobs: Jobs
             processes[victim].wait(30)
             kills += 1
             processes[victim] = spawn()
-        eventually(lambda: not unfinished(), deadline=60)
+        eventually(lambda: not unfinished())
     finally:
         for process in processes:
             process.send_signal(signal.SIGTERM)

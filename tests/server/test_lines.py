@@ -227,7 +227,7 @@ async def app(scope, receive, send):
 
 def test_worker_that_hangs_says_in_which_request_and_where(tmp_path: Path) -> None:
     (tmp_path / "blocks.py").write_text(BLOCKS)
-    with Server(tmp_path, path=tmp_path, APP="blocks:app", GUNICORN_TIMEOUT="5") as server:
+    with Server(tmp_path, path=tmp_path, APP="blocks:app", GUNICORN_TIMEOUT="10") as server:
         with pytest.raises(httpx.RemoteProtocolError):
             server.get("/", headers={"x-request-id": "mine-1"})
         wanted = {"request_id": "mine-1", "logger": "gunicorn.error"}

@@ -40,7 +40,7 @@ def _in_progress(server: Server) -> float:
 
 def test_request_in_flight_finishes_then_the_app_ends_and_its_last_lines_are_written(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
-        pending = Pending(server, "/trouble/slow?seconds=1.5")
+        pending = Pending(server, "/trouble/slow?seconds=5")
         awaited(lambda: _in_progress(server) == 1)
         server.client.close()
         assert server.stop() == 0
@@ -54,7 +54,7 @@ def test_request_in_flight_finishes_then_the_app_ends_and_its_last_lines_are_wri
 
 
 def test_ready_fails_before_the_listener_closes(tmp_path: Path) -> None:
-    with Server(tmp_path, SHUTDOWN_DELAY="8", GUNICORN_TIMEOUT="24") as server:
+    with Server(tmp_path, SHUTDOWN_DELAY="12", GUNICORN_TIMEOUT="36") as server:
         server.process.terminate()
         answer = awaited(lambda: (found := server.get("/ready")).status_code == 503 and found)
         assert isinstance(answer, httpx.Response)
@@ -72,7 +72,7 @@ def test_ready_fails_before_the_listener_closes(tmp_path: Path) -> None:
 
 
 def test_request_that_never_ends_is_cancelled_in_time_for_an_orderly_end(tmp_path: Path) -> None:
-    with Server(tmp_path, GUNICORN_TIMEOUT="6") as server:
+    with Server(tmp_path, GUNICORN_TIMEOUT="12") as server:
         pending = Pending(server, "/trouble/slow?seconds=600")
         awaited(lambda: _in_progress(server) == 1)
         assert server.stop() == 0

@@ -23,6 +23,11 @@ SAVING = 60.0
 """Seconds that a job process may take to save a job's end, which it counts afterwards (`SAVE_SECONDS`)."""
 COUNTING = {"api": "accepted", "jobs": "succeeded"}
 """What each service counts of a job that goes well."""
+HELD = (
+    "ls -l /proc/[0-9]*/fd 2>/dev/null | sed -n 's|.* -> \\(/app/runs/.*/\\)lock$|\\1document|p' "
+    "| xargs -r stat -c %s 2>/dev/null; true"
+)
+"""Tells the sizes of the documents on which a container's processes work, where jobs are in SQLite."""
 
 
 @dataclass
@@ -97,7 +102,19 @@ class Killing:
         for status in ("failed", "dead", "cancelled"):
             assert self.counted("jobs", status) == self.counted("api", status) == 0, status
 
-    def _counted_at_least(self, service: str, status: str, least: int) -> bool:
+    def agree_on_more(self, count: int, send: Callable[[], object]) -> None:
+        """Have Prometheus' sums rise by exactly these jobs, all of which succeed while nothing is killed."""
+        before = {service: self.counted(service, status) for service, status in COUNTING.items()}
+        send()
+        wait_until_counted(self.stack)
+        for service, status in COUNTING.items():
+            least = before[service] + count
+            eventually(partial(self._counted_at_least, service, status, least), partial(self.counted, service, status))
+        wait_until_counted(self.stack)
+        found = {service: self.counted(service, status) - before[service] for service, status in COUNTING.items()}
+        assert found == dict.fromkeys(COUNTING, count)
+
+    def _counted_at_least(self, service: str, status: str, least: float) -> bool:
         return self.counted(service, status) >= least
 
     def _unseen(self, service: str) -> list[tuple[float, float]]:
@@ -142,15 +159,23 @@ def _address(stack: Stack, container: str) -> tuple[str, str] | None:
 
 
 def accepted_while_killed(
-    stack: Stack, path: str, documents: Mapping[int, str], victims: Sequence[str], chosen: random.Random, key: str
+    stack: Stack,
+    path: str,
+    documents: Mapping[int, str],
+    victims: Sequence[str],
+    chosen: random.Random,
+    key: str,
+    long: Sequence[int] = (),
 ) -> Killing:
     """Send each document until it is accepted, as a client with an idempotency key does.
 
-    Meanwhile containers of these services are killed, one after another, and started again.
+    Meanwhile containers of these services are killed, one after another, and started again. Of the job processes, as
+    many times as there are `long` documents, it is the one that works on such a document, sent for it.
     """
     wait_until_counted(stack)
     killing = Killing(stack)
     accepted = killing.accepted
+    held_back = iter(long)
 
     def submit(number: int) -> None:
         headers = {"Content-Type": "text/plain", "Idempotency-Key": f"{key}-{number}"}
@@ -166,13 +191,31 @@ def accepted_while_killed(
             killing.unsure.add(number)
 
     with ThreadPoolExecutor(4) as pool:
-        submitting = [pool.submit(submit, number) for number in documents]
+        submitting = [pool.submit(submit, number) for number in documents if number not in long]
         for kill, name in enumerate(victims, 1):
-            due = chosen.randrange(len(documents) * (kill - 1), len(documents) * kill) // len(victims)
+            due = chosen.randrange(len(submitting) * (kill - 1), len(submitting) * kill) // len(victims)
             eventually(lambda due=due: len(accepted) >= due, lambda: f"{len(accepted)} accepted")  # type: ignore[misc]
-            victim = chosen.choice(stack.compose("ps", "--all", "--quiet", name).stdout.split())
+            running = stack.compose("ps", "--all", "--quiet", name).stdout.split()
+            if name == "jobs" and (number := next(held_back, None)) is not None:
+                submit(number)
+                victim = _working_on(documents[number], running)
+            else:
+                victim = chosen.choice(running)
             say(f"kill {kill}, {len(accepted)} accepted: {name}")
             killing.end([victim], partial(docker, "kill", victim), partial(docker, "start", victim))
         for future in submitting:
             future.result()
     return killing
+
+
+def _working_on(document: str, containers: Sequence[str]) -> str:
+    """Wait until one of these containers works on this document, the only one of its size; returns which."""
+    found: list[str] = []
+
+    def works() -> bool:
+        size = str(len(document.encode()))
+        found[:] = [one for one in containers if size in docker("exec", one, "sh", "-c", HELD).split()]
+        return len(found) == 1
+
+    eventually(works, lambda: f"no job process works on a document of {len(document)} bytes")
+    return found[0]

@@ -87,14 +87,10 @@ def s3(*options: str) -> Iterator[Server]:
 def s3_image() -> str:
     """Make the server's image present; returns its name."""
     directory = HERE / "s3"
-    base = f"{images.LOCAL}/debian:{images.recipe_id()}"
     recipe = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(directory.iterdir()))).hexdigest()[:12]
     tag = f"sightglass-test-s3:{recipe}"
-    if not images.present(base):
-        images.bootstrap(base)
-    if not images.present(tag):
-        build = ("buildx", "build", "--load", "--quiet", "--build-arg", f"DEBIAN_IMAGE={base}", *images.lent_to_go())
-        docker(*build, "--tag", tag, str(directory))
+    build = ("buildx", "build", "--load", "--quiet", "--build-arg", f"DEBIAN_IMAGE={images.debian()}")
+    images.once(tag, lambda: docker(*build, *images.lent_to_go(), "--tag", tag, str(directory)))
     return tag
 
 

@@ -191,10 +191,10 @@ import asyncio, logging, sys
 from sightglass.asgi.loop_watch import BLOCKED, LoopWatch
 logging.basicConfig(stream=sys.stdout)
 async def main():
-    LoopWatch(0.05).start()
+    LoopWatch(0.25).start()  # a busy machine lets a loop wait for less
     print("up", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.6)
     print(BLOCKED._value.get(), flush=True)
 asyncio.run(main())
 """
@@ -223,20 +223,22 @@ async def test_it_watches_again_once_it_was_stopped(told: Told) -> None:
 async def test_it_ends_with_the_loop() -> None:
     watch = LoopWatch(0.01)
 
-    def run() -> None:
+    def run() -> threading.Thread:
         loop = asyncio.new_event_loop()
-        loop.run_until_complete(_start(watch))
+        thread = loop.run_until_complete(_start(watch))
         loop.close()
+        return thread
 
-    await asyncio.to_thread(run)
-    for thread in threading.enumerate():
-        if thread.name == "loop-watch":
-            await asyncio.to_thread(thread.join, 30)
-            assert not thread.is_alive()
+    thread = await asyncio.to_thread(run)
+    await asyncio.to_thread(thread.join, 30)
+    assert not thread.is_alive()
 
 
-async def _start(watch: LoopWatch) -> None:
+async def _start(watch: LoopWatch) -> threading.Thread:
+    before = set(threading.enumerate())
     watch.start()
+    (thread,) = (one for one in set(threading.enumerate()) - before if one.name == "loop-watch")
+    return thread
 
 
 def test_the_line_comes_where_the_alert_does() -> None:
