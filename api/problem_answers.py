@@ -32,9 +32,13 @@ def install_problem_handlers(app: FastAPI) -> None:
     _describe(app)
 
 
+OF_HEADS = (414, 431)
+"""What the edge answers on any route where a request's head is too large."""
+
+
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI `responses` of a route that may answer with these error statuses."""
-    return {status: _response(status) for status in statuses}
+    return {status: _response(status) for status in sorted({*statuses, *OF_HEADS})}
 
 
 def _response(status: int) -> dict[str, Any]:
