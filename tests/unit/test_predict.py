@@ -256,7 +256,7 @@ def test_a_text_that_takes_too_long_is_given_up_and_counted_once() -> None:
 def test_the_description_names_every_error_as_a_problem(client: TestClient) -> None:
     description = client.get("/openapi.json").json()
     responses = description["paths"][PATH]["post"]["responses"]
-    assert set(responses) == {"200", "400", "401", "413", "422", "429", "500", "503", "507"}
+    assert set(responses) == {"200", "400", "401", "413", "414", "422", "429", "431", "500", "503", "507"}
     errors = [responses[status] for status in responses if status != "200"]
     assert all(list(error["content"]) == [MEDIA_TYPE] for error in errors)
     assert {"Problem", "FieldProblem"} <= set(description["components"]["schemas"])
