@@ -89,7 +89,7 @@ def test_parts_of_a_result_and_what_is_no_part_of_it(jobs: Jobs) -> None:
     assert (beyond.status_code, beyond.headers["content-type"]) == (416, MEDIA_TYPE)
     assert (beyond.json()["status"], beyond.headers["content-range"]) == (416, "bytes */15")
     described = jobs.client.get("/openapi.json").json()["paths"][f"{PATH}/{{job_id}}/result"]["get"]["responses"]
-    assert set(described) == {"200", "206", "401", "404", "409", "416", "422", "429", "500", "503"}
+    assert set(described) == {"200", "206", "401", "404", "409", "414", "416", "422", "429", "431", "500", "503"}
 
 
 @pytest.mark.parametrize(("job_id", "status"), [("0" * 32, 404), ("..%2f..%2fetc", 404), (MARKER, 422)])

@@ -353,7 +353,7 @@ def test_the_description_has_every_format_both_ways(client: TestClient) -> None:
         "503",
         "507",
     }
-    assert json.dumps(operation).count("$ref") == 9
+    assert json.dumps(operation).count("$ref") == 11
 
 
 @pytest.mark.parametrize(
