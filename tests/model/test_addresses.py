@@ -371,6 +371,16 @@ def test_numbers_in_a_row_are_all_found(numbers: list[str], joint: str) -> None:
     assert redacted(joint.join(numbers)) == joint.join(["[PHONE_NUMBER]"] * len(numbers))
 
 
+@pytest.mark.parametrize("run", [".", ",", "_", "*", ":", "!", ")", "。", "\u200b", ".)*"])
+@pytest.mark.parametrize("size", [300, 400, 2100, 7000])
+@pytest.mark.parametrize("before", ["", "see "])
+def test_a_url_goes_on_after_a_run_that_meets_a_windows_end(run: str, size: int, before: str) -> None:
+    url = f"https://a.example/{'a' * 1700}{(run * size)[:size]}secret=1234567/tail"
+    pieces = scan(f"{before}{url}. Then", lambda window: blank("en").find(window, "en", THRESHOLD))
+    left = "".join(redact(*piece) for piece in pieces)
+    assert left.replace("[URL]", "") == f"{before}. Then"
+
+
 @pytest.mark.parametrize("size", [100, 1000, 1790, 1791, 1792, 1793, 2020, 2047, 2048, 3000, 10_000])
 @pytest.mark.parametrize("filler", ["A", "a.", "(a)", "&b=", "%20", "漢"])
 @pytest.mark.parametrize(("before", "after"), [("", ""), ("see ", " now"), ("(", ") and"), ('{"a":"', '","b":"x"}')])
