@@ -4,6 +4,7 @@ Presidio's cost grows with the square of a text's length (findings are compared 
 token), so it is given windows. They depend on the text alone, never on how it was cut when it arrived.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ OVERLAP = 256
 """Characters a window looks ahead of what it settles: findings up to this length are always seen whole."""
 CONTEXT = 128
 """Settled characters shown again before a window: words there raise or lower a finding's score."""
+_WORD = re.compile(r"[^\W_]|\s")
+"""What no run of marks has: full stops, brackets and the like end a finding, or are within it when more follows."""
 
 
 class Piece(NamedTuple):
@@ -52,7 +55,10 @@ class Scanner:
     def _settle(self, fresh: str, *, last: bool) -> Piece:
         base = len(self._context)
         shown = self._context + fresh
-        found = [finding for finding in self._find(shown) if finding.end > base]
+        found = self._find(shown)
+        if found and not last and found[-1].end <= base and not _WORD.search(shown, found[-1].end):
+            found = [found[-1]._replace(end=len(shown))]  # a whole window of marks: what goes on after them is not lost
+        found = [finding for finding in found if finding.end > base]
         placed = [f._replace(start=max(f.start - base, 0), end=f.end - base) for f in found]
         cut = len(fresh) if last else _cut(fresh, placed)
         piece = Piece(fresh[:cut], [finding for finding in placed if finding.start < cut])
@@ -85,10 +91,13 @@ def locate(pieces: list[Piece]) -> list[Finding]:
 
 
 def _cut(fresh: str, found: list[Finding]) -> int:
-    """Where to part the settled from what the next window sees again: after a space, never within a finding."""
+    """Where to part the settled from what the next window sees again: after a space, never within a finding.
+
+    One with nothing but marks behind it may go on behind them: the next window shows.
+    """
     limit = len(fresh) - OVERLAP
     cut = next((place for place in range(limit, limit // 2, -1) if fresh[place - 1].isspace()), limit)
     for finding in found:
-        if finding.start < cut < finding.end:
+        if finding.start < cut < (finding.end if _WORD.search(fresh, finding.end) else len(fresh)):
             return finding.start or finding.end
     return cut

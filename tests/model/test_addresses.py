@@ -57,6 +57,9 @@ NO_ADDRESSES = [
     "3@4.5.6.7.8",
     "actions/checkout@v1.0.8",
     "pkg@1.2",
+    "lodash@4.x.1",
+    "react@next.canary.18",
+    "app@release.candidate.2",
     "meet @ noon",
     "@anna",
     "anna@",
@@ -207,6 +210,12 @@ def test_files_attributes_and_sentences_are_no_urls(text: str) -> None:
         ("www.example.com.2 See also", "[URL].2 See also"),
         ("example.com.Later.2", "[URL].Later.2"),
         ("libfoo.so.1 and app.1.2", "libfoo.so.1 and app.1.2"),
+        ("www.example.com.2: see, www.example.com.2? No", "[URL].2: see, [URL].2? No"),
+        ("www.example.com.2/secret, www.a.de.1?email=x", "[URL], [URL]"),
+        ("www.example.com.2#secret, www.example.com.2:8080/x", "[URL], [URL]"),
+        ("example.com.2/path?user=anna&token=abc", "[URL]"),
+        ("example.com.1.2:8080/path", "[URL]"),
+        ("1.2.3/4, de.2/x, a.b.2/c", "1.2.3/4, de.2/x, a.b.2/c"),
         ("anna@example.com.2 See also", "[EMAIL_ADDRESS].2 See also"),
         ("anna@example.com.3 days later", "[EMAIL_ADDRESS].3 days later"),
         ("anna@firma.local.12.5 %", "[EMAIL_ADDRESS].12.5 %"),
@@ -369,6 +378,16 @@ def test_digits_with_a_word_that_says_so_are_a_phone_number(text: str) -> None:
 )
 def test_numbers_in_a_row_are_all_found(numbers: list[str], joint: str) -> None:
     assert redacted(joint.join(numbers)) == joint.join(["[PHONE_NUMBER]"] * len(numbers))
+
+
+@pytest.mark.parametrize("run", [".", ",", "_", "*", ":", "!", ")", "。", "\u200b", ".)*"])
+@pytest.mark.parametrize("size", [300, 400, 2100, 7000])
+@pytest.mark.parametrize("before", ["", "see "])
+def test_a_url_goes_on_after_a_run_that_meets_a_windows_end(run: str, size: int, before: str) -> None:
+    url = f"https://a.example/{'a' * 1700}{(run * size)[:size]}secret=1234567/tail"
+    pieces = scan(f"{before}{url}. Then", lambda window: blank("en").find(window, "en", THRESHOLD))
+    left = "".join(redact(*piece) for piece in pieces)
+    assert left.replace("[URL]", "") == f"{before}. Then"
 
 
 @pytest.mark.parametrize("size", [100, 1000, 1790, 1791, 1792, 1793, 2020, 2047, 2048, 3000, 10_000])

@@ -13,11 +13,12 @@ import pytest
 
 from api.privacy.findings import Finding
 from api.privacy.jobs.ids import Ids
-from api.privacy.jobs.record import Status, now, sortable
+from api.privacy.jobs.record import Record, Status, now, sortable
 from api.privacy.jobs.routes import PATH
 from api.privacy.jobs.state import postgresql
 from api.privacy.jobs.state.interface import AwayError, LostError
 from api.privacy.jobs.state.postgresql import PostgresRows
+from api.privacy.jobs.state.sql import Statements
 from api.privacy.jobs.store import JobStore
 from sightglass.problem import MEDIA_TYPE
 from tests.support.jobs import Jobs, entry
@@ -60,6 +61,25 @@ def test_a_job_in_one_machines_hands_is_in_no_others_until_its_lease_ends(jobs: 
                     late()
             theirs.save(done=2)
     assert jobs.store.get(job).done == 2  # type: ignore[union-attr]
+
+
+def test_a_job_that_goes_just_as_its_key_is_sent_again_is_no_promise(
+    jobs: Jobs, other: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = {"Idempotency-Key": "k"}
+    job = jobs.create(**key).headers["location"]
+    is_going = PostgresRows._is_going
+
+    def discard_and_look(rows: PostgresRows, statements: Statements, record: Record) -> bool:
+        other._rows.discard(record)  # what a removal commits first
+        return is_going(rows, statements, record)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PostgresRows, "_is_going", discard_and_look)
+        answer = jobs.create(**key)
+    assert (answer.status_code, answer.headers["content-type"]) == (409, MEDIA_TYPE)
+    assert jobs.all() == []
+    assert jobs.create(**key).headers["location"] == job
 
 
 def test_hands_that_were_too_slow_end_no_job_and_count_nothing(

@@ -1,7 +1,7 @@
 import itertools
 import re
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from api.privacy.findings import Finding
@@ -63,11 +63,17 @@ def test_a_finding_longer_than_a_window_is_covered_whole() -> None:
 @given(
     st.integers(0, 3 * WINDOW),
     st.integers(0, 3 * WINDOW),
+    st.integers(0, 3 * WINDOW),
     st.sampled_from(["", "x", "x "]),
     st.sampled_from(["", " b", ") b", "<x"]),
 )
-def test_a_finding_known_by_its_beginning_is_covered_to_its_end(before: int, size: int, unit: str, after: str) -> None:
-    own = "id:" + "9." * (size // 2) + "9"
+@example(0, 1700, 400, "", "")
+@example(5, 0, 3 * WINDOW, "x ", "<x")
+@example(0, WINDOW - 6, 0, "", ") b")  # the bracket is the last of a window
+def test_a_finding_known_by_its_beginning_is_covered_to_its_end(
+    before: int, size: int, dots: int, unit: str, after: str
+) -> None:
+    own = "id:9" + "9." * (size // 2) + "." * dots + "9"
     text = (unit * before)[:before] + own + after
 
     def find(window: str) -> list[Finding]:

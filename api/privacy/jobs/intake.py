@@ -163,7 +163,7 @@ class _Many:
     def _document(self, part: MultipartSegment) -> Document:
         """Read a part's headers. One without a type is text (RFC 7578, 4.4), unless its file has a name."""
         for name, value in part.headerlist:
-            if name in PLAIN and value.lower() not in PLAIN[name]:
+            if name in PLAIN and value.strip().lower() not in PLAIN[name]:
                 raise DocumentError("A part of a form may have no encoding", status=415)
         disposition = part.header("Content-Disposition")
         kind = "" if file_name(disposition) else TEXT

@@ -7,6 +7,8 @@ import tldextract
 
 EXTRACT = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 """With the list that comes with the package; the library's own fetches another on first use."""
+PRIVATE = frozenset(("corp", "example", "home", "internal", "intranet", "lan", "local", "localdomain", "private"))
+"""Top-level domains of no list that networks and documentation use (RFC 2606; RFC 6762, appendix G)."""
 
 
 @cache

@@ -96,4 +96,6 @@ def _end(text: str, start: int) -> tuple[int | None, float]:
     sentence = domains.sentence_start(labels)
     if sentence:  # a full stop without its space
         return start + len(".".join(labels[:sentence])), PUBLIC
+    if len(labels) < len(name) and labels[-1].lower() not in domains.PRIVATE:  # react@next.canary.18
+        return None, 0
     return end, DOTTED if len(labels) > 1 else SINGLE

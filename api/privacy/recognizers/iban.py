@@ -27,7 +27,8 @@ FORMATS: dict[str, str] = dict(
 _CLASSES = {"n": "[0-9]", "a": "[A-Za-z]", "c": "[0-9A-Za-z]"}
 # After lower-case letters an IBAN in capitals begins all the same: kontoDE89…
 _START = re.compile(r"(?:(?<![A-Z0-9])[A-Z]{2}|(?<![A-Za-z0-9])[A-Za-z]{2})(?=[0-9]{2})")
-_AFTER = r"(?![A-Z0-9])(?!(?<=[a-z])[a-z])"
+# What the last part could go on with: after digits a digit, else also a letter, in lower case only after another.
+_AFTER_DIGITS, _AFTER_LETTERS = "(?![0-9])", "(?![A-Z0-9])(?!(?<=[a-z])[a-z])"
 
 
 class IbanSearch(Recognizer):
@@ -59,4 +60,5 @@ def is_valid(iban: str) -> bool:
 @cache
 def _pattern(country: str) -> re.Pattern[str]:
     parts = re.findall(r"(\d+)([nac])", FORMATS[country])
-    return re.compile("[0-9]{2}" + "".join(rf"(?:[ -]?{_CLASSES[kind]}){{{count}}}" for count, kind in parts) + _AFTER)
+    account = "".join(rf"(?:[ -]?{_CLASSES[kind]}){{{count}}}" for count, kind in parts)
+    return re.compile("[0-9]{2}" + account + (_AFTER_DIGITS if parts[-1][1] == "n" else _AFTER_LETTERS))

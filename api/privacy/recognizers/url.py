@@ -99,9 +99,12 @@ class UrlSearch(Recognizer):
         www = _WWW.fullmatch(labels[0].lower()) is not None
         if after == "(" and not www:  # a call
             return None
+        tail = _TAIL.match(text, end)
+        url_end = max(_trim(text, start, tail.end()) if tail else end, end)
         named = domains.without_numbers(labels)
+        public = len(named) > 1 and domains.is_public(named[-1])
         sentence = domains.sentence_start(named)
-        if sentence is None and 1 < len(named) < len(labels) and domains.is_public(named[-1]):
+        if sentence is None and public and len(named) < len(labels) and url_end == end:
             sentence = len(named)
         if sentence:
             end = start + len(".".join(labels[:sentence]))
@@ -111,15 +114,10 @@ class UrlSearch(Recognizer):
             labels[-1] = last
             end = start + len(".".join(labels))
             return self._scored(start, end, labels, sure=www)
-        public = domains.is_public(labels[-1])
         if not public and not www:
             return None
-        tail = _TAIL.match(text, end)
-        url_end = _trim(text, start, tail.end()) if tail else end
-        if url_end < end:
-            url_end = end
         path = public and text[end:url_end].lstrip(":0123456789")[:1] in ("/", "?", "#")
-        return self._scored(start, url_end, labels, sure=www or path)
+        return self._scored(start, url_end, named, sure=www or path)
 
     def _scored(self, start: int, end: int, labels: Sequence[str], *, sure: bool) -> tuple[int, int, float] | None:
         score = self._score(labels, sure=sure)

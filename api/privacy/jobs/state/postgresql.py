@@ -252,7 +252,8 @@ class PostgresRows(SqlRows):
         return True
 
     def _is_going(self, rows: Statements, record: Record) -> bool:
-        return bool(rows.execute("SELECT cancelled FROM jobs WHERE id = ?", (record.id,)).fetchone()[0])
+        found = rows.execute("SELECT cancelled FROM jobs WHERE id = ?", (record.id,)).fetchone()
+        return found is None or bool(found[0])  # none: it went since its record was read
 
     def left(self, most: int) -> list[Record]:
         query = f"SELECT record FROM jobs WHERE to_do = ? AND {_FREE} ORDER BY created LIMIT ?"  # noqa: S608
