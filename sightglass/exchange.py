@@ -22,8 +22,10 @@ _Headers = list[tuple[bytes, bytes]]
 
 _OURS = frozenset({b"x-request-id", b"x-trace-id", ROUTE_HEADER})
 _WITHOUT_BODY = frozenset({204, 304})
-# What Starlette and other frameworks make of a disconnect's message, besides the OSError of servers.
-_LEAVINGS = frozenset({"ClientDisconnect", "WebSocketDisconnect"})
+# What Starlette, other frameworks and `server.wsgi` make of a disconnect's message.
+_LEAVINGS = frozenset({"ClientDisconnect", "ClientLeftError", "WebSocketDisconnect"})
+# On an exception that a server has raised: to keep that here would keep it, and this, for longer.
+_MARK = "_sightglass_client_left"
 # RFC 9110, section 9, and PATCH (RFC 5789).
 _METHODS = {
     method: method for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
@@ -96,7 +98,12 @@ class Exchange(Record):
 
     def says_client_left(self, error: BaseException) -> bool:
         """Tell whether the app has raised no more than that the client has left."""
-        return self._client_left() and (isinstance(error, OSError) or type(error).__name__ in _LEAVINGS)
+        return _MARK in error.__dict__ or (self._client_left() and type(error).__name__ in _LEAVINGS)
+
+    def _refused(self, error: OSError) -> None:
+        """Note what ASGI 2.4 has servers raise at a message when the client is gone."""
+        self._disconnected = True
+        error.__dict__[_MARK] = True
 
     def _client_left(self) -> bool:
         return self._disconnected
@@ -189,8 +196,8 @@ class Request(Exchange):
             last = kind == "http.response.pathsend"
         try:
             await self._send(message)
-        except OSError:  # what ASGI 2.4 has servers raise when the client is gone
-            self._disconnected = True
+        except OSError as error:
+            self._refused(error)
             raise
         if last and not self._complete:
             self._complete = True
@@ -259,8 +266,8 @@ class Connection(Exchange):
             self.sent = 403  # what ASGI has servers answer
         try:
             await self._send(message)
-        except OSError:
-            self._disconnected = True
+        except OSError as error:
+            self._refused(error)
             raise
 
     def returned(self) -> None:

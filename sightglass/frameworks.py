@@ -52,14 +52,18 @@ def regex_template(regex: str) -> str:
     What is no regular expression, as what frameworks put together of several may be none, is returned as it is.
     """
     parser: Any = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
-    # Put together, flags may stand anywhere and one name twice, which no regex can.
+    # Put together, flags may stand anywhere and one name twice, which no regex can: only there both go.
     numbers = count()
     single = _GROUP_NAME.sub(lambda found: f"(?P<{found[1]}_{next(numbers)}>", INLINE_FLAGS.sub("", regex))
-    try:
-        tree = parser.parse(single)
-    except re.error:
+    for expression in (regex, single):
+        with suppress(re.error, DeprecationWarning):  # Python 3.10 only warns of flags
+            tree = parser.parse(expression)
+            break
+    else:
         return regex
-    names = {number: name.rpartition("_")[0] for name, number in tree.state.groupdict.items()}
+    names = {number: name for name, number in tree.state.groupdict.items()}
+    if expression is not regex:
+        names = {number: name.rpartition("_")[0] for number, name in names.items()}
 
     def written(parts: Iterable[tuple[Any, Any]]) -> str:
         return "".join(part(str(operation), argument) for operation, argument in parts)

@@ -20,6 +20,10 @@ _CLIENT = "sightglass.wsgi.client"  # in the scope
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
+class ClientLeftError(ConnectionResetError):
+    """A body breaks off, since its client has left."""
+
+
 class ServedWSGI:
     """An ASGI app that serves a WSGI one; `app` stays reachable for those who look for it."""
 
@@ -96,7 +100,7 @@ class _Body(io.RawIOBase):
         while not self._rest and not self._complete:
             message = asyncio.run_coroutine_threadsafe(self._client.receive(), self._client.loop).result()
             if message["type"] == "http.disconnect":
-                raise ConnectionResetError("the client left before its request was complete")
+                raise ClientLeftError("the client left before its request was complete")
             self._complete = not message.get("more_body", False)
             self._rest = memoryview(message.get("body", b""))
         count = min(len(buffer), len(self._rest))

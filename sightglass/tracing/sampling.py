@@ -42,13 +42,19 @@ class Sampling:
         # Not the trace id: a client may have chosen it.
         return random.random() < self._share  # noqa: S311
 
-    def sampler(self) -> Sampler:
-        """Return what records the requests that arrive at it, what belongs to them, and of all else its share."""
+    def sampler(self, *, parent_decides: bool = False) -> Sampler:
+        """Return what records the requests that arrive at it, what belongs to them, and of all else its share.
+
+        Args:
+            parent_decides: every parent from elsewhere is a request of ours, which was decided there.
+
+        """
         others = _RequestsDecided(self._share)
+        parent_decides = parent_decides or self.trusts_callers
         sampler = ParentBased(
             others,
-            remote_parent_sampled=_RequestsDecided(1) if self.trusts_callers else others,
-            remote_parent_not_sampled=_RequestsDecided(0) if self.trusts_callers else others,
+            remote_parent_sampled=_RequestsDecided(1) if parent_decides else others,
+            remote_parent_not_sampled=_RequestsDecided(0) if parent_decides else others,
         )
         return HoldingSampler(sampler)
 

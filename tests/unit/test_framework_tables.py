@@ -318,6 +318,9 @@ async def test_the_table_and_the_count_are_one(app: str, case: Case) -> None:
         (r"^shelves/(?P<pk>\d+)/^books/(?P<pk>\d+)/$", "shelves/{pk}/books/{pk}/"),
         (r"sets/(/^(?P<pk>\d+)$", r"sets/(/^(?P<pk>\d+)$"),
         (r"^(?P<outer>a/(?P<inner>b))/c", "{outer}/c"),
+        (r"^(?P<year>\d+)/(?P=year)/$", "{year}/{var}/"),
+        (r"^a/(?P<x>b)?(?(x)c|d)/$", "a/{var}/"),
+        (r"(?x)^a/ (?P<id>\d+) / # c", "a/{id}/"),
     ],
 )
 def test_a_regular_expression_is_its_groups_names(regex: str, template: str) -> None:

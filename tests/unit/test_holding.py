@@ -1,6 +1,7 @@
 """Every trace that matters: failed and slow requests leave their whole trace whatever the sampling share is."""
 
 import asyncio
+import contextlib
 import threading
 import tomllib
 from collections.abc import AsyncIterator
@@ -235,6 +236,25 @@ async def test_a_websocket_whose_client_leaves_leaves_nothing(
         with pytest.raises((WebSocketDisconnect, OSError)):
             await served.app(websocket("/push"), client.receive, client.send)
     assert receiver.spans == []
+
+
+async def test_a_websocket_that_fails_after_its_client_has_left_leaves_its_trace(
+    monkeypatch: pytest.MonkeyPatch, receiver: OtlpReceiver
+) -> None:
+    failing = FastAPI()
+
+    @failing.websocket("/ws")
+    async def ask_another(socket: WebSocket) -> None:
+        await socket.accept()
+        with contextlib.suppress(WebSocketDisconnect):
+            await socket.receive_text()
+        raise TimeoutError
+
+    async with traced(monkeypatch, receiver.endpoint, failing, **NONE) as served:
+        client = Client({"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1001})
+        with pytest.raises(TimeoutError):
+            await served.app(websocket("/ws"), client.receive, client.send)
+    assert [span.name for span in receiver.spans] == ["GET /ws"]
 
 
 async def test_a_callers_trace_is_continued_and_the_parent_is_theirs(

@@ -19,12 +19,13 @@ from fastapi.testclient import TestClient
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import Sampler
 
 from api.main import create_app
 from api.privacy import turns
 from api.privacy.documents import EXAMPLES
 from api.privacy.findings import Finding
-from api.privacy.jobs import depth, intake
+from api.privacy.jobs import depth, intake, process
 from api.privacy.jobs import runner as running
 from api.privacy.jobs.queue import Messages
 from api.privacy.jobs.record import Record, Status, now
@@ -34,6 +35,7 @@ from api.privacy.jobs.state import directory as files
 from api.privacy.jobs.state.interface import AwayError, LostError, Waiting
 from api.privacy.jobs.state.sqlite import SqliteRows
 from api.privacy.jobs.store import DOCUMENT_ROOM, DRAFT_AGE, JobStore
+from api.privacy.jobs.supervisor import Heart
 from api.settings import Settings
 from sightglass.context import RequestContext, current_request
 from sightglass.problem import MEDIA_TYPE
@@ -713,6 +715,32 @@ def test_a_job_goes_on_with_its_requests_ids_and_trace(
     assert span.parent
     assert (f"{span.parent.trace_id:032x}", f"{span.parent.span_id:016x}") == ("a" * 32, "b" * 16)
     assert seen == [("request-1", "a" * 32, f"{span.context.span_id:016x}"), ("request-1", "a" * 32, None)]
+
+
+@pytest.mark.parametrize("sampler", ["traceidratio", "always_on", "parentbased_traceidratio"])
+def test_a_job_of_a_request_that_was_sampled_is_sampled_whatever_the_share(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, sampler: str
+) -> None:
+    exporter = InMemorySpanExporter()
+
+    def start(_: Settings, chosen: Sampler) -> TracerProvider:
+        provider = TracerProvider(sampler=chosen)
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        monkeypatch.setattr(running, "tracer", provider.get_tracer("test"))
+        return provider
+
+    monkeypatch.setattr("sightglass.tracing.provider.start_provider", start)
+    monkeypatch.setattr(process, "work", lambda *_, **__: jobs.work())
+    request = RequestContext("request-1")
+    request.trace_id, request.span_id, request.sampled = "a" * 32, "b" * 16, True
+    token = current_request.set(request)
+    try:
+        jobs.create()
+    finally:
+        current_request.reset(token)
+    process._work(Settings(tracing_enabled=True, otel_traces_sampler=sampler, otel_traces_sampler_arg=0.0), Heart(0))
+    (span,) = exporter.get_finished_spans()
+    assert (span.name, f"{span.context.trace_id:032x}") == ("job", "a" * 32)
 
 
 def test_no_room_is_said(tmp_path: Path) -> None:

@@ -619,41 +619,88 @@ async def raising_at_the_end(scope: Scope, receive: Receive, send: Send, error: 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize(
     ("error", "is_told"),
-    [(WebSocketDisconnect, False), (ClientDisconnect, False), (ClientDisconnected, False), (KeyError, True)],
+    [
+        (WebSocketDisconnect, False),
+        (ClientDisconnect, False),
+        (KeyError, True),
+        (TimeoutError, True),
+        (OSError, True),  # as of a disk that is full
+    ],
 )
 async def test_that_a_client_has_left_is_no_error(kind: str, error: type[Exception], is_told: bool) -> None:
-    told: list[BaseException] = []
-
-    class Errors(ErrorLog):
-        def write(self, record: Record, error: BaseException) -> None:
-            told.append(error)
-
     observed = Observed(partial(raising_at_the_end, error=error))
-    observed.app._error_log = Errors(Settings())
+    told = errors_told(observed)
     scope = http() if kind == "http" else websocket()
     client = Client({"type": f"{kind}.disconnect"})
     with pytest.raises(error) as raised:
         await observed.app(scope, client.receive, client.send)
     assert observed.log.entries[0]["outcome"] == "disconnected"
-    assert (told == [raised.value]) == is_told
-    report = logging.LogRecord(
-        "uvicorn.error", logging.ERROR, "", 0, "Exception in ASGI application", None, (error, raised.value, None)
-    )
-    assert is_told or not Unwritten().filter(report)
+    assert told == [raised.value] * is_told
+    assert is_told or not is_reported(raised.value)
 
 
-async def test_such_an_error_of_a_client_that_is_there_is_told() -> None:
+@pytest.mark.parametrize("first", ["http.response.start", "websocket.accept"])
+@pytest.mark.parametrize("error", [ClientDisconnected, BrokenPipeError])
+async def test_that_a_server_refuses_to_send_as_the_client_has_left_is_no_error(
+    first: str, error: type[Exception]
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": first, "status": 200})
+
+    def refuse(message: Message) -> None:
+        raise error
+
+    observed, client = Observed(app), Client()
+    client.on_send = refuse
+    told = errors_told(observed)
+    with pytest.raises(error) as raised:
+        await observed.app(http() if first.startswith("http") else websocket(), client.receive, client.send)
+    assert told == []
+    assert not is_reported(raised.value)
+
+
+async def test_what_fails_after_such_a_refusal_is_told() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            await send({"type": "http.response.start", "status": 200})
+        raise BrokenPipeError  # of whom the app has asked
+
+    def refuse(message: Message) -> None:
+        raise BrokenPipeError
+
+    observed, client = Observed(app), Client()
+    client.on_send = refuse
+    told = errors_told(observed)
+    with pytest.raises(BrokenPipeError) as raised:
+        await observed.app(http(), client.receive, client.send)
+    assert told == [raised.value]
+
+
+def errors_told(observed: Observed) -> list[BaseException]:
+    """Have the exceptions that get a line kept."""
     told: list[BaseException] = []
 
     class Errors(ErrorLog):
         def write(self, record: Record, error: BaseException) -> None:
             told.append(error)
 
+    observed.app._error_log = Errors(Settings())
+    return told
+
+
+def is_reported(error: BaseException) -> bool:
+    """Tell whether a server's report of an exception passes."""
+    about = (type(error), error, None)
+    report = logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, "Exception in ASGI application", None, about)
+    return bool(Unwritten().filter(report))
+
+
+async def test_such_an_error_of_a_client_that_is_there_is_told() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise FileNotFoundError
 
     observed = Observed(app)
-    observed.app._error_log = Errors(Settings())
+    told = errors_told(observed)
     for scope in (http(), websocket()):
         with pytest.raises(FileNotFoundError):
             await ask(observed, scope)

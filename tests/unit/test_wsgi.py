@@ -9,6 +9,7 @@ from starlette.types import Message
 
 from sightglass.server.wsgi import THREADS, ServedWSGI
 from tests.unit.observed import Client, Observed, http
+from tests.unit.test_middleware import errors_told
 
 CHUNKS = 50  # more than a2wsgi lets wait
 
@@ -81,3 +82,23 @@ async def test_an_answer_that_is_refused_is_a_failure() -> None:
     with pytest.raises(RefusedError):
         await asyncio.wait_for(observed.app(http(), client.receive, client.send), 10)
     assert observed.requests() == {("GET", "(unmatched)", "500"): 1}
+
+
+@pytest.mark.parametrize("asks_another", [False, True])
+async def test_a_body_that_breaks_off_is_no_error_and_what_else_is_reset_is_one(asks_another: bool) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        try:
+            environ["wsgi.input"].read()
+        except ConnectionResetError:
+            if asks_another:
+                raise ConnectionResetError from None
+            raise
+        return []
+
+    observed = Observed(ServedWSGI(app))
+    told = errors_told(observed)
+    client = Client({"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"})
+    with pytest.raises(ConnectionResetError) as raised:
+        await asyncio.wait_for(observed.app(http("PUT"), client.receive, client.send), 10)
+    assert told == [raised.value] * asks_another
+    assert observed.requests() == {("PUT", "(unmatched)", "499"): 1}

@@ -96,7 +96,7 @@ def _work(settings: Settings, heart: Heart) -> None:
         from sightglass.tracing.provider import shut_down, start_provider
         from sightglass.tracing.sampling import Sampling
 
-        provider = start_provider(settings, Sampling(settings).sampler())
+        provider = start_provider(settings, Sampling(settings).sampler(parent_decides=True))
         work(settings, Event(), heart=heart)
         shut_down(provider)
     finally:
