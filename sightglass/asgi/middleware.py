@@ -182,8 +182,13 @@ class Middleware:
             await asyncio.to_thread(self._tracing.shutdown)
         # Not here: an app's collector may wait for the loop, or for ever.
         keeping = threading.Thread(target=self._process.keep, name="metrics-keep", daemon=True)
-        keeping.start()
-        await asyncio.to_thread(keeping.join, _KEEP_SECONDS)
+        try:
+            keeping.start()
+        except RuntimeError:  # no thread is left
+            self._process.keep()
+        end = monotonic() + _KEEP_SECONDS
+        while keeping.is_alive() and monotonic() < end:  # noqa: ASYNC110 - a thread more might not start
+            await asyncio.sleep(0.01)
 
     async def _measure_lag(self) -> None:
         while True:

@@ -15,7 +15,7 @@ from sightglass.metrics.conflicts import Conflicts
 from sightglass.metrics.container import CONTAINER as CONTAINER  # whatever tells its metrics tells of its container
 from sightglass.metrics.families import Family, Totals, continued, from_registry
 from sightglass.metrics.replica import REPLICA as REPLICA
-from sightglass.metrics.requests import RequestMetrics
+from sightglass.metrics.requests import FAMILIES, RequestMetrics
 from sightglass.metrics.slots import SlotDirectory
 
 _SEND_SECONDS = 2.0  # longer than any gatherer waits
@@ -34,7 +34,8 @@ class ProcessMetrics:
         self._registry = registry
         self._conflicts = Conflicts()
         self._inherited: Totals = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # one at a time asks the collectors
+        self._writing = threading.Lock()
         self._listening = False
 
     def join(self, directory: SlotDirectory) -> None:
@@ -67,22 +68,32 @@ class ProcessMetrics:
         What is told is kept first: a scrape never sees a value that a successor could fall behind.
         """
         worker = str(self.slot)
+        theirs: list[Family] = []
+        passed: list[Family] = []
         with self._lock:
-            counted, state = self.metrics.families()
-            for family, own in self._conflicts.settle(from_registry(self._registry, worker)):
-                (counted if own else state).append(family)
-            counted += self._conflicts.families(worker)
-            counted, totals = continued(counted, self._inherited)
-            if self.directory is not None:
-                self.directory.write_totals(self.slot, totals)
-        return counted + state
+            for family, counted_here in self._conflicts.settle(from_registry(self._registry, worker)):
+                (theirs if counted_here else passed).append(family)
+            theirs += self._conflicts.families(worker)
+            with self._writing:  # ours last: a scrape that hung has no old ones
+                counted, state = self.metrics.families()
+                counted, totals = continued(counted + theirs, self._inherited)
+                if self.directory is not None:
+                    self.directory.write_totals(self.slot, totals)
+        return counted + state + passed
 
     def keep(self) -> None:
-        """Hand on everything counted so far, without a scrape."""
+        """Hand on everything counted so far, without a scrape; what is ours first, as a collector may hang."""
         if self.directory is not None:
             # The directory is gone when the server was killed and another has started since.
             with contextlib.suppress(OSError):
+                self._keep_ours(self.directory)
                 self.families()
+
+    def _keep_ours(self, directory: SlotDirectory) -> None:
+        with self._writing:
+            _, totals = continued(self.metrics.families()[0], self._inherited)
+            kept = directory.read_totals(self.slot)
+            directory.write_totals(self.slot, totals | {name: kept[name] for name in kept.keys() - FAMILIES.keys()})
 
     def publish_routes(self, table: Sequence[tuple[str, str]]) -> None:
         """Say what routes the app has, to whoever asks the exporter; without it nobody is told."""

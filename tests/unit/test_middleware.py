@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import AsyncIterator, Coroutine
 from enum import IntEnum
 from functools import partial
@@ -884,8 +885,28 @@ async def test_a_collector_that_waits_for_the_loop_does_not_hold_up_the_end(
         directory.create()
         observed.process.join(directory)
         await ask(observed, http(path="/items/1"))
+        counter = Counter("jobs", "Jobs.", registry=registry)
+        counter.inc()
         assert await asyncio.wait_for(run_lifespan(observed), 30) == COMPLETE
-        assert ("http_requests" in directory.read_totals(0)) != hangs
+        kept = directory.read_totals(0)
+        assert 1 in kept["http_requests"][3].values()
+        assert ("jobs" in kept) != hangs
+
+
+async def test_an_end_without_a_thread_keeps_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    observed = Observed(make_app())
+    with TemporaryDirectory() as path:
+        directory = SlotDirectory(Path(path) / "slots")
+        directory.create()
+        observed.process.join(directory)
+        await ask(observed, http(path="/items/1"))
+        monkeypatch.setattr(observed.process, "listen", lambda: None)
+        monkeypatch.setattr(threading.Thread, "start", start)
+        assert await run_lifespan(observed) == COMPLETE
+        assert 1 in directory.read_totals(0)["http_requests"][3].values()
 
 
 async def test_a_second_lifespan_is_like_the_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ from sightglass.metrics.process import ProcessMetrics
 from sightglass.metrics.requests import FAILURES
 from sightglass.metrics.slots import SlotDirectory
 from tests.support.records import finished
+from tests.support.waiting import eventually
 
 # The children do nothing that a thread of this process could hold a lock for.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -151,6 +152,40 @@ def test_a_collectors_own_totals_are_not_added_up(slots: SlotDirectory) -> None:
     registry.register(_Absolute())
     heir._inherited = slots.read_totals(worker.slot)
     assert value(heir.families(), 'rows_total{worker="0"}') == 1000
+
+
+class _Hanging:
+    """A collector that a scrape hangs in until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.reached, self.go = threading.Event(), threading.Event()
+
+    def collect(self) -> Iterator[Metric]:
+        self.reached.set()
+        self.go.wait()
+        yield from ()
+
+
+def test_a_scrape_that_hangs_takes_nothing_from_what_is_kept(slots: SlotDirectory) -> None:
+    worker, registry = make_worker(slots)
+    request, job = 'http_requests_total{method="GET",route="/x",status="200",worker="0"}', 'jobs_total{worker="0"}'
+    Counter("jobs", "Jobs.", registry=registry).inc(3)
+    worker.keep()
+    registry.register(hanging := _Hanging())
+    scrape, end = threading.Thread(target=worker.families), threading.Thread(target=worker.keep, daemon=True)
+    scrape.start()
+    assert hanging.reached.wait(30)
+    worker.metrics.observe(finished("GET", "/x", 200, 0.02, 10, 20, None))
+    end.start()
+    try:
+        eventually(lambda: slots.read_totals(0)["http_requests"][3].get(request) == 1)
+        assert slots.read_totals(0)["jobs"][3][job] == 3
+    finally:
+        hanging.go.set()
+        scrape.join(30)
+    assert slots.read_totals(0)["http_requests"][3][request] == 1
+    end.join(30)
+    assert slots.read_totals(0)["jobs"][3][job] == 3
 
 
 def test_what_a_scrape_has_seen_survives_a_kill(slots: SlotDirectory) -> None:
