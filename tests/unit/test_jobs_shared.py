@@ -155,7 +155,7 @@ def test_the_cursor_is_described(owned: TestClient) -> None:
     described = owned.get("/openapi.json").json()
     listing = described["paths"][PATH]["get"]
     assert {parameter["name"] for parameter in listing["parameters"]} == {"limit", "before", "batch"}
-    assert set(listing["responses"]) == {"200", "401", "403", "422", "429", "500", "503"}
+    assert set(listing["responses"]) == {"200", "401", "403", "414", "422", "429", "431", "500", "503"}
     assert "next" in described["components"]["schemas"]["Page"]["properties"]
 
 
