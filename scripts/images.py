@@ -141,9 +141,8 @@ def choose(images: dict[str, str], registries: pulling.Registries, *, stand_ins_
             choice.missing.append(f"{failure}; try again: make images")
         elif origin := origin_of(name):
             say(failure)
-            local = f"{LOCAL}/{name}:{recipe_id(origin)}"
             try:
-                build(name, local, origin)
+                local = build(name, origin)
             except BuildError as error:
                 choice.missing.append(f"{failure}; try again: make up. Nor can a stand-in be built: {error}")
                 continue
@@ -246,14 +245,16 @@ def once(image: str, make: Callable[[], object]) -> None:
         os.close(lock)  # the file stays: another may wait at it
 
 
-def build(name: str, tag: str, origin: str = DEBIAN_PACKAGES) -> None:
-    """Build one stand-in that is not here, its Debian base first.
+def build(name: str, origin: str = DEBIAN_PACKAGES) -> str:
+    """Build one stand-in that is not here, its Debian base first; returns its name.
 
     Raises:
         BuildError: a tool is missing or a build failed, with its output.
 
     """
+    tag = f"{LOCAL}/{name}:{recipe_id(origin)}"
     once(tag, lambda: _build(name, tag, origin))
+    return tag
 
 
 def _build(name: str, tag: str, origin: str) -> None:

@@ -175,9 +175,7 @@ class Middleware:
             self._lag_task.cancel()
         if self._loop_watch is not None:
             self._loop_watch.stop()
-        end = monotonic() + _DRAIN_SECONDS
-        while self._metrics.in_progress and monotonic() < end:  # noqa: ASYNC110 - the hot path signals nobody
-            await asyncio.sleep(0.01)
+        await _wait_while(lambda: self._metrics.in_progress, _DRAIN_SECONDS)
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.shutdown)
         # Not here: an app's collector may wait for the loop, or for ever.
@@ -186,9 +184,7 @@ class Middleware:
             keeping.start()
         except RuntimeError:  # no thread is left
             self._process.keep()
-        end = monotonic() + _KEEP_SECONDS
-        while keeping.is_alive() and monotonic() < end:  # noqa: ASYNC110 - a thread more might not start
-            await asyncio.sleep(0.01)
+        await _wait_while(keeping.is_alive, _KEEP_SECONDS)
 
     async def _measure_lag(self) -> None:
         while True:
@@ -196,3 +192,10 @@ class Middleware:
             self._metrics.lag_expected(due)
             await asyncio.sleep(LAG_PERIOD_SECONDS)
             self._metrics.lag_measured(monotonic() - due)
+
+
+async def _wait_while(busy: Callable[[], object], seconds: float) -> None:
+    """Wait until something is over, for so long at most: it signals nobody, and asking takes no thread."""
+    end = monotonic() + seconds
+    while busy() and monotonic() < end:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)

@@ -12,6 +12,7 @@ import httpx
 from scripts import images
 from tests.stack import ROOT, Stack, docker, eventually
 from tests.support.certificates import self_signed
+from tests.support.on_debian import image_of
 
 NAME = "ca.example"
 LIMITED = "limited.example"
@@ -22,10 +23,7 @@ VARIABLES = ("PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREU
 
 def build() -> str:
     """Make Pebble's image present; returns its name."""
-    tag, base = f"sightglass-test-pebble:{images.recipe_id()}", images.debian()
-    command = ("buildx", "build", "--load", "--quiet", "--build-arg", f"DEBIAN_IMAGE={base}", "--tag", tag)
-    images.once(tag, lambda: docker(*command, str(ROOT / "tests" / "acme")))
-    return tag
+    return image_of(ROOT / "tests" / "acme", "pebble", images.recipe_id())
 
 
 def trust(stack: Stack) -> None:

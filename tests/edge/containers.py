@@ -9,7 +9,7 @@ import socket
 import ssl
 import subprocess
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -205,6 +205,17 @@ class Edge:
     def reload(self) -> subprocess.CompletedProcess[str]:
         """Make it read its files again and, if they are right, wait until only new workers take connections."""
         return self._replacing_workers("reload.sh")
+
+    @contextlib.contextmanager
+    def broken(self) -> Iterator[None]:
+        """Have files that NGINX refuses, for a `with` block."""
+        file = self.configuration / "nginx" / "http" / "gzip.conf"
+        good = file.read_text()
+        file.write_text(good + "gzips on;\n")
+        try:
+            yield
+        finally:
+            file.write_text(good)
 
     def pin(self, *addresses: str) -> None:
         """Send requests to these replicas only, or to all again."""

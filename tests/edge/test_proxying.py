@@ -267,11 +267,8 @@ def test_a_pin_comes_off_without_waiting_for_dns(network: Network, start_edge: C
 
 def test_a_pin_that_is_refused_does_not_come_with_a_later_reload(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge()
-    gzip_conf = edge.configuration / "nginx" / "http" / "gzip.conf"
-    good = gzip_conf.read_text()
-    gzip_conf.write_text("gzips on;")
-    assert edge.exec("sh", "/etc/sightglass/nginx/pin.sh", "127.0.0.1:1").returncode == 1
-    gzip_conf.write_text(good)
+    with edge.broken():
+        assert edge.exec("sh", "/etc/sightglass/nginx/pin.sh", "127.0.0.1:1").returncode == 1
     assert edge.reload().returncode == 0
     with edge.client() as client:
         assert client.get("/echo").status_code == 200
@@ -280,11 +277,8 @@ def test_a_pin_that_is_refused_does_not_come_with_a_later_reload(start_edge: Cal
 def test_a_pin_that_could_not_be_taken_off_is_the_next_time(start_edge: Callable[..., Edge]) -> None:
     edge = start_edge()
     edge.pin("127.0.0.1:1")
-    gzip_conf = edge.configuration / "nginx" / "http" / "gzip.conf"
-    good = gzip_conf.read_text()
-    gzip_conf.write_text("gzips on;")
-    assert edge.exec("sh", "/etc/sightglass/nginx/pin.sh").returncode == 1
-    gzip_conf.write_text(good)
+    with edge.broken():
+        assert edge.exec("sh", "/etc/sightglass/nginx/pin.sh").returncode == 1
     edge.pin()
     with edge.client() as client:
         assert client.get("/echo").status_code == 200

@@ -9,6 +9,7 @@ import pytest
 from scripts import images
 from tests.stack import Stack, docker, running_stack
 from tests.support.backups import password
+from tests.support.on_debian import image_of
 
 HERE = Path(__file__).resolve().parent
 NAME = "storage.example"
@@ -24,9 +25,7 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def server(stack: Stack) -> Iterator[str]:
     """Start the server where the stack's way out leads; yields its container's name."""
-    base, tag = images.debian(), f"sightglass-test-sftp:{images.recipe_id()}"
-    build = ("buildx", "build", "--load", "--quiet", "--build-arg", f"DEBIAN_IMAGE={base}", "--tag", tag)
-    images.once(tag, lambda: docker(*build, str(HERE / "sftp")))
+    tag = image_of(HERE / "sftp", "sftp", images.recipe_id())
     name = f"{stack.project}-sftp"
     asked = stack.run("make", "backups", BACKUP_DIR=str(stack.directory / "nothing"))  # makes the network
     assert "backup: there is no backup yet" in said(asked)

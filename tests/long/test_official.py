@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.images import LOCAL, build, recipe_id
+from scripts.images import build
 from tests.images.registry import Registry, running_registry
 from tests.images.test_stand_ins import PINS, STAND_INS
 from tests.stack import Stack, docker, say
@@ -31,12 +31,6 @@ PULLED_ONLY = ("collector", "victoria-logs", "jaeger")
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
 
 
-def stand_in(name: str) -> str:
-    image = f"{LOCAL}/{name}:{recipe_id()}"
-    build(name, image)
-    return image
-
-
 @pytest.fixture(scope="module")
 def registry() -> Iterator[Registry]:
     """A registry with every image of the stack."""
@@ -52,7 +46,7 @@ def references(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> 
     for name in (*STAND_INS, "grafana", *PULLED_ONLY):
         pin = PINS[name]
         say(f"{pin} into the registry")
-        image = stand_in(name if name in STAND_INS else "node-exporter")
+        image = build(name if name in STAND_INS else "node-exporter")
         if name == "grafana":
             (directory / "Dockerfile").write_text(GRAFANA.format(base=image))
             image = "sightglass-test-grafana"

@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
 from scripts import images
 from tests.stack import ROOT, docker, free_ports
+from tests.support.on_debian import image_of
 from tests.support.waiting import eventually
 
 HERE = Path(__file__).resolve().parent
@@ -88,10 +89,7 @@ def s3_image() -> str:
     """Make the server's image present; returns its name."""
     directory = HERE / "s3"
     recipe = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(directory.iterdir()))).hexdigest()[:12]
-    tag = f"sightglass-test-s3:{recipe}"
-    build = ("buildx", "build", "--load", "--quiet", "--build-arg", f"DEBIAN_IMAGE={images.debian()}")
-    images.once(tag, lambda: docker(*build, *images.lent_to_go(), "--tag", tag, str(directory)))
-    return tag
+    return image_of(directory, "s3", recipe, *images.lent_to_go())
 
 
 def environment(server: Server) -> dict[str, str]:

@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.utils import ClientDisconnected
 
 from sightglass.asgi.health import Health
@@ -648,16 +648,9 @@ async def test_that_a_server_refuses_to_send_as_the_client_has_left_is_no_error(
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": first, "status": 200})
 
-    def refuse(message: Message) -> None:
-        raise error
-
-    observed, client = Observed(app), Client()
-    client.on_send = refuse
-    told = errors_told(observed)
-    with pytest.raises(error) as raised:
-        await observed.app(http() if first.startswith("http") else websocket(), client.receive, client.send)
+    told, raised = await refused(app, http() if first.startswith("http") else websocket(), error)
     assert told == []
-    assert not is_reported(raised.value)
+    assert not is_reported(raised)
 
 
 async def test_what_fails_after_such_a_refusal_is_told() -> None:
@@ -666,15 +659,22 @@ async def test_what_fails_after_such_a_refusal_is_told() -> None:
             await send({"type": "http.response.start", "status": 200})
         raise BrokenPipeError  # of whom the app has asked
 
+    told, raised = await refused(app, http(), BrokenPipeError)
+    assert told == [raised]
+
+
+async def refused(app: ASGIApp, scope: Scope, error: type[Exception]) -> tuple[list[BaseException], BaseException]:
+    """Have a server answer each message with an exception; returns those that get a line, and the one it meets."""
+
     def refuse(message: Message) -> None:
-        raise BrokenPipeError
+        raise error
 
     observed, client = Observed(app), Client()
     client.on_send = refuse
     told = errors_told(observed)
-    with pytest.raises(BrokenPipeError) as raised:
-        await observed.app(http(), client.receive, client.send)
-    assert told == [raised.value]
+    with pytest.raises(error) as raised:
+        await observed.app(scope, client.receive, client.send)
+    return told, raised.value
 
 
 def errors_told(observed: Observed) -> list[BaseException]:

@@ -31,6 +31,14 @@ CHARSETS = {
 }
 """Python's name and the registered one of every charset that is read: those in which every byte is text."""
 
+MARKS = (  # those of UTF-32 first: the one of UTF-16LE is the beginning of the one of UTF-32LE
+    (b"\0\0\xfe\xff", "utf-32-be"),
+    (b"\xff\xfe\0\0", "utf-32-le"),
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xfe\xff", "utf-16-be"),
+    (b"\xff\xfe", "utf-16-le"),
+)
+"""Byte order marks, and what is in which order behind each."""
 WIDE = frozenset(name for name in CHARSETS if name.startswith(("utf-16", "utf-32")))
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:()+-]{0,39}")

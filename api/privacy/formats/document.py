@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
-from api.privacy.formats.charset import CHARSETS
+from api.privacy.formats.charset import CHARSETS, MARKS
 from api.problem import ProblemError
 
 MAX_UNIT = 1024 * 1024
@@ -55,11 +55,11 @@ class Parser(Protocol):
         """End the document; give the rest. Raises what `feed` does."""
 
 
-MARKS = {
-    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
-    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+MARKS_NEEDED = {
+    charset: tuple(mark for mark, ordered in MARKS if ordered.startswith(f"{charset}-"))
+    for charset in ("utf-16", "utf-32")
 }
-"""Byte order marks of charsets whose name says no order; read in the wrong one, a text is another script's."""
+"""Of charsets whose name says no order; read in the wrong one, a text is another script's."""
 
 
 class Decoder:
@@ -68,7 +68,7 @@ class Decoder:
     def __init__(self, charset: str) -> None:
         self._charset = charset
         self._decoder = codecs.getincrementaldecoder(charset)()
-        self._marks = MARKS.get(charset, ())
+        self._marks = MARKS_NEEDED.get(charset, ())
         self._head = b""
 
     def __call__(self, data: bytes, *, last: bool = False) -> str:

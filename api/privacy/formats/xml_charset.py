@@ -6,19 +6,12 @@ UTF-8.
 
 import re
 
-from api.privacy.formats.charset import CHARSETS, WIDE, find_charset, is_known
+from api.privacy.formats.charset import CHARSETS, MARKS, WIDE, find_charset, is_known
 from api.privacy.formats.document import Decoder, DocumentError
 
 MAX_DECLARATION = 1024
 """Bytes of the XML declaration."""
 
-MARKS = (  # those of UTF-32 first: the one of UTF-16LE is the beginning of the one of UTF-32LE
-    (b"\0\0\xfe\xff", "utf-32-be"),
-    (b"\xff\xfe\0\0", "utf-32-le"),
-    (b"\xef\xbb\xbf", "utf-8"),
-    (b"\xfe\xff", "utf-16-be"),
-    (b"\xff\xfe", "utf-16-le"),
-)
 FIRST = (
     (b"\0\0\0<", "utf-32-be"),
     (b"<\0\0\0", "utf-32-le"),
