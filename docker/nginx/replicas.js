@@ -1,10 +1,13 @@
 // Whether the replicas still answer, for requests that would wait for one that never will. The edge asks by itself, once a
 // second, whether any does; how long a request may take is of no matter to that.
+//
+// Silence is counted in questions, not in time: an edge that was stopped itself, or had no CPU, has asked nothing meanwhile.
 
 import attempts from 'attempts.js';
 
 const WAIT = 1500; // ms without an answer, from which requests wait here for the next
-const SILENT = 6000; // ms, from which they are refused; a request is answered within 10 s
+const LONGEST_WAIT = 7000; // ms, after which a request goes on
+const SILENT = 6; // questions without an answer, from which they are refused; a request is answered within 10 s
 
 function since() {
     const at = ngx.shared.replicas.get('answered');
@@ -20,9 +23,11 @@ async function ask() {
         return;
     }
     replicas.set('asked', now);
+    replicas.incr('unanswered', 1, 0);
     try {
         await ngx.fetch('http://127.0.0.1:9113/replicas');
-    } catch (_) { // the next one tells
+    } catch (_) { // the edge could not ask
+        replicas.incr('unanswered', -1, 0);
     }
 }
 
@@ -31,6 +36,7 @@ function answered(r) {
     const connected = attempts.last(r.variables.upstream_connect_time || '-') !== '-';
     if (r.status !== 504 || !connected) {
         ngx.shared.replicas.set('answered', Date.now());
+        ngx.shared.replicas.set('unanswered', 0);
     }
 }
 
@@ -58,8 +64,9 @@ async function gate(r) {
             await new Promise((done) => setTimeout(done, 100));
         }
     }
-    while (since() > WAIT) {
-        if (since() > SILENT) {
+    const end = Date.now() + LONGEST_WAIT;
+    while (since() > WAIT && Date.now() < end) {
+        if (ngx.shared.replicas.get('unanswered') > SILENT) {
             r.return(503);
             return;
         }

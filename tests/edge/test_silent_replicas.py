@@ -123,3 +123,16 @@ def test_a_replica_that_answers_the_edge_s_question_late_is_no_silent_one(
             answers[client.get("/echo").status_code] += 1
             time.sleep(0.1)
     assert set(answers) == {200}
+
+
+def test_an_edge_that_stood_still_itself_finds_nobody_silent(asking: Edge) -> None:
+    """Stopped, or without CPU, for longer than silence is borne: it asked nothing, so nobody left it without an answer."""
+    with asking.client() as client, ThreadPoolExecutor(20) as pool:
+        eventually(lambda: status(client) == 200, lambda: status(client))
+        send(signal.SIGSTOP, asking.container)
+        try:
+            sent = [pool.submit(status, client) for _ in range(20)]
+            time.sleep(8)
+        finally:
+            send(signal.SIGCONT, asking.container)
+        assert Counter(one.result() for one in sent) == {200: 20}
