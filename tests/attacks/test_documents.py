@@ -109,12 +109,12 @@ def test_all_that_one_client_may_have_at_once_is_not_all_there_is(attackers: Att
     def ask(_: int) -> None:
         with attackers.client(address, timeout=PATIENCE) as client:
             while time.monotonic() < end:
-                with suppress(httpx.TimeoutException):
+                with suppress(httpx.TimeoutException, httpx.ReadError, httpx.RemoteProtocolError):  # it is hung up on
                     if path.endswith("predict"):
                         answer = client.post(path, json={"text": text[:90_000]})
                     else:
                         answer = client.post(path, content=text.encode() * 10, headers={"Content-Type": "text/plain"})
-                    assert answer.status_code in {200, 422, 429, 503}
+                    assert answer.status_code in {200, 422, 429, 503}, answer.text
                     time.sleep(0.2)
 
     with ThreadPoolExecutor(20) as pool:
