@@ -126,7 +126,7 @@ def test_a_replica_that_answers_the_edge_s_question_late_is_no_silent_one(
 
 
 def test_an_edge_that_stood_still_itself_finds_nobody_silent(asking: Edge) -> None:
-    """Stopped, or without CPU, for longer than silence is borne: it asked nothing, so nobody left it without an answer."""
+    """Stopped, or without CPU, for longer than silence is borne: it asked nothing, so nobody was silent."""
     with asking.client() as client, ThreadPoolExecutor(20) as pool:
         eventually(lambda: status(client) == 200, lambda: status(client))
         send(signal.SIGSTOP, asking.container)
