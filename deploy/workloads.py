@@ -97,12 +97,10 @@ def _container(service: Service, image: Any, requests: dict[str, str], values: s
 
 def _pod(service: Service, container: Object, volumes: list[Object], grace: Any, **more: Any) -> Object:
     user, group = service.user
-    spread = {
-        "maxSkew": 1,
-        "topologyKey": "kubernetes.io/hostname",
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": labels(service.name)},
-    }
+    same = {"labelSelector": {"matchLabels": labels(service.name)}}
+    hosts = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway", **same}
+    # Not as a second constraint of this kind: the scheduler's score leaves out nodes that lack one of them.
+    zones = {"weight": 100, "podAffinityTerm": {"topologyKey": "topology.kubernetes.io/zone", **same}}
     return {
         "metadata": {"labels": labels(service.name), "annotations": _checksums(service.name)},
         "spec": {
@@ -119,10 +117,8 @@ def _pod(service: Service, container: Object, volumes: list[Object], grace: Any,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "terminationGracePeriodSeconds": grace,
-            "topologySpreadConstraints": [
-                spread,
-                {**spread, "topologyKey": "topology.kubernetes.io/zone"},
-            ],
+            "topologySpreadConstraints": [hosts],
+            "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [zones]}},
             **more,
             "containers": [container],
             "volumes": volumes,

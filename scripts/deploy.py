@@ -244,7 +244,9 @@ def joined(release: Release, own: Mapping[str, Path]) -> Path:
 def put_back(path: Path, kept: Path) -> None:
     """Write a file of settings as it was; as it is now, it stays beside, unless there is no difference."""
     before = path.read_bytes() if path.exists() else None
-    after = kept.read_bytes() or None if kept.exists() else None
+    after = kept.read_bytes() if kept.exists() else None
+    if kept.name == releases.SITE_ENV:
+        after = after or None  # kept empty where there was none
     if before is not None and before != after:
         aside = path.with_name(path.name + ".before-rollback")
         aside.touch(mode=0o600)

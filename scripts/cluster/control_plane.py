@@ -58,7 +58,7 @@ def start_all() -> None:
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         f"--cluster-signing-cert-file={PKI}/ca.crt",
         f"--cluster-signing-key-file={PKI}/ca.key",
-        "--horizontal-pod-autoscaler-sync-period=5s",
+        "--horizontal-pod-autoscaler-sync-period=2s",
     )
     start("scheduler", "kube-scheduler", *_configured("scheduler"))
     until("a service account", lambda: succeeds("kubectl", "get", "serviceaccount", "default"), 60)

@@ -180,7 +180,7 @@ imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 evictionHard: {{memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%}}
 maxPods: 60
-syncFrequency: 10s
+syncFrequency: 3s
 shutdownGracePeriod: 0s
 """)
     start(

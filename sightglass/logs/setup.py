@@ -23,6 +23,9 @@ _SPEAK_FOR_REQUESTS = ("uvicorn.error.", "gunicorn.error.", "asyncio.", "huey.")
 
 _ARGUMENTS = re.compile(r"\((?!\)).*")
 _COROUTINE = re.compile(r"coro=<(\S+)\(\)")
+_SLOW = re.compile(r"Executing <(.*) took [\d.]+ seconds", re.DOTALL)
+"""What asyncio says in its debug mode: in the midst is a representation of a task, with its result, or of a call."""
+_CALL = re.compile(r"Handle (?:when=\S+ )?([\w.<>]+)")
 
 
 class StdoutHandler(logging.Handler):
@@ -76,8 +79,12 @@ def _capture(record: logging.LogRecord) -> logging.LogRecord:
         captured.msg = {key: lines.frozen(value) for key, value in record.msg.items()}
     else:
         captured.msg = record.getMessage().rstrip()
-        if record.name == "asyncio" and (record.exc_info or "\n" in captured.msg):
-            captured.msg = _without_values(captured.msg)
+        if record.name == "asyncio":
+            if slow := _SLOW.fullmatch(captured.msg):
+                called = _COROUTINE.search(slow[1]) or _CALL.search(slow[1])
+                captured.msg = captured.msg.replace(f"<{slow[1]}", called[1] if called else "something")
+            elif record.exc_info or "\n" in captured.msg:
+                captured.msg = _without_values(captured.msg)
     captured.args = None
     captured.__dict__.update([(key, lines.frozen(value)) for key, value in lines.extra_fields(record)])
     if context is not None:

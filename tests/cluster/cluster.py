@@ -5,7 +5,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ import httpx
 from scripts.cluster.layout import NODE_ADDRESS
 from scripts.cluster.processes import run
 from tests.cluster import runbook
+from tests.cluster.api_server import ask
 from tests.cluster.prometheus import Prometheus
 from tests.edge.containers import ROOT
 from tests.edge.load import Load
@@ -67,15 +68,19 @@ class Installation:
 
     def pods(self, component: str) -> dict[str, str]:
         """Name the pods of a component, and each one's node."""
-        selector = f"app.kubernetes.io/component={component}"
-        found = json.loads(self.kubectl("get", "pods", "-l", selector, "-o", "json"))["items"]
-        return {one["metadata"]["name"]: one["spec"].get("nodeName", "") for one in found}
+        found = ask(
+            f"/api/v1/namespaces/{self.namespace}/pods", labelSelector=f"app.kubernetes.io/component={component}"
+        )
+        return {one["metadata"]["name"]: one["spec"].get("nodeName", "") for one in found["items"]}
+
+    def wanted(self, component: str) -> int:
+        """Return how many pods of a component there are to be."""
+        return int(ask(f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{component}")["spec"]["replicas"])
 
     def ready(self, component: str) -> None:
         """Wait until a component is all there, and nothing else of it."""
         self.kubectl("rollout", "status", f"deployment/{component}", "--timeout=280s")
-        wanted = ("get", "deployment", component, "-o", "jsonpath={.spec.replicas}")
-        eventually(lambda: len(self.pods(component)) == int(self.kubectl(*wanted)), lambda: self.pods(component))
+        eventually(lambda: len(self.pods(component)) == self.wanted(component), lambda: self.pods(component))
 
     def rollout(self, component: str) -> None:
         """Replace every pod of a component, and wait until the former ones are gone."""
@@ -145,6 +150,8 @@ class Cluster:
 
     directory: Path
     images: dict[str, str]
+    pool: Executor
+    """Where whatever goes on beside the tests does so; waited for at the end."""
     joined: Future[None]
     """Done when the second node is there."""
     beside: Future[None]
@@ -218,7 +225,7 @@ class Cluster:
 
     def install(self, namespace: str = NAMESPACE, **values: Any) -> Installation:
         """Install the chart."""
-        crt, key = self.certificate("nginx")
+        crt, key = self.certificate(namespace)
         file = self.file(f"{namespace}.json", json.dumps(self.values() | values))
         begun = time.monotonic()
         helm(

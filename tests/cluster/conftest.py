@@ -12,9 +12,10 @@ import pytest
 
 from scripts.cluster import __main__ as commands
 from scripts.cluster import ending, node, parts
-from scripts.cluster.layout import SECOND
+from scripts.cluster.layout import HERE, SECOND
 from scripts.cluster.processes import run
 from tests.cluster import keda, prometheus, state
+from tests.cluster import stories as stories_of
 from tests.cluster.cluster import Cluster, Installation
 from tests.cluster.runbook import IMAGES
 from tests.edge.containers import ROOT, docker
@@ -57,9 +58,11 @@ def foreign(directory: Path) -> str:
 
 
 def start_beside(images: dict[str, str]) -> None:
-    """Start what jobs need elsewhere."""
+    """Start what jobs need elsewhere, and what tells how much pods use."""
     keda.start()
     state.start(images)
+    node.import_part("metrics-server")
+    run("kubectl", "apply", "-f", str(HERE / "metrics-server.yaml"))
     keda.ready()
 
 
@@ -77,7 +80,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster that has the images and the definitions that operators would bring; a second node joins meanwhile."""
     directory = Path(tmp_path_factory.mktemp("cluster"))
     with ExitStack() as left:
-        pool = left.enter_context(ThreadPoolExecutor())
+        pool = left.enter_context(ThreadPoolExecutor(8))
         made = pool.submit(make_images, directory)
         left.callback(ending.down)
         killed_halfway()
@@ -90,10 +93,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         left.callback(joined.exception)
         beside = pool.submit(start_beside, images)
         left.callback(beside.exception)
-        yield Cluster(directory, images, joined, beside)
+        yield Cluster(directory, images, pool, joined, beside)
 
 
 @pytest.fixture(scope="session")
 def installed(cluster: Cluster) -> Installation:
     """The chart, as the runbook has it installed, with limits out of the way."""
     return cluster.install_by_runbook()
+
+
+@pytest.fixture(scope="session")
+def stories(cluster: Cluster, installed: Installation) -> stories_of.Stories:
+    """What goes on by itself from here on; the first installation's PodMonitor says what is scraped there, too."""
+    del installed
+    return stories_of.begin(cluster, cluster.pool)

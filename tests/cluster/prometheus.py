@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
 import yaml
 
 from scripts.cluster.layout import FIRST
 from scripts.cluster.processes import run
+from tests.cluster.api_server import ask
 
 Object = dict[str, Any]
 
@@ -67,8 +67,7 @@ class Prometheus:
 
     def get(self, path: str, **parameters: str) -> Any:
         """Ask its HTTP API."""
-        service = f"/api/v1/namespaces/{NAMESPACE}/services/prometheus:9090/proxy/api/v1/{path}"
-        answer = json.loads(run("kubectl", "get", "--raw", f"{service}?{urlencode(parameters)}"))
+        answer = ask(f"/api/v1/namespaces/{NAMESPACE}/services/prometheus:9090/proxy/api/v1/{path}", **parameters)
         assert answer["status"] == "success", answer
         return answer["data"]
 
@@ -100,6 +99,7 @@ def _objects(files: dict[str, str]) -> list[Object]:
         "imagePullPolicy": "Never",
         "args": ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"],
         "readinessProbe": {"httpGet": {"path": "/-/ready", "port": 9090}, "periodSeconds": 1},
+        "resources": {"requests": {"cpu": "100m"}},  # whoever has none gets what all others leave
         "securityContext": {
             "readOnlyRootFilesystem": True,
             "allowPrivilegeEscalation": False,

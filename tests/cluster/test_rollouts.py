@@ -1,7 +1,6 @@
 """Under counted load no request fails, and Prometheus tells of each, whatever is replaced."""
 
 import ssl
-import time
 from functools import partial
 from typing import Any
 
@@ -10,26 +9,11 @@ from cryptography import x509
 from scripts.cluster.layout import FIRST, NODE_ADDRESS, SECOND
 from scripts.cluster.processes import ClusterError, run
 from tests.cluster import runbook
-from tests.cluster.cluster import FOREIGN, KEYS, Cluster, Installation, helm, kubectl
-from tests.edge.load import Load
+from tests.cluster.cluster import KEYS, Installation, kubectl
+from tests.cluster.stories import Stories
 from tests.support.waiting import eventually
 
 SECRETS = "Another certificate, other keys"
-
-
-class Books(Load):
-    """The same of an application of tests/apps."""
-
-    def _predict(self) -> None:
-        with self._open() as client:
-            while not self._stop.is_set():
-                answer = client.get("/books/7")
-                self._check("predict", answer)
-                assert answer.json()["pages"] == 7
-                time.sleep(0.05)
-
-    def _upload(self, name: str, seconds: float) -> None:
-        self._predict()
 
 
 def test_pods_are_as_restricted_as_can_be(installed: Installation) -> None:
@@ -66,7 +50,9 @@ def test_a_drain_of_one_of_two_nodes(installed: Installation) -> None:
     assert {*installed.pods("api").values(), *installed.pods("nginx").values()} == {FIRST.name}
 
 
-def test_an_update_and_its_rollback(installed: Installation) -> None:
+def test_an_update_and_its_rollback(installed: Installation, stories: Stories) -> None:
+    assert stories  # from here on
+
     def image() -> str:
         return kubectl("get", "deployment", "api", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
 
@@ -109,14 +95,8 @@ def test_another_certificate_is_served_without_a_restart(installed: Installation
     assert {*installed.pods("nginx"), *installed.pods("api")} == pods
 
 
-def test_a_foreign_application_by_image_and_variables_alone(cluster: Cluster, installed: Installation) -> None:
-    del installed  # its PodMonitor says what is scraped
-    variables = {"SIGHTGLASS_APP": "catalogue.main:app", "GREETING": "from the values"}
-    books = cluster.install(FOREIGN, image=cluster.images["foreign"], env=variables)
-    print(f"helm install to the first answer through TLS: {books.seconds:.1f} s")
-    with books.loaded(Books(books.url)):
-        assert books.kubectl("get", "deployment", "api", "-o", "jsonpath={.status.readyReplicas}") == "2"
-    helm("uninstall", FOREIGN, namespace=FOREIGN)
+def test_a_foreign_application_by_image_and_variables_alone(stories: Stories) -> None:
+    stories.foreign.result()
 
 
 def test_prometheus_has_the_rules(installed: Installation) -> None:

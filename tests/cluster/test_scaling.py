@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from scripts.cluster import node
 from scripts.cluster.layout import HERE, SECOND
 from scripts.cluster.processes import ClusterError, run
 from tests.cluster import runbook
@@ -31,17 +30,18 @@ class Trickle(Load):
 @pytest.fixture(scope="module")
 def measured(installed: Installation) -> Iterator[Installation]:
     """The chart, and what tells its autoscaler how much the pods use."""
-    manifest = str(HERE / "metrics-server.yaml")
-    node.import_part("metrics-server")
-    run("kubectl", "apply", "-f", manifest)
-    run("kubectl", "-n", "kube-system", "rollout", "status", "deployment/metrics-server", "--timeout=280s", seconds=300)
+    installed.cluster.beside.result()
+    api = str(HERE / "metrics-api.yaml")
+    run("kubectl", "apply", "-f", api)
+    wait = ("wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", "--timeout=170s")
+    run("kubectl", *wait, seconds=180)
     yield installed
-    run("kubectl", "delete", "-f", manifest, "--wait=false")
+    run("kubectl", "delete", "-f", api, "-f", str(HERE / "metrics-server.yaml"), "--wait=false")
 
 
 def test_the_autoscaler_goes_up_with_the_load_and_down_after_it(measured: Installation) -> None:
     def replicas() -> int:
-        return int(measured.kubectl("get", "deployment", "api", "-o", "jsonpath={.spec.replicas}"))
+        return measured.wanted("api")
 
     def told() -> str:
         return measured.kubectl("describe", "hpa", "api")
@@ -61,8 +61,7 @@ def test_the_autoscaler_goes_up_with_the_load_and_down_after_it(measured: Instal
 def test_more_replicas_by_hand(installed: Installation) -> None:
     installed.cluster.write(autoscaling={**installed.cluster.values()["autoscaling"], "minReplicas": 4})
     installed.cluster.follow("Scaling")
-    wanted = ("get", "deployment", "api", "-o", "jsonpath={.spec.replicas}")
-    eventually(lambda: installed.kubectl(*wanted) == "4")
+    eventually(lambda: installed.wanted("api") == 4)
     installed.ready("api")
 
 

@@ -22,7 +22,7 @@ NAMESPACE = "by-tofu"
 @pytest.fixture(scope="module")
 def tofu(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> "Tofu":
     """OpenTofu with the provider that is built here, on a copy of the module."""
-    run("kubectl", "apply", "--server-side", "-f", str(parts.definitions()), seconds=120)
+    del cluster  # which has the definitions
     return Tofu(tmp_path_factory.mktemp("tofu"))
 
 

@@ -103,16 +103,17 @@ def test_a_slow_route_of_a_healthy_replica_may_take_its_time(asking: Edge) -> No
         assert [answer.result().status_code for answer in answers] == [200, 200]
 
 
+@pytest.mark.parametrize("seconds", [1.5, 4])
 def test_a_replica_that_answers_the_edge_s_question_late_is_no_silent_one(
-    network: Network, start_edge: Callable[..., Edge]
+    network: Network, start_edge: Callable[..., Edge], seconds: float
 ) -> None:
-    """Later than the edge's next question, for longer than silence is borne."""
+    """Later than the edge's next questions, for longer than silence is borne."""
     edge = start_edge(RATE_LIMIT="100000", RATE_BURST="100000")
     ok = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
     late: list[float] = []
 
     def health(connection: socket.socket) -> None:
-        time.sleep(1.5)
+        time.sleep(seconds)
         says(ok)(connection)
         late.append(time.monotonic())
 

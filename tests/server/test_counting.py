@@ -158,8 +158,7 @@ def test_a_worker_that_hangs_is_told_and_its_successor_goes_on() -> None:
         first = server.pids()
         with pytest.raises((OSError, http.client.HTTPException)):
             server.fetch("/hang", timeout=1)
-        scrape = server.scrape()
-        assert sorted(scrape.by_worker("sightglass_worker_up").values()) == [0, 1]
+        scrape = awaited(server.scrape, lambda seen: sorted(seen.by_worker("sightglass_worker_up").values()) == [0, 1])
         assert counted(scrape) == 60
         awaited(server.pids, lambda pids: len(pids) == 2 and len(pids & first) == 1)
         assert counted(server.wait_for_workers(2)) == 60

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
@@ -284,6 +285,30 @@ def test_reports_of_asyncio_show_no_values(log: Log, monkeypatch: pytest.MonkeyP
         "Task exception was never retrieved: _notify",
         "Task was destroyed but it is pending!: sleep",
     ]
+
+
+async def _slow(secret: str) -> str:
+    """Have asyncio's debug mode tell of a task and of calls that took long."""
+    loop = asyncio.get_running_loop()
+    loop.slow_callback_duration = 0.0
+    loop.call_soon(_hold, secret)
+    loop.call_later(0.001, _hold, secret)
+    await asyncio.sleep(0.05)
+    return secret
+
+
+def _hold(secret: str) -> None:
+    time.sleep(0.001)
+    del secret
+
+
+def test_asyncio_s_debug_mode_shows_no_values(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncio.log.logger.handlers", log.logger.handlers)
+    monkeypatch.setattr("asyncio.log.logger.propagate", False)
+    asyncio.run(_slow("private text"), debug=True)
+    assert "private" not in log.text()
+    told = [re.sub(r" took [\d.]+ seconds$", "", line["message"]) for line in log.lines()]
+    assert {"Executing _slow", "Executing _hold"} <= set(told)
 
 
 def test_exception_group_names_its_members(log: Log) -> None:

@@ -214,7 +214,7 @@ async def test_it_watches_again_once_it_was_stopped(told: Told) -> None:
     watch.start()
     watch.stop()
     watch.start()
-    time.sleep(0.5)  # noqa: ASYNC251 - that is what is told
+    stand_still(told.one.is_set)
     told_of = await asyncio.to_thread(told.one.wait, 10)
     watch.stop()
     assert told_of

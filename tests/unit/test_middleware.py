@@ -30,6 +30,7 @@ from sightglass.logs.errors import ErrorLog, Unwritten
 from sightglass.metrics.slots import SlotDirectory
 from sightglass.record import Record
 from sightglass.settings import Settings
+from tests.support.waiting import eventually
 from tests.unit.observed import Client, Observed, ask, http, websocket
 
 
@@ -888,6 +889,7 @@ async def test_a_collector_that_waits_for_the_loop_does_not_hold_up_the_end(
         counter = Counter("jobs", "Jobs.", registry=registry)
         counter.inc()
         assert await asyncio.wait_for(run_lifespan(observed), 30) == COMPLETE
+        eventually(lambda: directory.read_totals(0))  # whom nobody waits for may not be that far yet
         kept = directory.read_totals(0)
         assert 1 in kept["http_requests"][3].values()
         assert ("jobs" in kept) != hangs

@@ -222,6 +222,14 @@ def test_settings_that_are_written_over_stay_beside(tmp_path: Path, capsys: pyte
     assert (path.exists(), aside.read_text()) == (False, "as=then\n")
 
 
+def test_a_file_that_was_empty_is_empty_again(tmp_path: Path) -> None:
+    path, kept = tmp_path / "shop.env", tmp_path / releases.APP_ENV
+    path.write_text("filled=since\n")
+    kept.touch()
+    deploy.put_back(path, kept)
+    assert path.read_bytes() == b""
+
+
 def test_a_lock_does_not_outlive_whoever_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deploy, "ROOT", tmp_path)
     program = (
