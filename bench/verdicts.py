@@ -63,15 +63,23 @@ TRUTHS: Mapping[str, tuple[Truth, bool]] = {
 """What is simulated, and whether it should be called worse."""
 
 
+def classes(factor: float) -> float:
+    """Return how many classes of duration (docker/nginx/judging.js) a factor of it is."""
+    return PER_DOUBLE * math.log2(factor)
+
+
 def simulate(truth: Truth, chance: random.Random) -> Verdict:
     """Judge one deploy."""
-    per_look = max(1.0, 20 * 60 / LOOKS * truth.traffic * math.exp(chance.gauss(0, 0.7)))
-    typical = 0.02 * 10 ** chance.random()
-    anyway = 0.02 * chance.random() ** 3
-    speeds = [math.exp(chance.gauss(0, 0.1)) for _ in range(OLD + 1)]
-    away_at = chance.randrange(LOOKS) if chance.random() < 0.25 else None
+    draw, gauss, ceil = chance.random, chance.gauss, math.ceil  # a million requests in each table
+    per_look = max(1.0, 20 * 60 / LOOKS * truth.traffic * math.exp(gauss(0, 0.7)))
+    typical = 0.02 * 10 ** draw()
+    anyway = 0.02 * draw() ** 3
+    speeds = [math.exp(gauss(0, 0.1)) for _ in range(OLD + 1)]
+    away_at = chance.randrange(LOOKS) if draw() < 0.25 else None
     paused_at = chance.randrange(LOOKS) if truth.paused else None
-    numbers, failed, durations = [0, 0], [0, 0], [Counter[int](), Counter[int]()]
+    numbers, failed = [0, 0], [0, 0]
+    durations = [[0] * (SLOWEST + 1), [0] * (SLOWEST + 1)]
+    spread, if_stuck, if_cold = 0.5 * classes(math.e), classes(30), classes(20)
     warm: judging.Durations = ({}, {})
     middle: judging.Durations = ({}, {})
     halves: list[judging.Durations] = []
@@ -80,17 +88,22 @@ def simulate(truth: Truth, chance: random.Random) -> Verdict:
             new = replica == OLD
             fails = 0.5 if look == away_at else anyway
             fails += (1 - fails) * truth.failing * new
-            for _ in range(int(per_look / (OLD + 1) * (0.8 + 0.4 * chance.random()) + chance.random())):
-                numbers[new] += 1
-                if chance.random() < fails:
+            pace = typical * speed * (truth.slower if new else 1) * (20 if new and look == paused_at else 1)
+            quick, slow = classes(pace / QUICK_SECONDS), classes(10 * pace / QUICK_SECONDS)
+            first, told = new and look == 0, durations[new]
+            number = int(per_look / (OLD + 1) * (0.8 + 0.4 * draw()) + draw())
+            numbers[new] += number
+            for _ in range(number):
+                if draw() < fails:
                     failed[new] += 1
                     continue
-                factor = speed * (truth.slower * (30 if chance.random() < truth.stuck else 1) if new else 1)
-                factor *= 20 if new and look == 0 and chance.random() < truth.cold else 1
-                factor *= 20 if new and look == paused_at else 1
-                route = 1 if chance.random() < 0.8 else 10
-                durations[new][class_of(typical * route * factor * math.exp(chance.gauss(0, 0.5)))] += 1
-        others, one = (Answers(*of) for of in zip(numbers, failed, map(dict, durations), strict=True))
+                longer = if_stuck if new and draw() < truth.stuck else 0.0
+                if first and draw() < truth.cold:
+                    longer += if_cold
+                place = ceil((quick if draw() < 0.8 else slow) + longer + spread * gauss(0.0, 1.0))
+                told[min(max(place, 0), SLOWEST)] += 1
+        counts = [{place: count for place, count in enumerate(told) if count} for told in durations]
+        others, one = (Answers(*of) for of in zip(numbers, failed, counts, strict=True))
         if look + 1 == LOOKS * judging.WARM_UP:
             warm = dict(one.durations), dict(others.durations)
         if look + 1 == LOOKS * judging.MIDDLE:
@@ -101,11 +114,6 @@ def simulate(truth: Truth, chance: random.Random) -> Verdict:
     halves.append((one.since(middle[0]), others.since(middle[1])))
     late = slowness(one.since(warm[0]), others.since(warm[1]), halves)
     return judging.decide([failures(one, others), *late]).verdict
-
-
-def class_of(seconds: float) -> int:
-    """Return the class of a duration, as docker/nginx/judging.js does."""
-    return min(SLOWEST, math.ceil(PER_DOUBLE * math.log2(seconds / QUICK_SECONDS))) if seconds > QUICK_SECONDS else 0
 
 
 def counted(truth: Truth, deploys: int = DEPLOYS) -> Counter[Verdict]:

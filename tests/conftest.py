@@ -1,5 +1,6 @@
 """The stacks that tests share, and what is shown of them when a test fails."""
 
+import gc
 import os
 import re
 import subprocess
@@ -16,6 +17,15 @@ from tests.stack import SERVED, Stack, running_stack
 from tests.support.patience import be_patient
 
 be_patient()
+
+gc.disable()  # what is imported and collected stays
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on."""
+    gc.freeze()
+    gc.enable()
+
 
 # No test depends on how fast the machine is. `make test` and `make test-long` ask for the thorough profile.
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
@@ -64,6 +74,7 @@ GROUPS = {
     "unmodified apps": r"apps/",
     "the dashboards": r"dashboards/",
     "the linters": r"unit/test_lint",  # of the unit tests, what takes longest without a cache
+    "simulated deploys": r"unit/test_verdict",
 }
 
 

@@ -19,13 +19,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-from testcontainers.compose import DockerCompose
 
 from tests.support.waiting import DEADLINE as DEADLINE
 from tests.support.waiting import eventually as eventually
+
+if TYPE_CHECKING:
+    from testcontainers.compose import DockerCompose
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_COPIED = shutil.ignore_patterns(
@@ -67,8 +69,10 @@ class Stack:
         self.env_file.write_text((ROOT / ".env.template").read_text() + "\n".join(lines) + "\n")
 
     @cached_property
-    def containers(self) -> DockerCompose:
+    def containers(self) -> "DockerCompose":
         """What testcontainers knows of the project."""
+        from testcontainers.compose import DockerCompose  # most tests have no stack
+
         return DockerCompose(
             self.directory,
             compose_file_name="docker-compose.prod.yml",

@@ -85,6 +85,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine
     monkeypatch.setattr(deploy, "hook", made.hook)
     monkeypatch.setattr(deploy, "lock", lambda: None)
     monkeypatch.setattr("scripts.running.project", lambda: "shop")
+    monkeypatch.setattr("scripts.environment.read", lambda *_names: {})
     monkeypatch.setattr(deploy, "check", lambda _: None)
     monkeypatch.setattr(deploy, "compose", made.compose)
     monkeypatch.setattr(deploy, "checked", made.checked)

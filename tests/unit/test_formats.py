@@ -22,7 +22,7 @@ from api.privacy.formats.charset import find_charset
 from api.privacy.formats.document import DocumentError
 from api.privacy.formats.media import CSV, MEDIA_TYPES, NDJSON, TEXT, TEXT_XML, TSV, XML
 from api.privacy.formats.redaction import make_redactor
-from api.privacy.model import load
+from api.privacy.model import PresidioModel, load
 from api.privacy.redactor import Find
 from tests.support.service import words
 
@@ -171,11 +171,11 @@ def seen_cells(data: bytes, step: int, **options: Any) -> tuple[bytes, set[str]]
     return run(CSV, data, range(step, len(data), step), find=find, **options), set("\n".join(seen).split("\n"))
 
 
-@pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("step", [1, 7, 100_000])
+@pytest.mark.parametrize(
+    ("table", "step"),
+    [(one, step) for one in TABLES for step in ((1000, 100_000) if len(one) > 1000 else (1, 7, 100_000))],
+)
 def test_the_delimiter_is_what_parts_most_rows_alike(table: str, step: int) -> None:
-    if len(table) > 1000:
-        step = max(step, 1000)
     result, cells = seen_cells(table.encode(), step)
     assert result.decode() == hidden(table)
     assert WORD in cells
@@ -289,8 +289,13 @@ def test_xml_stays_the_same_tree(tree: ET.Element, cuts: Iterable[int], charset:
 
 
 @pytest.fixture(scope="module")
-def found() -> Find:
-    return partial(load(None).find, language="en", min_confidence=0.0)
+def model() -> PresidioModel:
+    return load(None)
+
+
+@pytest.fixture(scope="module")
+def found(model: PresidioModel) -> Find:
+    return partial(model.find, language="en", min_confidence=0.0)
 
 
 @settings(max_examples=25)
@@ -369,8 +374,8 @@ def test_fields_of_a_record_are_searched_apart(source: str) -> None:
         ),
     ],
 )
-def test_the_model_sees_pieces_as_one_and_one_by_one(source: str, expected: str) -> None:
-    find = partial(load(None).find, language="en", min_confidence=0.35)
+def test_the_model_sees_pieces_as_one_and_one_by_one(model: PresidioModel, source: str, expected: str) -> None:
+    find = partial(model.find, language="en", min_confidence=0.35)
     assert run(XML, source.encode(), find=find).decode() == expected
 
 

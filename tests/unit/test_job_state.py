@@ -83,12 +83,19 @@ def test_a_database_that_vanishes_is_noticed_whoever_has_sent_last(monkeypatch: 
             connection.autocommit = True
 
 
+@pytest.fixture(scope="module")
+def documents() -> Bucket:
+    made = Bucket("s3://documents")
+    with pytest.MonkeyPatch.context() as patch:  # read once, when the client is made
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "of-the-tests-own")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        made._client()
+    return made
+
+
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Bucket, Any]]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "of-the-tests-own")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    documents = Bucket("s3://documents")
+def bucket(documents: Bucket) -> Iterator[tuple[Bucket, Any]]:
     with Stubber(documents._client()) as stub:
         yield documents, stub
 
