@@ -186,6 +186,7 @@ shutdownGracePeriod: 0s
     start(
         *(f"kubelet-{node.name}", "kubelet", f"--config={node.state}/kubelet.yaml", f"--kubeconfig={keys}.conf"),
         *(f"--root-dir={node.state}/kubelet", f"--hostname-override={node.name}", f"--node-ip={node.address}"),
+        "--housekeeping-interval=5s",  # how old what it says of usage may be
         node=node,
     )
     (node.state / "proxy.yaml").write_text(f"""apiVersion: kubeproxy.config.k8s.io/v1alpha1

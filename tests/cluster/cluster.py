@@ -151,11 +151,15 @@ class Cluster:
     directory: Path
     images: dict[str, str]
     pool: Executor
-    """Where whatever goes on beside the tests does so; waited for at the end."""
+    """Where whatever goes on beside the tests does so."""
     joined: Future[None]
     """Done when the second node is there."""
     beside: Future[None]
-    """Done when KEDA, and what keeps the state of jobs, are there."""
+    """Done when KEDA, metrics-server, and what keeps the state of jobs, are there."""
+
+    def __post_init__(self) -> None:
+        """Have the first installation begin."""
+        self.first: Future[Installation] = self.pool.submit(self.install_by_runbook)
 
     @cached_property
     def prometheus(self) -> Prometheus:

@@ -57,8 +57,14 @@ def foreign(directory: Path) -> str:
     return lines["SERVED_IMAGE"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what needs no installation: the first one comes to be meanwhile."""
+    items.sort(key=lambda item: "cluster/test_manifests" not in item.nodeid)
+
+
 def start_beside(images: dict[str, str]) -> None:
     """Start what jobs need elsewhere, and what tells how much pods use."""
+    node.import_images(*(image for name, image in images.items() if name != "nginx"))
     keda.start()
     state.start(images)
     node.import_part("metrics-server")
@@ -77,29 +83,32 @@ def killed_halfway() -> None:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster that has the images and the definitions that operators would bring; a second node joins meanwhile."""
+    """A cluster that has the definitions that operators would bring; all else comes to be meanwhile."""
     directory = Path(tmp_path_factory.mktemp("cluster"))
     with ExitStack() as left:
-        pool = left.enter_context(ThreadPoolExecutor(8))
-        made = pool.submit(make_images, directory)
+        made = left.enter_context(ThreadPoolExecutor(1)).submit(make_images, directory)
         left.callback(ending.down)
         killed_halfway()
         commands.up()
         images = made.result()
         left.callback(docker, "image", "rm", *IMAGES, images["foreign"], prometheus.IMAGE)
-        node.import_images(*IMAGES, *images.values(), prometheus.IMAGE)
-        run("kubectl", "apply", "--server-side", "-f", str(parts.definitions()), seconds=180)
-        joined = pool.submit(node.join, SECOND, images["nginx"], *IMAGES)
-        left.callback(joined.exception)
-        beside = pool.submit(start_beside, images)
-        left.callback(beside.exception)
-        yield Cluster(directory, images, pool, joined, beside)
+        pool = left.enter_context(ThreadPoolExecutor(8))  # the end waits for what goes on there
+        defined = pool.submit(run, "kubectl", "apply", "--server-side", "-f", str(parts.definitions()), seconds=180)
+        node.import_images(*IMAGES, images["nginx"], prometheus.IMAGE)
+        defined.result()
+        yield Cluster(
+            directory,
+            images,
+            pool,
+            joined=pool.submit(node.join, SECOND, images["nginx"], *IMAGES),
+            beside=pool.submit(start_beside, images),
+        )
 
 
 @pytest.fixture(scope="session")
 def installed(cluster: Cluster) -> Installation:
     """The chart, as the runbook has it installed, with limits out of the way."""
-    return cluster.install_by_runbook()
+    return cluster.first.result()
 
 
 @pytest.fixture(scope="session")
