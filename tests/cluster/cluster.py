@@ -119,7 +119,8 @@ class Installation:
             return sent - unsure <= edge.total() <= sent and api == Counter({"200": of_api})
 
         eventually(exact, lambda: f"{sent} sent, {unsure} of them again, {of_api} to the API: {grown()}")
-        assert set(grown()[0]) == {"200"}
+        # Of one that was sent again the edge may have seen the client leave.
+        assert sum((grown()[0] - Counter({"200": sent})).values()) <= unsure, grown()
         print(f"{sent} requests, 0 failed, {unsure} sent again")
 
     def settle(self) -> None:
@@ -156,10 +157,6 @@ class Cluster:
     """Done when the second node is there."""
     beside: Future[None]
     """Done when KEDA, metrics-server, and what keeps the state of jobs, are there."""
-
-    def __post_init__(self) -> None:
-        """Have the first installation begin."""
-        self.first: Future[Installation] = self.pool.submit(self.install_by_runbook)
 
     @cached_property
     def prometheus(self) -> Prometheus:

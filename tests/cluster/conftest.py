@@ -57,14 +57,8 @@ def foreign(directory: Path) -> str:
     return lines["SERVED_IMAGE"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put first what needs no installation: the first one comes to be meanwhile."""
-    items.sort(key=lambda item: "cluster/test_manifests" not in item.nodeid)
-
-
 def start_beside(images: dict[str, str]) -> None:
     """Start what jobs need elsewhere, and what tells how much pods use."""
-    node.import_images(*(image for name, image in images.items() if name != "nginx"))
     keda.start()
     state.start(images)
     node.import_part("metrics-server")
@@ -83,7 +77,7 @@ def killed_halfway() -> None:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster that has the definitions that operators would bring; all else comes to be meanwhile."""
+    """A cluster that has the images and the definitions that operators would bring; a second node joins meanwhile."""
     directory = Path(tmp_path_factory.mktemp("cluster"))
     with ExitStack() as left:
         made = left.enter_context(ThreadPoolExecutor(1)).submit(make_images, directory)
@@ -94,7 +88,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         left.callback(docker, "image", "rm", *IMAGES, images["foreign"], prometheus.IMAGE)
         pool = left.enter_context(ThreadPoolExecutor(8))  # the end waits for what goes on there
         defined = pool.submit(run, "kubectl", "apply", "--server-side", "-f", str(parts.definitions()), seconds=180)
-        node.import_images(*IMAGES, images["nginx"], prometheus.IMAGE)
+        node.import_images(*IMAGES, *images.values(), prometheus.IMAGE)
         defined.result()
         yield Cluster(
             directory,
@@ -108,7 +102,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def installed(cluster: Cluster) -> Installation:
     """The chart, as the runbook has it installed, with limits out of the way."""
-    return cluster.first.result()
+    return cluster.install_by_runbook()
 
 
 @pytest.fixture(scope="session")
