@@ -210,11 +210,12 @@ asyncio.run(main())
 
 
 async def test_it_watches_again_once_it_was_stopped(told: Told) -> None:
+    before = count()
     watch = LoopWatch(0.02)
     watch.start()
     watch.stop()
     watch.start()
-    stand_still(told.one.is_set)
+    stand_still(lambda: count() > before)
     told_of = await asyncio.to_thread(told.one.wait, 10)
     watch.stop()
     assert told_of
