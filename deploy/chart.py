@@ -1,7 +1,7 @@
 """What a chart has beside its objects: values, each with its line of explanation, and their schema."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from deploy.composed import Service, Setting
@@ -226,10 +226,3 @@ def _schema(node: Any, path: str) -> dict[str, Any]:
         case int():
             return {"type": "integer", "minimum": _LEAST[path]}
     return {"type": "string", **({"enum": _ONE_OF[path]} if path in _ONE_OF else {})}
-
-
-def explained_paths(found: dict[str, Any]) -> Iterator[str]:
-    """Name every path that may have an explanation."""
-    for path in found:
-        parts = path.split(".")
-        yield from (".".join(parts[: count + 1]) for count in range(len(parts)))

@@ -570,8 +570,8 @@ CAUSES = {"api": API, "jobs": JOBS, "edge": EDGE, "host": HOST, "backup": BACKUP
 LINES = {
     "slo": '{service.name=~"nginx|api"} and (status:>=500 or level:in(ERROR,CRITICAL))',
     "api": '{service.name=~"api|jobs"}',
-    "jobs": '{service.name="jobs"}',
-    "edge": '{service.name=~"nginx|api"}',
+    "jobs": '{service.name=~"jobs|api|postgres"}',
+    "edge": '{service.name=~"nginx|api|lego|blackbox-exporter"}',
     "host": "*",
     "backup": '{service.name=~"restic|backup-copies"}',
     "monitoring": '{service.name=~"prometheus|alertmanager|grafana|operators|.*-exporter"}',

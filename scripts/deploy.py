@@ -545,7 +545,8 @@ def pinned(containers: Sequence[str]) -> Iterator[None]:
 
 def pin(containers: Sequence[str]) -> None:
     """Have the edge use these replicas only; none for all that Docker's DNS lists."""
-    pinned_to = addresses(containers) if containers else []
+    # One that Docker is about to start again has no address; where none has, the DNS tells when one has.
+    pinned_to = [at for at in addresses(containers) if not at.startswith(":")] if containers else []
     checked(*named("exec", "-T", "nginx", "sh", "/etc/sightglass/nginx/pin.sh", *pinned_to))
 
 

@@ -6,13 +6,7 @@ packages=()
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
 [ -n "${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null || packages+=(chromium)
-if [ ${#packages[@]} -gt 0 ]; then
-    [ "$(id -u)" = 0 ] || { echo "Missing. As root, run: apt-get install ${packages[*]}" >&2; exit 1; }
-    echo "==> ${packages[*]}"
-    scripts/apt.sh update
-    scripts/apt.sh install "${packages[@]}" ||
-        { echo "${packages[*]}: apt-get cannot install them; CHROMIUM names a browser that is elsewhere" >&2; exit 1; }
-fi
+scripts/missing.sh "${packages[@]}" || { echo "CHROMIUM names a browser that is elsewhere" >&2; exit 1; }
 [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 18 ] || { echo "Node $(node -v): 18 or later is needed" >&2; exit 1; }
 echo "==> monitoring/draw/node_modules, from package-lock.json"
 # A TLS-inspecting proxy's CA is in the host's bundle, which Node does not read by itself.

@@ -8,12 +8,7 @@ command -v curl >/dev/null || packages+=(curl)  # the README's commands are test
 command -v ps >/dev/null || packages+=(procps)  # `docker top` runs it
 command -v ip >/dev/null || packages+=(iproute2)  # clients outside Docker, in network namespaces
 command -v systemd-analyze >/dev/null || packages+=(systemd)  # it reads the units of deploy/
-if [ ${#packages[@]} -gt 0 ]; then
-    [ "$(id -u)" = 0 ] || { echo "Missing. As root, run: apt-get install ${packages[*]}" >&2; exit 1; }
-    echo "==> ${packages[*]}"
-    scripts/apt.sh update
-    scripts/apt.sh install "${packages[@]}"
-fi
+scripts/missing.sh "${packages[@]}"
 echo "==> .venv, from requirements/test.txt"
 python3 -m venv .venv
 # A TLS-inspecting proxy's CA is in the host's bundle, which pip does not read by itself.

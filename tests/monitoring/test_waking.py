@@ -179,6 +179,8 @@ def test_the_consequences_of_an_outage_are_inhibited(stack: Stack) -> None:
             ({"alertname": "ModelNotReady", "job": "api", "severity": "ticket"}, True),
             ({"alertname": "ModelNotReady", "job": "jobs", "severity": "ticket"}, False),
             ({"alertname": "WorkerHung", "severity": "ticket"}, True),
+            ({"alertname": "ReplicaMissing", "job": "api", "severity": "ticket"}, True),
+            ({"alertname": "ReplicaMissing", "job": "jobs", "severity": "ticket"}, False),
             ({"alertname": "TargetDown", "job": "api", "severity": "ticket"}, True),
             ({"alertname": "TargetDown", "job": "node", "severity": "ticket"}, False),
             ({"alertname": "HostMemoryLow", "severity": "ticket"}, False),

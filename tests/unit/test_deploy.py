@@ -193,6 +193,24 @@ def test_a_replica_that_does_not_say_at_once_is_asked_again(
     assert deploy.in_progress("api-1") == expected
 
 
+@pytest.mark.parametrize(("at", "pinned"), [("10.0.0.2", ["10.0.0.2:8000"]), ("", [])])
+def test_a_replica_that_docker_is_about_to_start_again_has_no_address(
+    monkeypatch: pytest.MonkeyPatch, at: str, pinned: list[str]
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def checked(*command: str) -> str:
+        asked.append(command)
+        return "nginx"
+
+    monkeypatch.setattr("scripts.running.project", lambda: "shop")
+    monkeypatch.setattr(deploy, "checked", checked)
+    monkeypatch.setattr(deploy, "inspect", lambda _: [{"Id": "one"}])
+    monkeypatch.setattr(deploy, "address", lambda *_: at)
+    deploy.pin(["one"])
+    assert asked[-1][-len(pinned) - 1 :] == ("/etc/sightglass/nginx/pin.sh", *pinned)
+
+
 def test_one_deploys_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deploy, "ROOT", tmp_path)
     deploy.lock()

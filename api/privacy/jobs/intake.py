@@ -73,7 +73,7 @@ async def take_in(request: Request, search: Search, upload: Upload) -> list[Rece
 
     """
     with ExitStack() as files:
-        intake = (_Many if is_multipart(request) else _One)(request, search, upload, files)
+        intake: Intake = (_Many if is_multipart(request) else _One)(request, search, upload, files)
         announced = request.headers.get("content-length", "")
         if announced.isdecimal():
             await in_thread(upload.expect, int(announced))
