@@ -1,8 +1,8 @@
 """What each way of observing adds to a request: CPU time, in process, without a server or a network.
 
-Each way has a process of its own, since some change the framework for everybody in it. They take turns in short rounds,
+Each way has processes of its own, since some change the framework for everybody in it. They take turns in short rounds,
 so that what the machine does meanwhile meets all of them; what a way adds is the median over the rounds of its
-difference to bare FastAPI in the same round.
+difference to bare FastAPI in the same round, each the mean of its processes.
 
 With ``--beside PATH``, another checkout (``git worktree add PATH COMMIT``), its ways of ours take turns with these, and
 nothing is written down.
@@ -11,6 +11,7 @@ nothing is written down.
 import argparse
 import asyncio
 import gc
+import itertools
 import os
 import random
 import statistics
@@ -50,8 +51,9 @@ from sightglass.routes import RouteTemplates
 from sightglass.tracing.asgi import TracedApp
 
 ROOT = Path(__file__).resolve().parents[1]
-ROUNDS = 40
+ROUNDS = 20
 REQUESTS = 500
+PROCESSES = 3  # of each way: how one process' memory happens to lie is worth a tenth
 SETTLE = 0.1  # seconds, for threads to finish what a round has left them: writing log lines, mostly
 SECTION = "Cost of a request"
 BESIDE = " (beside)"
@@ -65,14 +67,20 @@ _HEADERS = [
 ]
 
 
+OFF = {"tracing": False, "metrics": False, "logs": False}
+
+
 class _Discard(SpanExporter):
     def export(self, _: Any) -> SpanExportResult:
         return SpanExportResult.SUCCESS
 
 
 def make_app(**options: Any) -> FastAPI:
-    """Return the app that everybody observes: one route with a parameter and a small JSON answer."""
-    app = FastAPI(**options)
+    """Return the app that everybody observes: one route with a parameter and a small JSON answer.
+
+    Its own telemetry is off: as it comes it looks at each request for somebody who has set it up.
+    """
+    app = FastAPI(**{"telemetry": OFF} | options)
 
     @app.get("/items/{item}")
     async def read_item(item: int) -> dict[str, int]:
@@ -146,6 +154,7 @@ def _discarding(sampler: Sampler) -> TracerProvider:
 
 WAYS: dict[str, Callable[[], ASGIApp]] = {
     "bare FastAPI": make_app,
+    "FastAPI as it comes, its telemetry not set up": lambda: make_app(telemetry=None),
     "ours: metrics, ids": ours,
     "ours: metrics, ids, access log": lambda: ours(access_log=True),
     "ours: metrics, ids, tracing of what fails or is slow": lambda: ours(tracing=0),
@@ -209,18 +218,17 @@ class Turn:
 
 def compare(beside: Path | None) -> dict[str, list[float]]:
     """Return what each way costs, round by round; with another tree, its ways of ours too, names ending in `BESIDE`."""
-    turns = {name: Turn(name, ROOT) for name in WAYS}
+    ways = [(name, name, ROOT) for name in WAYS]
     if beside is not None:
-        turns |= {name + BESIDE: Turn(name, beside) for name in WAYS if name.startswith("ours")}
-    for turn in turns.values():
-        turn.take()
+        ways += [(name + BESIDE, name, beside) for name in WAYS if name.startswith("ours")]
+    turns = {key: [Turn(name, tree) for _ in range(PROCESSES)] for key, name, tree in ways}
     costs: dict[str, list[float]] = {name: [] for name in turns}
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS + 1):
         for name in random.sample(list(turns), len(turns)):
-            costs[name].append(turns[name].take())
-    for turn in turns.values():
+            costs[name].append(statistics.mean(turn.take() for turn in turns[name]))
+    for turn in itertools.chain(*turns.values()):
         turn.end()
-    return costs
+    return {name: found[1:] for name, found in costs.items()}  # the first is the processes' start
 
 
 def main() -> None:
@@ -242,11 +250,13 @@ def main() -> None:
     measured = added["ours: metrics, ids"]
     traced = added["ours: metrics, ids, tracing 10 %"] - measured
     note = (
-        f"CPU time, median of {ROUNDS} rounds of {REQUESTS} requests a way, in random order. The same app and driver "
-        "for all, all threads counted, nobody scrapes; added is a way's cost less bare FastAPI's in the same round. "
-        "Ours is what `instrument` makes, native metrics have an in-memory reader. Metrics, ids and access "
-        f"log add {logged / metrics:.2f} of what FastAPI's native metrics add. Tracing at 10 % by itself adds "
-        f"{traced:.1f} µs to ours, {traced / tracer:.2f} of what contrib adds."
+        f"CPU time, median of {ROUNDS} rounds of {REQUESTS} requests a way in each of {PROCESSES} processes, in random "
+        "order. The same app and driver for all, all threads counted, nobody scrapes; added is a way's cost less bare "
+        "FastAPI's in the same round. Ours is what `instrument` makes, native metrics have an in-memory reader. FastAPI's "
+        "own telemetry is off but where it is what is measured: as it comes, it looks at each request for somebody who "
+        "has set it up. "
+        f"Metrics, ids and access log add {logged / metrics:.2f} of what FastAPI's native metrics add. Tracing at 10 % "
+        f"by itself adds {traced:.1f} µs to ours, {traced / tracer:.2f} of what contrib adds."
     )
     text = f"{note}\n\n{table(head, rows)}"
     if beside is None:

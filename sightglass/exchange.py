@@ -21,6 +21,7 @@ ROUTE_HEADER = b"x-sightglass-route"
 _Headers = list[tuple[bytes, bytes]]
 
 _OURS = frozenset({b"x-request-id", b"x-trace-id", ROUTE_HEADER})
+_READ = _OURS | {b"content-length"}
 _WITHOUT_BODY = frozenset({204, 304})
 # What Starlette, other frameworks and `server.wsgi` make of a disconnect's message.
 _LEAVINGS = frozenset({"ClientDisconnect", "ClientLeftError", "WebSocketDisconnect"})
@@ -116,17 +117,22 @@ class Exchange(Record):
 
         """
         headers: _Headers = list(start.get("headers", ()))
-        by_name = dict(headers)
-        if (length := by_name.get(b"content-length")) is not None and length.isdigit():
-            self._length = int(length)
+        taken = False
+        for name, value in headers:
+            if name in _READ:
+                if name in _OURS:
+                    taken = True
+                else:
+                    self._length = int(value) if value.isdigit() else None
         context = self.context
         # What it was when the answer began, so that all who tell of the request name it alike.
         self.route = route = self._route_of(self.scope)
-        if not _OURS.isdisjoint(by_name):
+        if taken:
             headers = [header for header in headers if header[0] not in _OURS]
-        headers.append((b"x-request-id", context.request_id.encode()))
-        if context.trace_id is not None:
-            headers.append((b"x-trace-id", context.trace_id.encode()))
+        request_id, trace_id = context.request_id.encode(), context.trace_id
+        headers.append((b"x-request-id", request_id))
+        if trace_id is not None:
+            headers.append((b"x-trace-id", request_id if trace_id is context.request_id else trace_id.encode()))
         if EDGE in self.scope and route.isprintable():
             headers.append((ROUTE_HEADER, route.encode()))
         return {**start, "headers": headers}

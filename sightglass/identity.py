@@ -20,7 +20,7 @@ from sightglass.context import RequestContext
 TRACE_HEADER = b"x-sightglass-trace"
 """The edge's: what clients send under this name does not pass it."""
 
-_NAMES = (b"x-request-id", b"traceparent", TRACE_HEADER)
+_NAMES = frozenset({b"x-request-id", b"traceparent", TRACE_HEADER})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 _TRACE_ID = re.compile(rb"(?!0{32})[0-9a-f]{32}").fullmatch
@@ -33,9 +33,16 @@ os.register_at_fork(after_in_child=_ids.clear)  # or every worker would give the
 
 def identify(headers: Sequence[tuple[bytes, bytes]]) -> RequestContext:
     """Return the ids of the request with these headers."""
-    sent = dict(headers)
-    if len(sent) < len(headers):  # something is there twice
-        names = [name for name, _ in headers]
+    told: list[tuple[bytes, bytes]] | None = None
+    for header in headers:
+        if header[0] in _NAMES:
+            told = [header] if told is None else [*told, header]
+    if told is None:
+        trace_id = _new()
+        return RequestContext(trace_id, trace_id)
+    sent = dict(told)
+    if len(sent) < len(told):  # something is there twice
+        names = [name for name, _ in told]
         for name in _NAMES:
             if names.count(name) > 1:
                 del sent[name]

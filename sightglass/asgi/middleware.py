@@ -83,12 +83,12 @@ class Middleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         kind = scope["type"]
-        if _MARK in scope or kind not in ("http", "websocket", "lifespan"):
-            await self.app(scope, receive, send)
-            return
-        if kind == "lifespan":
-            scope[_MARK] = None
-            await self._lifespan(scope, receive, send)
+        if _MARK in scope or kind not in ("http", "websocket"):
+            if kind == "lifespan" and _MARK not in scope:
+                scope[_MARK] = None
+                await self._lifespan(scope, receive, send)
+            else:
+                await self.app(scope, receive, send)
             return
         scope[_MARK] = context = identify(scope["headers"])
         token = current_request.set(context)
@@ -109,7 +109,7 @@ class Middleware:
             raise
         if not exchange.recorded:
             exchange.returned()
-        if self._tracing is not None and context.hold is not None:
+        if context.hold is not None and self._tracing is not None:
             self._tracing.conclude(exchange, None)
         # Not after an exception: what the server has to say about it carries the ids of the request then.
         current_request.reset(token)
@@ -138,7 +138,7 @@ class Middleware:
 
     def _finished(self, exchange: Exchange) -> None:
         self._metrics.in_progress -= 1
-        if self._tracing is not None and exchange.context.hold is not None:
+        if exchange.context.hold is not None and self._tracing is not None:
             self._tracing.judge(exchange)
         self._metrics.observe(exchange)
         if self._access_log is not None:

@@ -68,12 +68,13 @@ def _json_line(values: _Values) -> bytes:
         values
     )
     first, then = _common(method, route, status, outcome)
-    trace = f'","trace_id":"{trace_id}' if trace_id is not None else ""
-    span = f'","span_id":"{span_id}' if span_id is not None else ""
+    ids = request_id if trace_id is None else f'{request_id}","trace_id":"{trace_id}'
+    if span_id is not None:
+        ids = f'{ids}","span_id":"{span_id}'
     return (
         f'{{"timestamp":"{timestamp(ended)}",{first},"path":{quoted(clean(path, PATH_LIMIT))},{then},'
         f'"duration":{duration:.6f},"request_size":{received},"response_size":{sent},'
-        f'"request_id":"{request_id}{trace}{span}{_parties(address, current_worker())}"}}\n'
+        f'"request_id":"{ids}{_parties(address, current_worker())}"}}\n'
     ).encode()
 
 

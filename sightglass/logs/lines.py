@@ -53,18 +53,25 @@ _MILLISECONDS = [f".{number:03d}Z" for number in range(1000)]
 
 
 class _Clock:
-    """ISO 8601 in UTC with milliseconds (RFC 3339); the part above the second is kept from line to line."""
+    """ISO 8601 in UTC with milliseconds (RFC 3339); what lines have in common is kept from one to the next."""
 
     def __init__(self) -> None:
         self._last = (-1, "")
+        self._whole = (-1, "")
 
     def text(self, seconds: float) -> str:
-        second, millisecond = divmod(int(seconds * 1000), 1000)
+        milliseconds = int(seconds * 1000)
+        known, text = self._whole
+        if milliseconds == known:
+            return text
+        second, millisecond = divmod(milliseconds, 1000)
         last, prefix = self._last
         if second != last:
             prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._last = (second, prefix)
-        return prefix + _MILLISECONDS[millisecond]
+        text = prefix + _MILLISECONDS[millisecond]
+        self._whole = (milliseconds, text)
+        return text
 
 
 timestamp = _Clock().text
