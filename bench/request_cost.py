@@ -252,9 +252,9 @@ def main() -> None:
     note = (
         f"CPU time, median of {ROUNDS} rounds of {REQUESTS} requests a way in each of {PROCESSES} processes, in random "
         "order. The same app and driver for all, all threads counted, nobody scrapes; added is a way's cost less bare "
-        "FastAPI's in the same round. Ours is what `instrument` makes, native metrics have an in-memory reader. FastAPI's "
-        "own telemetry is off but where it is what is measured: as it comes, it looks at each request for somebody who "
-        "has set it up. "
+        "FastAPI's in the same round. Ours is what `instrument` makes, native metrics have an in-memory reader. "
+        "FastAPI's own telemetry is off but where it is what is measured: as it comes, it looks at each request for "
+        "somebody who has set it up. "
         f"Metrics, ids and access log add {logged / metrics:.2f} of what FastAPI's native metrics add. Tracing at 10 % "
         f"by itself adds {traced:.1f} µs to ours, {traced / tracer:.2f} of what contrib adds."
     )

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.acme.conftest import NAMES
 from tests.acme.pebble import Pebble
 from tests.edge.load import Load
-from tests.stack import Stack, eventually
+from tests.stack import Stack, docker, eventually
 
 pytestmark = pytest.mark.timeout(1200)  # the first waits for the images and the stack
 
@@ -100,7 +100,11 @@ def test_a_certificate_is_issued_and_renewed_under_load(shop: Stack, pebble: Peb
         of = '--path . --server "$ACME_SERVER" --email "$ACME_EMAIL" --domains "${SERVER_NAME%% *}"'
         shop.compose(*ACME, "exec", "-T", "lego", "sh", "-c", f"cd /var/tmp/acme/*; /lego {of} revoke --keep")
         shop.compose(*ACME, "restart", "lego")
-        eventually(lambda: shown(shop).serial_number != first.serial_number, lambda: shop.logs("lego"))
+        # What the CA has against it is in the CA's log alone: lego tells of its last attempt at sending the same again.
+        eventually(
+            lambda: shown(shop).serial_number != first.serial_number,
+            lambda: shop.logs("lego") + docker("logs", "--tail", "40", pebble.name),
+        )
         assert "Pebble" in issuer(shown(shop))
         assert pebble.asked("POST /order-plz ->") == 2
 
