@@ -67,6 +67,7 @@ _HEADERS = [
 ]
 
 
+AS_IT_COMES = "FastAPI as it comes, its telemetry not set up"
 OFF = {"tracing": False, "metrics": False, "logs": False}
 
 
@@ -154,7 +155,7 @@ def _discarding(sampler: Sampler) -> TracerProvider:
 
 WAYS: dict[str, Callable[[], ASGIApp]] = {
     "bare FastAPI": make_app,
-    "FastAPI as it comes, its telemetry not set up": lambda: make_app(telemetry=None),
+    AS_IT_COMES: lambda: make_app(telemetry=None),
     "ours: metrics, ids": ours,
     "ours: metrics, ids, access log": lambda: ours(access_log=True),
     "ours: metrics, ids, tracing of what fails or is slow": lambda: ours(tracing=0),
@@ -246,6 +247,8 @@ def main() -> None:
         for name, found in costs.items()
     ]
     head = ["", "µs a request", "added", "÷ instrumentator", "÷ native metrics", "÷ OTel contrib 10 %"]
+    # Whoever sets native metrics up has paid for the look at each request before.
+    set_up = metrics - added[AS_IT_COMES]
     logged = added["ours: metrics, ids, access log"]
     measured = added["ours: metrics, ids"]
     traced = added["ours: metrics, ids, tracing 10 %"] - measured
@@ -255,7 +258,8 @@ def main() -> None:
         "FastAPI's in the same round. Ours is what `instrument` makes, native metrics have an in-memory reader. "
         "FastAPI's own telemetry is off but where it is what is measured: as it comes, it looks at each request for "
         "somebody who has set it up. "
-        f"Metrics, ids and access log add {logged / metrics:.2f} of what FastAPI's native metrics add. Tracing at 10 % "
+        f"Metrics, ids and access log add {logged / set_up:.2f} of what FastAPI's native metrics add to FastAPI as it "
+        f"comes, {logged / metrics:.2f} of what they add to one with its telemetry off. Tracing at 10 % "
         f"by itself adds {traced:.1f} µs to ours, {traced / tracer:.2f} of what contrib adds."
     )
     text = f"{note}\n\n{table(head, rows)}"
@@ -265,7 +269,7 @@ def main() -> None:
             text,
             [
                 Figure(
-                    "what metrics, ids and log add to a request", "FastAPI's native metrics", logged / metrics, "≤ 0.35"
+                    "what metrics, ids and log add to a request", "FastAPI's native metrics", logged / set_up, "≤ 0.35"
                 ),
                 Figure("what metrics and ids add", "prometheus-fastapi-instrumentator", measured / references[0]),
                 Figure("what tracing 10 % adds to that", "OpenTelemetry's contrib", traced / tracer, "≤ 0.5"),

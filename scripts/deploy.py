@@ -374,7 +374,7 @@ def replace(old: Sequence[str], wanted: int, seconds: int = 0) -> None:
         judging_for = seconds if len(old) > 1 and wanted > 1 else 0
         with judged(old, judging_for) as first, beside([*old, *first], wanted - len(first)) as others:
             uninterruptible()
-            pin([*first, *others])
+            pin([*first, *others], there=[*first, *others])
         stop(old)
 
 
@@ -393,7 +393,7 @@ def judged(old: Sequence[str], seconds: int) -> Iterator[list[str]]:
         try:
             new, *others = zip([*first, *old], addresses([*first, *old]), strict=True)
             judging.edge("start", new=new[1])
-            pin([*old, *first])
+            pin([*old, *first], there=first)
             judgement = judging.judge(judging.Watch(new, others, in_progress), seconds)
             if judgement.verdict is Verdict.WORSE:
                 raise WorseError(f"the new one is clearly worse, the old ones serve: {judgement.reason}")
@@ -543,11 +543,20 @@ def pinned(containers: Sequence[str]) -> Iterator[None]:
         pin([])
 
 
-def pin(containers: Sequence[str]) -> None:
-    """Have the edge use these replicas only; none for all that Docker's DNS lists."""
-    # One that Docker is about to start again has no address; where none has, the DNS tells when one has.
-    pinned_to = [at for at in addresses(containers) if not at.startswith(":")] if containers else []
-    checked(*named("exec", "-T", "nginx", "sh", "/etc/sightglass/nginx/pin.sh", *pinned_to))
+def pin(containers: Sequence[str], *, there: Sequence[str] = ()) -> None:
+    """Have the edge use these replicas only; none for all that Docker's DNS lists.
+
+    Raises:
+        DeployError: one that has to be there has ended.
+
+    """
+    found = dict(zip(containers, addresses(containers), strict=True)) if containers else {}
+    # One that Docker is about to start again has no address; of old ones the DNS tells where they are then.
+    ended = {one for one, at in found.items() if at.startswith(":")}
+    if ended.intersection(there):
+        raise DeployError("a new replica has ended again")
+    at = [at for one, at in found.items() if one not in ended]
+    checked(*named("exec", "-T", "nginx", "sh", "/etc/sightglass/nginx/pin.sh", *at))
 
 
 def addresses(containers: Sequence[str]) -> list[str]:

@@ -36,7 +36,9 @@ def identify(headers: Sequence[tuple[bytes, bytes]]) -> RequestContext:
     told: list[tuple[bytes, bytes]] | None = None
     for header in headers:
         if header[0] in _NAMES:
-            told = [header] if told is None else [*told, header]
+            if told is None:
+                told = []
+            told.append(header)
     if told is None:
         trace_id = _new()
         return RequestContext(trace_id, trace_id)

@@ -27,6 +27,11 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_xdist_setupnodes() -> None:
+    """The same in the process that collects nothing itself."""
+    gc.enable()
+
+
 # No test depends on how fast the machine is. `make test` and `make test-long` ask for the thorough profile.
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=100)

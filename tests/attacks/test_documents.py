@@ -33,12 +33,16 @@ def post(client: httpx.Client, body: Body, content: bytes) -> int:
     """
     headers = {"Content-Type": body.content_type} | ({"Content-Encoding": body.coding} if body.coding else {})
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    hung_up = 0
     while True:
         try:
             answer = client.post(body.path, content=content, headers=raw)
         except httpx.TimeoutException:
             return 0
         except HUNG_UP:
+            hung_up += 1
+            assert hung_up < 5, body
+            time.sleep(0.3)
             continue
         if answer.status_code == 429:  # its limit is not what is tried here
             time.sleep(0.3)

@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 
-from scripts.cluster.layout import SECOND
 from scripts.cluster.processes import run
 from tests.cluster import state
 from tests.cluster.cluster import ELSEWHERE, Cluster, Installation, kubectl
@@ -120,10 +119,8 @@ class Elsewhere:
 
 
 def install(cluster: Cluster) -> Elsewhere:
-    """Install it; its edge and its API are on the first node, as no pod is made on the second from then on."""
-    cluster.joined.result()
+    """Install it, with its edge and its API on the first node: no pod is made on the second."""
     cluster.beside.result()
-    run("kubectl", "cordon", SECOND.name)
     run("kubectl", "create", "namespace", ELSEWHERE)
     literals = [f"--from-literal={name}={value}" for name, value in state.SECRETS.items()]
     kubectl("create", "secret", "generic", "state", *literals, namespace=ELSEWHERE)

@@ -4,6 +4,8 @@ import time
 from concurrent.futures import Executor, Future
 from typing import NamedTuple
 
+from scripts.cluster.layout import SECOND
+from scripts.cluster.processes import run
 from tests.cluster import elsewhere
 from tests.cluster.cluster import FOREIGN, Cluster, helm
 from tests.cluster.elsewhere import Elsewhere
@@ -19,6 +21,9 @@ class Stories(NamedTuple):
 
 def begin(cluster: Cluster, pool: Executor) -> Stories:
     """Begin them, in namespaces of their own, where the first installation is."""
+    cluster.joined.result()
+    run("kubectl", "cordon", SECOND.name)  # which has not their images
+    assert cluster.prometheus  # which both ask
     return Stories(pool.submit(_foreign, cluster), pool.submit(_scaled, cluster))
 
 

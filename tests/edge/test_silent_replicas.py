@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -137,3 +138,48 @@ def test_an_edge_that_stood_still_itself_finds_nobody_silent(asking: Edge) -> No
         finally:
             send(signal.SIGCONT, asking.container)
         assert Counter(one.result() for one in sent) == {200: 20}
+
+
+def test_one_that_is_stuck_and_has_nothing_else_to_do_is_not_asked_alone(
+    network: Network, start_edge: Callable[..., Edge]
+) -> None:
+    """The other has long answers under way, so that requests go to whoever has fewest: the one that is stuck."""
+    edge = start_edge(RATE_LIMIT="100000", RATE_BURST="100000", CONNECTION_LIMIT="100")
+    ok = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+    stuck, let_go, end = threading.Event(), threading.Event(), threading.Event()
+    held = Counter[str]()
+
+    def health(connection: socket.socket) -> None:
+        if stuck.is_set():
+            end.wait(60)
+        else:
+            says(ok)(connection)
+
+    def holding(name: str, until: threading.Event) -> Callable[[socket.socket], None]:
+        def hold(connection: socket.socket) -> None:
+            held[name] += 1
+            until.wait(60)
+            says(ok)(connection)
+
+        return hold
+
+    idle = {"health": health, "echo": says(ok), "long": holding("idle", let_go)}
+    busy = {"health": says(ok), "echo": says(ok), "long": holding("busy", end)}
+    with misbehaving(network, idle) as one, misbehaving(network, busy) as other, ThreadPoolExecutor(20) as pool:
+        edge.pin(one, other)
+        with edge.client() as client:
+            try:
+                for _ in range(20):
+                    pool.submit(client.get, "/long")
+                eventually(lambda: held == {"idle": 10, "busy": 10}, lambda: held)
+                let_go.set()
+                stuck.set()
+                answers = Counter[int]()
+                until = time.monotonic() + 12
+                while time.monotonic() < until:
+                    answers[client.get("/echo").status_code] += 1
+                    time.sleep(0.1)
+            finally:
+                let_go.set()
+                end.set()
+    assert set(answers) == {200}

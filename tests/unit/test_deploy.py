@@ -54,7 +54,8 @@ class Machine:
             self.stopped = [name for name in self.stopped if name not in command]
         return ""
 
-    def pin(self, containers: Sequence[str]) -> None:
+    def pin(self, containers: Sequence[str], *, there: Sequence[str] = ()) -> None:
+        assert set(there) <= set(containers)
         self.on(f"pin {containers[0]}" if containers else "unpin")
         self.pinned = list(containers) or None
 
@@ -209,6 +210,13 @@ def test_a_replica_that_docker_is_about_to_start_again_has_no_address(
     monkeypatch.setattr(deploy, "address", lambda *_: at)
     deploy.pin(["one"])
     assert asked[-1][-len(pinned) - 1 :] == ("/etc/sightglass/nginx/pin.sh", *pinned)
+    asked.clear()
+    if at:
+        deploy.pin(["one"], there=["one"])
+    else:
+        with pytest.raises(DeployError, match="ended again"):
+            deploy.pin(["one"], there=["one"])
+        assert not [command for command in asked if "exec" in command]
 
 
 def test_one_deploys_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

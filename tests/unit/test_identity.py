@@ -46,6 +46,12 @@ def is_own(one: str | None) -> bool:
     return re.fullmatch("[0-9a-f]{32}", one or "") is not None and one not in (TRACE, EDGES, "0" * 32)
 
 
+def test_a_name_that_is_there_ever_so_often_is_not_sent_and_holds_nobody_up() -> None:
+    """Where each was compared with all others, it would be for minutes."""
+    found = identify([(b"x-request-id", b"a")] * 200_000)
+    assert found.request_id == found.trace_id
+
+
 def test_nothing_sent_is_one_id_for_both() -> None:
     request_id, trace_id = ids()
     assert request_id == trace_id
