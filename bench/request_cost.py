@@ -92,7 +92,7 @@ def make_app(**options: Any) -> FastAPI:
 
 def ours(*, access_log: bool = False, tracing: float | None = None) -> ASGIApp:
     """Return the app as `instrument` wraps it; what is asked for on top of metrics and ids, of tracing its share."""
-    app = make_app()
+    app = make_app(telemetry=None)
     route_of = RouteTemplates(app).find
     settings = Settings(
         tracing_enabled=tracing is not None, otel_traces_sampler="traceidratio", otel_traces_sampler_arg=tracing or 0
@@ -247,19 +247,20 @@ def main() -> None:
         for name, found in costs.items()
     ]
     head = ["", "µs a request", "added", "÷ instrumentator", "÷ native metrics", "÷ OTel contrib 10 %"]
-    # Whoever sets native metrics up has paid for the look at each request before.
+    # Whoever sets native metrics up, or takes ours, has paid for the look at each request before.
     set_up = metrics - added[AS_IT_COMES]
     logged = added["ours: metrics, ids, access log"]
+    come = logged - added[AS_IT_COMES]
     measured = added["ours: metrics, ids"]
     traced = added["ours: metrics, ids, tracing 10 %"] - measured
     note = (
         f"CPU time, median of {ROUNDS} rounds of {REQUESTS} requests a way in each of {PROCESSES} processes, in random "
         "order. The same app and driver for all, all threads counted, nobody scrapes; added is a way's cost less bare "
         "FastAPI's in the same round. Ours is what `instrument` makes, native metrics have an in-memory reader. "
-        "FastAPI's own telemetry is off but where it is what is measured: as it comes, it looks at each request for "
-        "somebody who has set it up. "
-        f"Metrics, ids and access log add {logged / set_up:.2f} of what FastAPI's native metrics add to FastAPI as it "
-        f"comes, {logged / metrics:.2f} of what they add to one with its telemetry off. Tracing at 10 % "
+        "FastAPI's own telemetry is off under others' ways: as it comes, it looks at each request for somebody who has "
+        "set it up. Ours has it as it comes, and looks once a second in its place. "
+        f"To FastAPI as it comes metrics, ids and access log add {come / set_up:.2f} of what its native metrics add, "
+        f"to one with its telemetry off {logged / metrics:.2f}. Tracing at 10 % "
         f"by itself adds {traced:.1f} µs to ours, {traced / tracer:.2f} of what contrib adds."
     )
     text = f"{note}\n\n{table(head, rows)}"
@@ -269,7 +270,7 @@ def main() -> None:
             text,
             [
                 Figure(
-                    "what metrics, ids and log add to a request", "FastAPI's native metrics", logged / set_up, "≤ 0.35"
+                    "what metrics, ids and log add to a request", "FastAPI's native metrics", come / set_up, "≤ 0.35"
                 ),
                 Figure("what metrics and ids add", "prometheus-fastapi-instrumentator", measured / references[0]),
                 Figure("what tracing 10 % adds to that", "OpenTelemetry's contrib", traced / tracer, "≤ 0.5"),

@@ -33,15 +33,10 @@ os.register_at_fork(after_in_child=_ids.clear)  # or every worker would give the
 
 def identify(headers: Sequence[tuple[bytes, bytes]]) -> RequestContext:
     """Return the ids of the request with these headers."""
-    told: list[tuple[bytes, bytes]] | None = None
-    for header in headers:
-        if header[0] in _NAMES:
-            if told is None:
-                told = []
-            told.append(header)
-    if told is None:
+    if _NAMES.isdisjoint(dict(headers)):
         trace_id = _new()
         return RequestContext(trace_id, trace_id)
+    told = [header for header in headers if header[0] in _NAMES]
     sent = dict(told)
     if len(sent) < len(told):  # something is there twice
         names = [name for name, _ in told]

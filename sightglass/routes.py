@@ -133,6 +133,17 @@ def _walk(
             yield endpoint, template
 
 
+def apps_in(app: Any, within: frozenset[int] = frozenset()) -> Iterator[Any]:
+    """Yield the app, what its middleware wraps and what is mounted in it."""
+    yield from layers(app)
+    for route in iter_route_contexts(list(routes_of(app))):
+        original = getattr(route, "original_route", route)
+        if isinstance(original, Mount | Host):
+            mounted = getattr(route, "app", original.app)
+            if id(mounted) not in within:  # it may be mounted in itself
+                yield from apps_in(mounted, within | {id(mounted)})
+
+
 def routes_of(app: Any) -> Iterable[BaseRoute]:
     """Return the app's own routes, those of what its middleware wraps; none where it keeps none."""
     return getattr(wrapped_with(app, "routes"), "routes", ())

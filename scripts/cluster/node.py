@@ -1,8 +1,10 @@
 """A node: its network, cgroups, containerd, kubelet and kube-proxy, and the images it has."""
 
 import json
+import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from scripts.cluster import parts
@@ -62,15 +64,14 @@ def cgroup_directories() -> list[Path]:
     return [path / CGROUP for path in sorted(CGROUPS.iterdir()) if path.is_dir() and not path.is_symlink()]
 
 
-def members(node: Node = FIRST, container: str = "**") -> list[int]:
+def members(node: Node = FIRST, container: str | None = None) -> list[int]:
     """Give the processes of a node's pods, or of one container; the first node has the others' too."""
-    places = [directory.parent / node.cgroup for directory in cgroup_directories()]
     found: set[int] = set()
-    for file in [file for place in places if place.exists() for file in place.rglob(f"{container}/cgroup.procs")]:
-        try:
-            found.update(map(int, file.read_text().split()))
-        except OSError:
-            continue
+    for hierarchy in cgroup_directories():
+        for group, _, _ in os.walk(hierarchy.parent / node.cgroup):  # which passes over what ends meanwhile
+            if container in (None, Path(group).name):
+                with suppress(OSError):
+                    found.update(map(int, (Path(group) / "cgroup.procs").read_text().split()))
     return sorted(found)
 
 

@@ -22,6 +22,7 @@ from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog
 from sightglass.metrics.process import ProcessMetrics
 from sightglass.metrics.requests import LAG_PERIOD_SECONDS
+from sightglass.native_telemetry import KEY, NativeTelemetry
 from sightglass.problem import MEDIA_TYPE, problem_body
 from sightglass.route_table import route_table
 
@@ -73,11 +74,12 @@ class Middleware:
         self._error_log = error_log
         self._tracing = tracing
         self._route_of = route_of
+        self._native_telemetry = NativeTelemetry(app)
         self._endpoints = Endpoints(process, health, docs, metrics_door)
         self._lifespan = Lifespan(
             self._inner, start=self._start, started=self._started, stopping=self._stopping, stopped=self._stopped
         )
-        self._lag_task: asyncio.Task[None] | None = None
+        self._every_second: asyncio.Task[None] | None = None
         self._loop_watch = loop_watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,6 +92,8 @@ class Middleware:
             else:
                 await self.app(scope, receive, send)
             return
+        if self._native_telemetry.idle:
+            scope[KEY] = None
         scope[_MARK] = context = identify(scope["headers"])
         token = current_request.set(context)
         app = self._inner
@@ -159,10 +163,11 @@ class Middleware:
         self._endpoints.look_behind(self.app)
         if self._tracing is not None:
             self._tracing.start()
-        self._lag_task = asyncio.create_task(self._measure_lag())
+        self._every_second = asyncio.create_task(self._look_every_second())
 
     async def _started(self) -> None:
-        # Of the whole app: its own start may have added routes.
+        # Of the whole app: its own start may have added routes, and set up telemetry.
+        self._native_telemetry.find()
         self._process.publish_routes([*self._endpoints.table(), *route_table(self.app)])
         if self._loop_watch is not None:  # what blocks the start keeps nobody waiting
             self._loop_watch.start()
@@ -171,8 +176,8 @@ class Middleware:
         self._health.set_shutting_down()
 
     async def _stopped(self) -> None:
-        if self._lag_task is not None:
-            self._lag_task.cancel()
+        if self._every_second is not None:
+            self._every_second.cancel()
         if self._loop_watch is not None:
             self._loop_watch.stop()
         await _wait_while(lambda: self._metrics.in_progress, _DRAIN_SECONDS)
@@ -186,12 +191,13 @@ class Middleware:
             self._process.keep()
         await _wait_while(keeping.is_alive, _KEEP_SECONDS)
 
-    async def _measure_lag(self) -> None:
+    async def _look_every_second(self) -> None:
         while True:
             due = monotonic() + LAG_PERIOD_SECONDS
             self._metrics.lag_expected(due)
             await asyncio.sleep(LAG_PERIOD_SECONDS)
             self._metrics.lag_measured(monotonic() - due)
+            self._native_telemetry.look()
 
 
 async def _wait_while(busy: Callable[[], object], seconds: float) -> None:

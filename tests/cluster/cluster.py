@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -155,7 +155,7 @@ class Cluster:
     """Where whatever goes on beside the tests does so."""
     joined: Future[None]
     """Done when the second node is there."""
-    beside: Future[None]
+    beside: Future[None] = field(init=False)
     """Done when KEDA, metrics-server, and what keeps the state of jobs, are there."""
 
     @cached_property

@@ -12,8 +12,9 @@ import pytest
 
 from scripts.cluster import __main__ as commands
 from scripts.cluster import ending, node, parts
-from scripts.cluster.layout import HERE, SECOND
+from scripts.cluster.layout import HERE, LOGS, SECOND
 from scripts.cluster.processes import run
+from scripts.commands import step
 from tests.cluster import keda, prometheus, state
 from tests.cluster import stories as stories_of
 from tests.cluster.cluster import Cluster, Installation
@@ -22,6 +23,7 @@ from tests.edge.containers import ROOT, docker
 from tests.edge.images import build
 from tests.stack import Stack
 from tests.support import servers
+from tests.support.waiting import eventually
 
 
 def make_images(directory: Path) -> dict[str, str]:
@@ -68,10 +70,8 @@ def start_beside(images: dict[str, str]) -> None:
 
 def killed_halfway() -> None:
     """Leave what a start leaves that is killed in the midst of it: the next one has to do away with it."""
-    start = [sys.executable, "-m", "scripts.cluster", "up"]
-    with subprocess.Popen(start, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert any("API server" in line for line in process.stdout)
+    with subprocess.Popen([sys.executable, "-m", "scripts.cluster", "up"], cwd=ROOT) as process:
+        eventually((LOGS / "apiserver.pid").exists)
         process.kill()
 
 
@@ -85,24 +85,27 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         killed_halfway()
         commands.up()
         images = made.result()
+        step("importing images")
         left.callback(docker, "image", "rm", *IMAGES, images["foreign"], prometheus.IMAGE)
         pool = left.enter_context(ThreadPoolExecutor(8))  # the end waits for what goes on there
         defined = pool.submit(run, "kubectl", "apply", "--server-side", "-f", str(parts.definitions()), seconds=180)
         node.import_images(*IMAGES, *images.values(), prometheus.IMAGE)
         defined.result()
+        step("installing")
         yield Cluster(
             directory,
             images,
             pool,
             joined=pool.submit(node.join, SECOND, images["nginx"], *IMAGES),
-            beside=pool.submit(start_beside, images),
         )
 
 
 @pytest.fixture(scope="session")
 def installed(cluster: Cluster) -> Installation:
     """The chart, as the runbook has it installed, with limits out of the way."""
-    return cluster.install_by_runbook()
+    installation = cluster.install_by_runbook()
+    cluster.beside = cluster.pool.submit(start_beside, cluster.images)  # not earlier: it would take the processors
+    return installation
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from tests.support.waiting import eventually
 PATH = "/api/v1/jobs"
 MOST = 4
 WORDS = "and so on "
+SPOT = {"key": "spot", "effect": "NoSchedule"}
+"""What keeps all but job processes from the second node."""
 
 
 class Elsewhere:
@@ -119,7 +121,7 @@ class Elsewhere:
 
 
 def install(cluster: Cluster) -> Elsewhere:
-    """Install it, with its edge and its API on the first node: no pod is made on the second."""
+    """Install it, its job processes on any node."""
     cluster.beside.result()
     run("kubectl", "create", "namespace", ELSEWHERE)
     literals = [f"--from-literal={name}={value}" for name, value in state.SECRETS.items()]
@@ -134,6 +136,7 @@ def install(cluster: Cluster) -> Elsewhere:
         jobs={
             "enabled": True,
             "volume": False,
+            "tolerations": [{**SPOT, "operator": "Exists"}],
             "autoscaling": {
                 "enabled": True,
                 "pollingSeconds": 2,

@@ -1,4 +1,7 @@
-"""What is tried beside the update, the certificate and the autoscaler, which wait most of their time."""
+"""What is tried beside the update, the certificate and the autoscaler, which wait most of their time.
+
+The second node is then as a cloud's spot nodes are: only job processes may run there.
+"""
 
 import time
 from concurrent.futures import Executor, Future
@@ -6,7 +9,7 @@ from typing import NamedTuple
 
 from scripts.cluster.layout import SECOND
 from scripts.cluster.processes import run
-from tests.cluster import elsewhere
+from tests.cluster import elsewhere, kills, tofu
 from tests.cluster.cluster import FOREIGN, Cluster, helm
 from tests.cluster.elsewhere import Elsewhere
 from tests.edge.load import Load
@@ -17,14 +20,19 @@ class Stories(NamedTuple):
 
     foreign: Future[None]
     scaled: Future[Elsewhere]
+    killed: Future[None]
+    by_tofu: Future[None]
 
 
 def begin(cluster: Cluster, pool: Executor) -> Stories:
     """Begin them, in namespaces of their own, where the first installation is."""
     cluster.joined.result()
-    run("kubectl", "cordon", SECOND.name)  # which has not their images
-    assert cluster.prometheus  # which both ask
-    return Stories(pool.submit(_foreign, cluster), pool.submit(_scaled, cluster))
+    run("kubectl", "taint", "node", SECOND.name, f"{elsewhere.SPOT['key']}:{elsewhere.SPOT['effect']}")
+    run("kubectl", "uncordon", SECOND.name)
+    assert cluster.prometheus  # which all ask
+    scaled = pool.submit(_scaled, cluster)
+    killed = pool.submit(lambda: kills.each_job_has_one_result(scaled.result()))
+    return Stories(pool.submit(_foreign, cluster), scaled, killed, pool.submit(_by_tofu, cluster))
 
 
 class _Books(Load):
@@ -55,3 +63,7 @@ def _scaled(cluster: Cluster) -> Elsewhere:
     installed = elsewhere.install(cluster)
     elsewhere.scaled(installed)
     return installed
+
+
+def _by_tofu(cluster: Cluster) -> None:
+    tofu.brings_changes_and_takes_away(tofu.Tofu(cluster.directory / "tofu"))

@@ -71,7 +71,6 @@ def overlay(image: str) -> dict[str, Any]:
 def collected(installed: Installation) -> Installation:
     """The chart, with the collector and a store beside it."""
     cluster = installed.cluster
-    cluster.beside.result()
     assert cluster.prometheus  # which makes the namespace
     directory = cluster.directory / "collector"
     directory.mkdir()

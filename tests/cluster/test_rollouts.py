@@ -22,22 +22,17 @@ def test_pods_are_as_restricted_as_can_be(installed: Installation) -> None:
     assert "violate" not in warned
 
 
-def test_the_api_s_rollout(installed: Installation) -> None:
+def test_the_rollouts_of_the_api_and_of_the_edge(installed: Installation) -> None:
     installed.cluster.joined.result()
     with installed.loaded() as load:
-        load.phase = "rollout"
+        load.phase = "rollouts"
         run("kubectl", "cordon", FIRST.name)
+        edge = installed.cluster.pool.submit(installed.rollout, "nginx")
         installed.cluster.follow(SECRETS, among=slice(2, None))
         installed.ready("api")
+        edge.result()
     assert kubectl("exec", "deployment/api", "--", "printenv", "SECRET_GREETING") == "hello\n"
-    assert set(installed.pods("api").values()) == {SECOND.name}
-
-
-def test_the_edge_s_rollout(installed: Installation) -> None:
-    with installed.loaded() as load:
-        load.phase = "rollout"
-        installed.rollout("nginx")
-    assert set(installed.pods("nginx").values()) == {SECOND.name}
+    assert {*installed.pods("api").values(), *installed.pods("nginx").values()} == {SECOND.name}
 
 
 def test_a_drain_of_one_of_two_nodes(installed: Installation) -> None:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # From the ground up: a room knows those before it only.
 BASE = [
     *("environment", "context", "settings", "uploads", "record", "problem"),
-    *("frameworks", "routes", "framework_tables", "route_table", "identity", "exchange"),
+    *("frameworks", "routes", "native_telemetry", "framework_tables", "route_table", "identity", "exchange"),
 ]
 ROOMS = [*BASE, "logs", "metrics", "tracing", "asgi", "server"]
 # What is put together there may be taken from everywhere in the package's face.
