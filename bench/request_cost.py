@@ -1,8 +1,8 @@
 """What each way of observing adds to a request: CPU time, in process, without a server or a network.
 
 Each way has processes of its own, since some change the framework for everybody in it. They take turns in short rounds,
-so that what the machine does meanwhile meets all of them; what a way adds is the median over the rounds of its
-difference to bare FastAPI in the same round, each the mean of its processes.
+so that what the machine does meanwhile meets all of them. What else it does only adds: a process' cost is the least of
+its rounds, as timeit's documentation has it, and a way's the mean of its processes.
 
 With ``--beside PATH``, another checkout (``git worktree add PATH COMMIT``), its ways of ours take turns with these, and
 nothing is written down.
@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -217,19 +217,19 @@ class Turn:
         self._process.communicate()
 
 
-def compare(beside: Path | None) -> dict[str, list[float]]:
-    """Return what each way costs, round by round; with another tree, its ways of ours too, names ending in `BESIDE`."""
+def compare(beside: Path | None) -> dict[str, float]:
+    """Return what each way costs; with another tree, its ways of ours too, names ending in `BESIDE`."""
     ways = [(name, name, ROOT) for name in WAYS]
     if beside is not None:
         ways += [(name + BESIDE, name, beside) for name in WAYS if name.startswith("ours")]
     turns = {key: [Turn(name, tree) for _ in range(PROCESSES)] for key, name, tree in ways}
-    costs: dict[str, list[float]] = {name: [] for name in turns}
-    for _ in range(ROUNDS + 1):
+    rounds: dict[str, list[list[float]]] = {name: [] for name in turns}
+    for _ in range(ROUNDS):
         for name in random.sample(list(turns), len(turns)):
-            costs[name].append(statistics.mean(turn.take() for turn in turns[name]))
+            rounds[name].append([turn.take() for turn in turns[name]])
     for turn in itertools.chain(*turns.values()):
         turn.end()
-    return {name: found[1:] for name, found in costs.items()}  # the first is the processes' start
+    return {name: statistics.mean(map(min, zip(*found, strict=True))) for name, found in rounds.items()}
 
 
 def main() -> None:
@@ -238,13 +238,12 @@ def main() -> None:
     parser.add_argument("--beside", type=Path, metavar="PATH", help="measure ours in another checkout too, in turns")
     beside = parser.parse_args().beside
     costs = compare(beside.resolve() if beside else None)
-    bare = costs["bare FastAPI"]
-    added = {name: _median(a - b for a, b in zip(found, bare, strict=True)) for name, found in costs.items()}
+    added = {name: cost - costs["bare FastAPI"] for name, cost in costs.items()}
     metrics, tracer = added["FastAPI's native metrics"], added["OTel contrib, 10 %"]
     references = added["prometheus-fastapi-instrumentator"], metrics, tracer
     rows = [
-        [name, f"{_median(found):.1f}", f"{added[name]:.1f}", *(f"{added[name] / other:.2f}" for other in references)]
-        for name, found in costs.items()
+        [name, f"{cost:.1f}", f"{added[name]:.1f}", *(f"{added[name] / other:.2f}" for other in references)]
+        for name, cost in costs.items()
     ]
     head = ["", "µs a request", "added", "÷ instrumentator", "÷ native metrics", "÷ OTel contrib 10 %"]
     # Whoever sets native metrics up, or takes ours, has paid for the look at each request before.
@@ -254,9 +253,9 @@ def main() -> None:
     measured = added["ours: metrics, ids"]
     traced = added["ours: metrics, ids, tracing 10 %"] - measured
     note = (
-        f"CPU time, median of {ROUNDS} rounds of {REQUESTS} requests a way in each of {PROCESSES} processes, in random "
+        f"CPU time, the least of {ROUNDS} rounds of {REQUESTS} requests, mean of {PROCESSES} processes a way, in random "
         "order. The same app and driver for all, all threads counted, nobody scrapes; added is a way's cost less bare "
-        "FastAPI's in the same round. Ours is what `instrument` makes, native metrics have an in-memory reader. "
+        "FastAPI's. Ours is what `instrument` makes, native metrics have an in-memory reader. "
         "FastAPI's own telemetry is off under others' ways: as it comes, it looks at each request for somebody who has "
         "set it up. Ours has it as it comes, and looks once a second in its place. "
         f"To FastAPI as it comes metrics, ids and access log add {come / set_up:.2f} of what its native metrics add, "
@@ -280,20 +279,14 @@ def main() -> None:
         print(f"{text}\n\n{table(['', 'whole request ÷ beside', 'added ÷ beside'], _ratios(costs))}")
 
 
-def _ratios(costs: dict[str, list[float]]) -> list[list[str]]:
-    """Return, for each way of ours, its cost and what it adds over the other tree's: medians of the rounds' ratios."""
+def _ratios(costs: dict[str, float]) -> list[list[str]]:
+    """Return, for each way of ours, its cost and what it adds over the other tree's."""
     bare = costs["bare FastAPI"]
-    rows = []
-    for name in WAYS:
-        if other := costs.get(name + BESIDE):
-            rounds = list(zip(costs[name], other, bare, strict=True))
-            whole = _median(a / b for a, b, _ in rounds)
-            rows.append([name, f"{whole:.3f}", f"{_median((a - c) / (b - c) for a, b, c in rounds):.3f}"])
-    return rows
-
-
-def _median(values: Iterable[float]) -> float:
-    return statistics.median(values)
+    return [
+        [name, f"{costs[name] / other:.3f}", f"{(costs[name] - bare) / (other - bare):.3f}"]
+        for name in WAYS
+        if (other := costs.get(name + BESIDE))
+    ]
 
 
 def _scope(number: int) -> Scope:
