@@ -30,8 +30,7 @@ restart:  ## stop and start every container, or SERVICE=grafana; requests fail m
 	@$(COMPOSE) restart $(SERVICE)
 
 down:  ## stop and remove the containers; data stays in its volumes
-	@docker compose --profile '*' rm --stop --force --volumes  # what was uploaded, too
-	@docker compose --profile '*' down
+	@python3 scripts/down.py
 
 scale:  ## change the number of API replicas without a failed request: make scale N=4
 	@python3 scripts/deploy.py --scale-only --replicas $(N)

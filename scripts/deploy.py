@@ -30,6 +30,7 @@ from scripts.interrupts import interruptible, uninterruptible
 from scripts.preflight import refusal
 from scripts.releases import Release, ReleaseError
 from scripts.running import named, project
+from scripts.running import remove as remove_containers
 from scripts.verdict import Verdict
 
 SERVICE = "api"
@@ -587,7 +588,7 @@ def replicas(*, stopped: bool = False) -> list[str]:
 def remove(containers: Sequence[str]) -> None:
     """Remove containers, running or not, and wait until the edge knows."""
     if containers:
-        checked("docker", "rm", "--force", "--volumes", *containers)  # the anonymous ones
+        remove_containers(containers)
         time.sleep(FORGET_SECONDS)
 
 

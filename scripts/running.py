@@ -4,9 +4,11 @@ Compose needs none of its files for that, which it reads for half a second of CP
 """
 
 import json
+import re
+from collections.abc import Sequence
 from functools import cache
 
-from scripts.commands import checked
+from scripts.commands import checked, run
 
 
 @cache
@@ -23,3 +25,31 @@ def project() -> str:
 def named(*arguments: str) -> tuple[str, ...]:
     """Return the command of `docker compose` on what is there: for `ps`, `exec`, `port`, `logs`; not `up` or `run`."""
     return ("docker", "compose", "--project-name", project(), *arguments)
+
+
+def remove(containers: Sequence[str]) -> None:
+    """Remove containers, running or not, with the volumes that have no name: what was uploaded is in them.
+
+    Raises:
+        CommandError: Docker did not.
+
+    """
+    volumes = nameless(containers)
+    checked("docker", "rm", "--force", "--volumes", *containers)
+    forget(volumes)
+
+
+def nameless(containers: Sequence[str]) -> list[str]:
+    """Return the volumes of containers that nobody has named.
+
+    Docker removes them with a container, but not with its successor, to which Compose has handed them on.
+    """
+    found = json.loads(checked("docker", "inspect", *containers)) if containers else []
+    mounts = [mount for container in found for mount in container["Mounts"] if mount["Type"] == "volume"]
+    return [mount["Name"] for mount in mounts if re.fullmatch("[0-9a-f]{64}", mount["Name"])]
+
+
+def forget(volumes: Sequence[str]) -> None:
+    """Remove volumes that are there still."""
+    if volumes:
+        run("docker", "volume", "rm", "--force", *volumes)

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a prog
 from scripts import environment, hooks, preflight, profiles
 from scripts.commands import ROOT, CommandError, checked, run, say
 from scripts.preflight import refusal, start_period
-from scripts.running import named
+from scripts.running import named, remove
 
 TELEMETRY = ("collector", "victoria-logs", "jaeger", "telemetry-door", "telemetry-setup")
 """The services of the profile that TELEMETRY=true starts."""
@@ -192,7 +192,7 @@ def end_those_that_loop() -> None:
     for container in containers():
         if container["RestartCount"] > 0 and not finished(container["State"]):
             print(f"    {service(container)}: it failed {container['RestartCount'] + 1} times; made anew", flush=True)
-            output("docker", "rm", "--force", "--volumes", container["Id"])
+            remove([container["Id"]])
 
 
 def waited_for() -> str:

@@ -3,8 +3,10 @@
 import gc
 import os
 import re
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import NodeManager
 
 from tests.stack import SERVED, Stack, running_stack
 from tests.support.patience import be_patient
@@ -28,8 +31,9 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_xdist_setupnodes() -> None:
-    """The same in the process that collects nothing itself."""
+    """The same in the process that collects nothing itself; it lets the others tear down what they have."""
     gc.enable()
+    NodeManager.EXIT_TIMEOUT = 20  # seconds, and then it kills them; they end themselves after 15
 
 
 # No test depends on how fast the machine is. `make test` and `make test-long` ask for the thorough profile.
@@ -38,8 +42,16 @@ hypothesis.settings.register_profile("thorough", deadline=None, max_examples=100
 hypothesis.settings.load_profile("quick")
 
 
+def end(*_: object) -> None:
+    """End as after ^C, with everything torn down; xdist's own interrupt, five seconds later, would cut that short."""
+    signal.signal(signal.SIGINT, lambda *_: None)
+    raise KeyboardInterrupt
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Have images that stacks may share be noted, by all processes of this run."""
+    """Have images that stacks may share be noted, by all processes of this run, each of which SIGTERM ends in order."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, end)
     if not hasattr(config, "workerinput"):
         handle, os.environ[SERVED] = tempfile.mkstemp(prefix="sightglass-served-")
         os.close(handle)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from scripts.running import forget, nameless
 from tests.support.waiting import DEADLINE as DEADLINE
 from tests.support.waiting import eventually as eventually
 
@@ -99,9 +100,18 @@ class Stack:
 
     def down(self) -> None:
         """Remove containers, networks, volumes and images."""
-        # What a test has started beside, too; at once: how a service ends is what other tests see.
-        self.compose("--profile", "*", "down", "--volumes", "--timeout", "0", check=False)
+        with self.uploads_forgotten():
+            # What a test has started beside, too; at once: how a service ends is what other tests see.
+            self.compose("--profile", "*", "down", "--volumes", "--timeout", "0", check=False)
         self.remove_images()
+
+    @contextmanager
+    def uploads_forgotten(self) -> Iterator[None]:
+        """Remove afterwards what Docker leaves of containers that are removed meanwhile."""
+        ours = f"--filter=label=com.docker.compose.project={self.project}"
+        volumes = nameless(docker("ps", "--all", "--quiet", ours).split())
+        yield
+        forget(volumes)
 
     def remove_images(self) -> None:
         """Remove the image built, what was laid over it, and the releases kept."""

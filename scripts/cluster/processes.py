@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from scripts.cluster import parts
-from scripts.cluster.layout import FIRST, KUBECONFIG, LOGS, RUN, Node
+from scripts.cluster.layout import FIRST, KUBECONFIG, LOGS, RUN, STATE, Node
 
 
 class ClusterError(Exception):
@@ -29,6 +29,8 @@ def environment(node: Node = FIRST) -> dict[str, str]:
     return os.environ | {
         "PATH": parts.search_path(),
         "KUBECONFIG": str(KUBECONFIG),
+        "HOME": str(STATE),  # caches go with the cluster
+        "DOCKER_CONFIG": os.environ.get("DOCKER_CONFIG", str(Path.home() / ".docker")),
         "CONTAINERD_ADDRESS": str(node.containerd),
         "CONTAINERD_NAMESPACE": "k8s.io",
     }

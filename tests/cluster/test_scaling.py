@@ -51,7 +51,7 @@ def test_the_autoscaler_goes_up_with_the_load_and_down_after_it(measured: Instal
         assert replicas() == 2
         begun = time.monotonic()
         with load, as_much:
-            eventually(lambda: replicas() > 2, told, 600)
+            eventually(lambda: replicas() > 2, told, 120)
             print(f"more replicas {time.monotonic() - begun:.0f} s after the load began")
             measured.ready("api")
         eventually(lambda: replicas() == 2, told, 600)

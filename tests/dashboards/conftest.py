@@ -77,7 +77,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         eventually(ready, lambda: docker("logs", name))
         yield address
     finally:
-        docker("rm", "--force", name)
+        docker("rm", "--force", "--volumes", name)
 
 
 @pytest.fixture(scope="session")

@@ -147,7 +147,9 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
         (work / "said").write_text(result.stdout)
         yield stack
     finally:
-        subprocess.run(["docker", "compose", "--profile", "*", "down", "--volumes"], cwd=stack.directory, check=False)
+        with stack.uploads_forgotten():
+            down = ["docker", "compose", "--profile", "*", "down", "--volumes"]
+            subprocess.run(down, cwd=stack.directory, check=False)
         stack.remove_images()
 
 

@@ -37,7 +37,7 @@ class Served:
             return
         self.settings, self.workers = settings, workers
         say(f"{self.stack.project}: {settings}")
-        self.stack.compose("rm", "--force", "--stop", "api")
+        self.stack.compose("rm", "--force", "--stop", "--volumes", "api")
         base = self.stack.env_file.read_text().partition("# set by a test\n")[0]
         lines = "".join(f"{name}={value}\n" for name, value in settings.items())
         self.stack.env_file.write_text(f"{base}# set by a test\n{lines}")

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from monitoring.live import Prometheus
+from scripts.running import nameless
 from tests.acme.conftest import named as named
 from tests.acme.pebble import DIRECTORY, Pebble, trust
 from tests.attacks.inputs.documents import BODIES
@@ -218,9 +219,12 @@ def test_attacks_cost_another_client_nothing(whole: Stack) -> None:
 
 
 def test_down_leaves_nothing_but_its_data(whole: Stack) -> None:
+    label = f"--filter=label=com.docker.compose.project={whole.project}"
+    uploads = nameless(docker("ps", "--all", "--quiet", label).split())
+    assert uploads
     down = whole.run("make", "down")
     assert down.returncode == 0, down.stderr
-    label = f"--filter=label=com.docker.compose.project={whole.project}"
+    assert not set(uploads) & set(docker("volume", "ls", "--quiet").split())
     assert docker("ps", "--all", "--quiet", label) == ""
     whole.compose("--profile", "*", "down", "--volumes")
     left = subprocess.run(["docker", "volume", "ls", "--quiet", label], capture_output=True, text=True, check=True)

@@ -68,7 +68,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
     finally:
         for container in containers(stack):  # what an upgrade should have removed, `down` does not know
-            docker("rm", "--force", container)
+            docker("rm", "--force", "--volumes", container)
         stack.down()
         for volume in docker("volume", "ls", "--quiet", "--filter", f"name={stack.project}_").split():
             docker("volume", "rm", volume)

@@ -84,7 +84,7 @@ def broken(flask: Stack, tmp_path_factory: pytest.TempPathFactory) -> Drawing:
                 client.get(path)
 
     askers = [threading.Thread(target=keep_asking, args=asked) for asked in ROUTES]
-    docker("rm", "--force", flask.inspect("api")[0]["Id"])
+    docker("rm", "--force", "--volumes", flask.inspect("api")[0]["Id"])
     flask.compose("run", "--rm", "--no-deps", "-T", "setup", "sh", "-c", EXPIRING)
     since = time.time()
     for asker in askers:

@@ -63,7 +63,7 @@ def receiver(stack: Stack) -> Iterator[Receiver]:
         stack.compose("up", "--detach", "--no-deps", "--wait", "prometheus", "alertmanager")
         yield Receiver(name)
     finally:
-        subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=True)
+        subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=True)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """`pip install .` gives the library alone, and it works in an application outside this tree."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,8 @@ assert 'greeted_total{worker="0"} 1' in metrics, metrics
 
 
 def run(*command: str, cwd: Path) -> str:
-    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    variables = os.environ | {"TMPDIR": str(cwd)}  # a build leaves files there
+    result = subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from fastapi.testclient import TestClient
 
 from api.privacy.jobs import runner as running
 from api.settings import Settings
@@ -15,7 +16,7 @@ from tests.support import servers
 from tests.support.jobs import Jobs
 from tests.support.servers import Server
 from tests.support.service import StubModel, serving, words
-from tests.unit.test_jobs_shared import UNIT, Service
+from tests.unit.test_jobs_shared import ANNA, BERT, UNIT, Service
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +74,14 @@ def service(kept: dict[str, Any]) -> Iterator[Service]:
         found = Service(client, Settings(**settings))
         with _closed(found.store, client.app.state.jobs):  # type: ignore[attr-defined]
             yield found
+
+
+@pytest.fixture
+def owned(kept: dict[str, Any], tmp_path: Path) -> Iterator[TestClient]:
+    keys = tmp_path / "keys"
+    keys.write_text(f"anna:{ANNA}\nbert:{BERT}\n")
+    with (
+        serving(lambda _: StubModel(), **kept, api_keys_file=keys) as client,
+        _closed(client.app.state.jobs),  # type: ignore[attr-defined]
+    ):
+        yield client

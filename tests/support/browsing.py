@@ -33,7 +33,10 @@ def browser(profile: Path, url: str, *options: str, within: Sequence[str] = ()) 
     with (
         TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as temporary,
         subprocess.Popen(
-            command, env=os.environ | {"TMPDIR": temporary}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            env=os.environ | {"TMPDIR": temporary, "HOME": temporary},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         ) as process,
     ):
         try:

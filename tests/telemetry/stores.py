@@ -119,8 +119,9 @@ def running(
         stack.start_services()
         yield stack
     finally:
-        subprocess.run(
-            [*stack.containers.compose_command_property, "down", "--volumes", "--timeout", "2"],
-            cwd=stack.directory, capture_output=True, check=False,
-        )  # fmt: skip
+        with stack.uploads_forgotten():
+            subprocess.run(
+                [*stack.containers.compose_command_property, "down", "--volumes", "--timeout", "2"],
+                cwd=stack.directory, capture_output=True, check=False,
+            )  # fmt: skip
         docker("image", "rm", "--force", stack.project)

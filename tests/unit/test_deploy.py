@@ -49,10 +49,12 @@ class Machine:
         if command[1] == "stop":
             self.running = [name for name in self.running if name not in command]
             self.stopped += command[2:]
-        if command[1] == "rm":
-            self.running = [name for name in self.running if name not in command]
-            self.stopped = [name for name in self.stopped if name not in command]
         return ""
+
+    def remove(self, containers: Sequence[str]) -> None:
+        self.on("rm")
+        self.running = [name for name in self.running if name not in containers]
+        self.stopped = [name for name in self.stopped if name not in containers]
 
     def pin(self, containers: Sequence[str], *, there: Sequence[str] = ()) -> None:
         assert set(there) <= set(containers)
@@ -96,6 +98,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine
     monkeypatch.setattr(deploy, "in_progress", lambda _: 0)
     monkeypatch.setattr(deploy, "judged_for", lambda: 60)
     monkeypatch.setattr(deploy, "inspect", made.inspect)
+    monkeypatch.setattr(deploy, "remove_containers", made.remove)
     monkeypatch.setattr(deploy, "address", lambda container, _: container["Id"])
     monkeypatch.setattr(judging, "edge", made.edge)
     monkeypatch.setattr(judging, "Watch", lambda new, others, under_way: (new, others))

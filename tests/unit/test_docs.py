@@ -27,6 +27,11 @@ def test_a_target_has_a_user(target: str) -> None:
     assert re.search(rf"make {target}\b", EVERYTHING + CI)
 
 
+@pytest.mark.parametrize("page", PRESENT, ids=lambda path: path.name)
+def test_a_target_that_is_named_is_there(page: Path) -> None:
+    assert set(re.findall(r"(?:`|&& |^\$? ?)make ([a-z][a-z-]*)", SAID[page], re.MULTILINE)) <= set(TARGETS)
+
+
 def test_the_help_fits_a_wide_terminal() -> None:
     for text in re.findall(r"^[a-z-]+:.*?## (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE):
         assert len("  make health-check  " + text) <= 130, text

@@ -281,6 +281,29 @@ def test_a_passwords_successor_is_tried_too_while_it_is_there(
     assert tried == expected
 
 
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [("postgres", "composes"), ("postgres.state.svc", "clusters"), ("elsewhere", "clusters")],
+)
+@pytest.mark.parametrize("composed", [True, False], ids=["Compose", "Kubernetes"])
+def test_a_password_is_compose_s_own_or_the_one_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str, expected: str, *, composed: bool
+) -> None:
+    used: list[str] = []
+
+    def connect(_: object, conninfo: str = "", /, **options: Any) -> None:
+        used.append(options["password"])
+
+    monkeypatch.setattr(psycopg.Connection, "connect", classmethod(connect))
+    monkeypatch.setattr(postgresql, "PASSWORD", tmp_path / "database")
+    monkeypatch.setattr(postgresql, "PASSWORDS", tmp_path)
+    (tmp_path / "database").write_text("clusters")
+    if composed:
+        (tmp_path / "sightglass").write_text("composes")
+    postgresql._connection_class(f"postgresql://sightglass@{server}/db").connect("")
+    assert used == [expected if composed else "clusters"]
+
+
 def test_a_database_server_that_cannot_begin_says_why(tmp_path: Path) -> None:
     fakes, secrets = tmp_path / "bin", tmp_path / "run"
     for directory in (fakes, secrets):

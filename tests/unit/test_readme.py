@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     ROOT / "deploy" / "RUNBOOK.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]

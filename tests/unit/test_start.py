@@ -100,11 +100,11 @@ def test_where_no_container_says_anything_compose_does(
     ],
 )
 def test_what_loops_is_made_anew(monkeypatch: pytest.MonkeyPatch, one: dict[str, object], removed: bool) -> None:
-    commands: list[tuple[str, ...]] = []
+    gone: list[object] = []
     monkeypatch.setattr(start, "containers", lambda: [one])
-    monkeypatch.setattr(start, "output", lambda *command: commands.append(command))
+    monkeypatch.setattr(start, "remove", gone.extend)
     start.end_those_that_loop()
-    assert commands == ([("docker", "rm", "--force", "--volumes", one["Id"])] if removed else [])
+    assert gone == ([one["Id"]] if removed else [])
 
 
 @pytest.mark.parametrize(

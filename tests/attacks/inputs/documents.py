@@ -170,7 +170,6 @@ def _twice(unit: bytes) -> bytes:
 
 
 _SMALL = gzip.compress(b"a@b.example\n" * 10)
-_PLAIN = ("text/plain", "text/csv", "application/x-ndjson", "application/xml")
 _UNITS = {"text/plain": b"a", "text/csv": b",", "application/x-ndjson": b"[", "application/xml": b"<a>"}
 
 BODIES: dict[str, Body] = {

@@ -332,7 +332,9 @@ def _connection_class(url: str) -> type[psycopg.Connection[Any]]:
     Its successor stands beside it while it does, and PostgreSQL knows one of the two.
     """
     server = urlsplit(url)
-    file = PASSWORDS / (server.username or "-") if server.hostname == HOST else PASSWORD
+    file = PASSWORDS / (server.username or "-")
+    if server.hostname != HOST or not file.is_file():  # a cluster may have a Service of that name
+        file = PASSWORD
     successor = file.with_name(f"{file.name}.next")
     if server.password is not None:
         return psycopg.Connection
