@@ -282,7 +282,8 @@ def test_a_client_that_fills_all_places_is_in_nobodys_way(tmp_path: Path, path: 
         threads = [threading.Thread(target=lambda: statuses.append(send(hostile, slow))) for _ in range(2)]
         for thread in threads:
             thread.start()
-        eventually(lambda: len(seen) == 4)
+        places = app.state.inference.texts if path == PREDICT else app.state.inference.documents
+        eventually(lambda: len(seen) == 4 and places.taken_by_all == 2)
         victim = TestClient(app, client=("192.0.2.2", 1))
         assert send(hostile, "more") == 503
         # None of them waits for the window under way.
