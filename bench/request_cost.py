@@ -254,8 +254,8 @@ def main() -> None:
     traced = added["ours: metrics, ids, tracing 10 %"] - measured
     note = (
         f"CPU time, the least of {ROUNDS} rounds of {REQUESTS} requests, mean of {PROCESSES} processes a way, in "
-        "random order. The same app and driver for all, all threads counted, nobody scrapes; added is a way's cost less bare "
-        "FastAPI's. Ours is what `instrument` makes, native metrics have an in-memory reader. "
+        "random order. The same app and driver for all, all threads counted, nobody scrapes; added is a way's cost "
+        "less bare FastAPI's. Ours is what `instrument` makes, native metrics have an in-memory reader. "
         "FastAPI's own telemetry is off under others' ways: as it comes, it looks at each request for somebody who has "
         "set it up. Ours has it as it comes, and looks once a second in its place. "
         f"To FastAPI as it comes metrics, ids and access log add {come / set_up:.2f} of what its native metrics add, "

@@ -6,12 +6,13 @@ from typing import Any
 
 from deploy.composed import Service, Setting
 from deploy.leaves import Value, When, values, yaml_text
-from deploy.workloads import API, CLUSTER_DOMAIN, EDGE_DRAIN, EDGE_LAST_SCRAPE, LAST_SCRAPE_SECONDS, NGINX
+from deploy.workloads import API, CLUSTER_DOMAIN, EDGE_DRAIN, EDGE_LAST_SCRAPE, LAST_SCRAPE_SECONDS, NGINX, START_PERIOD
 
 SETTINGS = sorted(
     {value.name for name in (NGINX, API) for value in Service(name).environment.values() if isinstance(value, Setting)}
+    | {START_PERIOD}
 )
-"""The variables of `.env` that a container gets."""
+"""The variables of `.env` that a container gets, or a probe."""
 
 # One process a pod: /ready speaks for all of it, and replicas are what there are more of.
 DEFAULT_SETTINGS = {
@@ -42,6 +43,7 @@ EXPLAINED = {
     "edge.lastScrapeSeconds": "Then those kept alive end, and Prometheus reads the last counts, before SIGQUIT.",
     "edge.readyAfterSeconds": "Before it serves: as long as the DNS may not know it yet, and the API not believe it.",
     "edge.service.type": "LoadBalancer, NodePort or ClusterIP.",
+    "edge.service.externalTrafficPolicy": "Local: clients' own addresses, by nodes with an edge alone; or Cluster.",
     "edge.service.sessionAffinity": "ClientIP, or None for a cloud that makes no balancer with it, as AWS.",
     "tls": "The certificate NGINX shows.",
     "tls.secretName": "The Secret (kubernetes.io/tls) that has it.",
@@ -199,6 +201,7 @@ _LEAST = {
 }
 _ONE_OF = {
     "edge.service.type": ["LoadBalancer", "NodePort", "ClusterIP"],
+    "edge.service.externalTrafficPolicy": ["Local", "Cluster"],
     "edge.service.sessionAffinity": ["ClientIP", "None"],
 }
 

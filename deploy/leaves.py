@@ -40,6 +40,7 @@ class When:
     default: bool
     equals: str | None = None
     negated: bool = False
+    """Where it is not."""
     also: tuple[str, ...] = ()
     """Other values that have to be true."""
 
@@ -47,10 +48,11 @@ class When:
     def expression(self) -> str:
         """The condition in the language of templates."""
         value = f".Values.{self.path}"
-        test = value if self.equals is None else f'eq {value} "{self.equals}"'
+        if self.equals is not None:
+            return f'{"ne" if self.negated else "eq"} {value} "{self.equals}"'
         if self.also:
             return " ".join(["and", value, *(f".Values.{path}" for path in self.also)])
-        return f"not {value}" if self.negated else test
+        return f"not {value}" if self.negated else value
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from deploy.workloads import (
 OTLP_PORT = 4318
 DNS_PORT = 53
 MONITORING = Value("networkPolicy.monitoringNamespace", "monitoring")
-_LOAD_BALANCER = When("edge.service.type", default=True, equals="LoadBalancer")
+_FROM_OUTSIDE = When("edge.service.type", default=True, equals="ClusterIP", negated=True)
 
 
 def services() -> list[Object]:
@@ -38,7 +38,7 @@ def services() -> list[Object]:
             {
                 "type": Value("edge.service.type", "LoadBalancer"),
                 # Clients keep their addresses, …
-                Only("externalTrafficPolicy", _LOAD_BALANCER): "Local",
+                Only("externalTrafficPolicy", _FROM_OUTSIDE): Value("edge.service.externalTrafficPolicy", "Local"),
                 # … and each stays with one edge, whose limits count for it.
                 "sessionAffinity": Value("edge.service.sessionAffinity", "ClientIP"),
             },

@@ -8,7 +8,7 @@ import yaml
 from deploy import observed
 from deploy.composed import ROOT
 from deploy.leaves import Value
-from deploy.workloads import NAME, Object
+from deploy.workloads import API, NAME, Object
 
 FILE = ROOT / "docker/alertmanager.yml"
 _MATCHER = re.compile(r'(\w+) (=|!=|=~|!~) (?:"(.*)"|(.*))')
@@ -48,7 +48,7 @@ def alertmanager_config() -> Object:
                     **({"equal": one["equal"]} if "equal" in one else {}),
                 }
                 for one in written["inhibit_rules"]
-                if _matchers(one["source_matchers"])[0]["value"] in alerts()
+                if _is_here(one["source_matchers"])
             ],
             "receivers": [
                 {
@@ -60,6 +60,12 @@ def alertmanager_config() -> Object:
             ],
         },
     }
+
+
+def _is_here(source: list[str]) -> bool:
+    """Tell whether an alert that silences others is here, and about what is scraped here."""
+    said = {one["name"]: one["value"] for one in _matchers(source)}
+    return said["alertname"] in alerts() and said.get("job", API) in observed.SCRAPED
 
 
 def alerts() -> set[str]:

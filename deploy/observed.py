@@ -23,8 +23,16 @@ def metadata(name: str) -> Object:
 
 _NOT_HERE = {"host", "backup", "monitoring", "telemetry"}
 """Groups of rules about what Compose runs beside; a cluster's own monitoring has its own."""
-_JOBS = {API, JOBS, NGINX}
-"""What is scraped here."""
+_WITHOUT_SERIES = {"ReplicaMissing"}
+"""Alerts whose series Compose alone writes (docker/prometheus/expect.sh)."""
+SCRAPED = (API, JOBS, NGINX)
+"""The jobs of what is scraped here."""
+_ADAPTED = {
+    # Of the cluster's own targets others tell. A rollout's pods answer no scrape while they end or begin, which is no
+    # news: by default either takes less than this.
+    "TargetDown": {"expr": f'up{{job=~"{"|".join(SCRAPED)}"}} == 0', "for": "5m"},
+}
+"""What is different here of an alert, which is here whatever its group is."""
 
 
 def pod_monitor() -> Object:
@@ -72,10 +80,20 @@ def _rule(name: str, groups: Any) -> Object:
 def groups(name: str) -> list[Any]:
     """Give the groups of rules about what runs here."""
     every = yaml.safe_load(RULES[name].read_text())["groups"]
-    return [{**g, "rules": [r for r in g["rules"] if _is_here(r["expr"])]} for g in every if g["name"] not in _NOT_HERE]
+    found = [{**g, "rules": [_as_here(r) for r in g["rules"] if _is_here(g["name"], r)]} for g in every]
+    return [group for group in found if group["rules"]]
 
 
-def _is_here(expression: str) -> bool:
-    """Tell whether one of the jobs that an expression is about is scraped here, or it is about none."""
-    jobs = {job for one_of in re.findall(r'\bjob=~?"([^"]*)"', expression) for job in one_of.split("|")}
-    return not jobs or bool(jobs & _JOBS)
+def _is_here(group: str, rule: Object) -> bool:
+    """Tell whether one of the jobs that a rule is about is scraped here, or it is about none."""
+    alert = rule.get("alert")
+    if alert in _ADAPTED:
+        return True
+    if group in _NOT_HERE or alert in _WITHOUT_SERIES:
+        return False
+    jobs = {job for one_of in re.findall(r'\bjob=~?"([^"]*)"', rule["expr"]) for job in one_of.split("|")}
+    return not jobs or bool(jobs & {*SCRAPED})
+
+
+def _as_here(rule: Object) -> Object:
+    return rule | _ADAPTED.get(rule.get("alert", ""), {})

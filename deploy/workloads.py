@@ -32,6 +32,10 @@ EDGE_LAST_SCRAPE = Value("edge.lastScrapeSeconds", LAST_SCRAPE_SECONDS)
 EDGE_DELAY = Value("edge.readyAfterSeconds", DNS_SECONDS)
 """Before an edge serves: until then a replica may not know it, and not believe what it says of clients."""
 
+START_PERIOD = "API_START_PERIOD"
+"""A variable of `.env` that no container reads: it is the startup probes'."""
+_START_PROBE_SECONDS = 2
+
 JOBS_ENABLED = When("jobs.enabled", default=False)
 JOBS_VOLUME = When("jobs.volume", default=True)
 WITH_VOLUME = When("jobs.enabled", default=False, also=(JOBS_VOLUME.path,))
@@ -71,6 +75,10 @@ def _probe(probe: Probe, path: str | None = None, **changes: Any) -> Object:
         "failureThreshold": probe.failures,
         **changes,
     }
+
+
+def _start_probe(probe: Probe, path: str | None = None) -> Object:
+    return _probe(probe, path, periodSeconds=_START_PROBE_SECONDS, failureThreshold=_start_failures())
 
 
 def _container(service: Service, image: Any, requests: dict[str, str], values: str) -> Object:
@@ -167,6 +175,13 @@ def _stop_grace(service: Service) -> InChart:
     return InChart(f"add {own} .Values.{DRAIN.path}", otherwise=service.grace_seconds + DRAIN.default)
 
 
+def _start_failures() -> InChart:
+    """Give how many failures a start may take, which Compose is told in seconds; rounded up, as none is not one."""
+    seconds = Service(API).start_seconds
+    own = f"(add {_setting(START_PERIOD, seconds)} {_START_PROBE_SECONDS - 1})"
+    return InChart(f"div {own} {_START_PROBE_SECONDS}", otherwise=-(-seconds // _START_PROBE_SECONDS))
+
+
 def _hung(probe: Probe) -> InChart:
     """Give after how many failures a pod begins anew: gunicorn replaces the worker that hangs before, and it alone."""
     timeout = ServerSettings().gunicorn_timeout
@@ -232,7 +247,7 @@ def api() -> Object:
             {"name": METRICS, "containerPort": API_METRICS_PORT},
         ],
         # The model may take its time; a fresh replica serves at once, and one that cannot leaves soon.
-        "startupProbe": _probe(probe, "/health", periodSeconds=2, failureThreshold=service.start_seconds // 2),
+        "startupProbe": _start_probe(probe, "/health"),
         "readinessProbe": _probe(probe, periodSeconds=2),
         "livenessProbe": _probe(probe, "/health", failureThreshold=_hung(probe)),
         "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN}}},
@@ -248,7 +263,7 @@ def jobs() -> Object:
     probe = service.probe
     container |= {
         "ports": [{"name": METRICS, "containerPort": probe.port}],
-        "startupProbe": _probe(probe, periodSeconds=2, failureThreshold=Service(API).start_seconds // 2),
+        "startupProbe": _start_probe(probe),
         "livenessProbe": _probe(probe),
     }
     pod = _service_pod(

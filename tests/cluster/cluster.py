@@ -189,7 +189,7 @@ class Cluster:
                 "readyAfterSeconds": 5,
                 "drainSeconds": 5,
                 "lastScrapeSeconds": 8,
-                "service": {"type": "NodePort"},
+                "service": {"type": "NodePort", "externalTrafficPolicy": "Cluster"},  # of a node without an edge, too
             },
             "monitoring": {"enabled": True},
         }

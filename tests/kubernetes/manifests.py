@@ -42,11 +42,11 @@ def of_chart(changes: Object | None = None) -> list[Object]:
     found: list[Object] = []
     for path in sorted((CHART / "templates").glob("*.yaml")):
         if path.name != "settings.yaml":  # written by hand: the cluster's to try
-            found += [one for one in yaml.safe_load_all(_rendered(path.read_text(), values)) if one]
+            found += [one for one in yaml.safe_load_all(rendered(path.read_text(), values)) if one]
     return found
 
 
-def _rendered(text: str, values: Object) -> str:
+def rendered(text: str, values: Object) -> str:
     """What the generated templates use of Helm's language, and no more."""
     lines: list[str] = []
     holding = [True]
@@ -83,6 +83,12 @@ def _value(expression: str, values: Object) -> Any:
             found = all(given)
         case "eq":
             found = given[0] == given[1]
+        case "ne":
+            found = given[0] != given[1]
+        case "gt":
+            found = given[0] > given[1]
+        case "int":
+            found = int(given[0])
         case "add":
             found = sum(map(int, given))
         case "div":
@@ -116,4 +122,6 @@ def _atom(word: str, values: Object) -> Any:
         for part in path:
             node = node.get(part) if path[0] == "settings" else node[part]
         return node
+    if word in {"true", "false"}:
+        return word == "true"
     return {".Release.Namespace": "sightglass"}.get(word) or int(word)

@@ -20,7 +20,18 @@ from deploy import chart, composed, generate, notified
 from deploy.composed import ROOT, Service
 from deploy.files import NGINX_FILES
 from sightglass.server.settings import ServerSettings
-from tests.kubernetes.manifests import BASE, CHART, COMPONENTS, OVERLAYS, VALUES, Object, merged, objects, of_chart
+from tests.kubernetes.manifests import (
+    BASE,
+    CHART,
+    COMPONENTS,
+    OVERLAYS,
+    VALUES,
+    Object,
+    merged,
+    objects,
+    of_chart,
+    rendered,
+)
 
 VERSIONS = ("1.30", "1.33", "1.37")  # preStop's sleep is on from the first
 EACH_COMPONENT = sorted(path for path in COMPONENTS.iterdir())
@@ -153,6 +164,16 @@ def test_keda_may_ask_what_it_asks() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "multiplied"),
+    [({}, True), ({"replicas": 5}, True), ({"replicas": 1}, False), ({"shareLimits": True}, False)],
+)
+def test_helm_says_that_limits_multiply_where_they_do(changes: Object, *, multiplied: bool) -> None:
+    notes = (CHART / "templates/NOTES.txt").read_text()
+    (about,) = re.findall(r"^\{\{- if [^\n]*\n[^\n]* times RATE_LIMIT\.\n\{\{- end \}\}$", notes, re.MULTILINE)
+    assert bool(rendered(about, merged(VALUES, {"edge": changes}))) == multiplied
+
+
+@pytest.mark.parametrize(
     ("changes", "there", "gone"),
     [
         ({"networkPolicy": {"enabled": False}}, ("Deployment", "api"), ("NetworkPolicy", "default-deny")),
@@ -191,16 +212,42 @@ def test_without_an_autoscaler_the_values_say_how_many() -> None:
     assert "replicas" not in PLAIN["Deployment", "api"]["spec"]  # else each apply would undo the autoscaler's
 
 
+def rules() -> list[Object]:
+    groups = [one["spec"]["groups"] for (kind, _), one in ALL.items() if kind == "PrometheusRule"]
+    return [rule for some in groups for group in some for rule in group["rules"]]
+
+
 def test_rules_are_about_what_is_scraped_here() -> None:
-    named = {key: one["spec"]["groups"] for key, one in ALL.items() if key[0] == "PrometheusRule"}
-    found = [rule for groups in named.values() for group in groups for rule in group["rules"]]
+    found = rules()
     alerts = {rule["alert"] for rule in found if "alert" in rule}
     assert {"APIDown", "EdgeDown", "JobQueueOld", "JobStateFailing", "EdgeGatewayErrors", "ErrorBudgetBurn"} <= alerts
     assert not alerts & {"TargetMissing", "Watchdog", "HostMemoryLow", "BackupTooOld", "LogsNotReceived"}
     assert not alerts & {"EdgeProbeFailing", "CertificateExpiring", "DatabaseDown", "DatabaseConnectionsShort"}
+    (ours,) = [
+        rule for rule in found if rule.get("alert") == "TargetDown"
+    ]  # the one that is not Compose's word for word
     whole = [yaml.safe_load((ROOT / f"docker/prometheus/rules/{name}.yml").read_text()) for name in ("causes", "slo")]
     every = [rule for one in whole for group in one["groups"] for rule in group["rules"]]
-    assert all(rule in every for rule in found)
+    (theirs,) = [rule for rule in every if rule.get("alert") == "TargetDown"]
+    assert ours == theirs | {"expr": 'up{job=~"api|jobs|nginx"} == 0', "for": "5m"}
+    assert all(rule in every for rule in found if rule != ours)
+
+
+def test_a_pod_that_ends_or_begins_is_no_target_that_is_down() -> None:
+    """Not as long as it may take by default."""
+    (waits,) = [rule["for"] for rule in rules() if rule.get("alert") == "TargetDown"]
+    seconds = int(waits.removesuffix("m")) * 60
+    for name in WORKLOADS:
+        started = container(name).get("startupProbe", {"periodSeconds": 0, "failureThreshold": 0})
+        assert pod(name)["terminationGracePeriodSeconds"] < seconds
+        assert started["periodSeconds"] * started["failureThreshold"] < seconds
+
+
+def test_what_a_rule_reads_of_other_rules_is_recorded_here() -> None:
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    read = {name for rule in rules() for name in re.findall(r"\b[A-Za-z_]\w*(?::\w+)+", rule["expr"])}
+    assert "slo:sli_error:ratio_rate5m" in read
+    assert read <= recorded
 
 
 def test_alerts_are_routed_as_in_compose() -> None:
@@ -214,7 +261,9 @@ def test_alerts_are_routed_as_in_compose() -> None:
     ]
     sources = [rule["sourceMatch"][0]["value"] for rule in spec["inhibitRules"]]
     assert set(sources) <= notified.alerts()
-    assert len(sources) == len(written["inhibit_rules"]) - 2  # the prober's, and what it says of the certificate
+    # Not a missing replica's, the prober's, and what that says of the certificate.
+    assert len(sources) == len(written["inhibit_rules"]) - 3
+    assert not {"ReplicaMissing", "TargetDown"} & set(sources)
     (target,) = spec["inhibitRules"][0]["targetMatch"]
     assert target == {
         "name": "alertname",
@@ -255,10 +304,20 @@ def test_edges_share_a_client_s_limits_where_the_values_say_so(changes: Object, 
     assert environment["RATE_LIMIT"]["valueFrom"]["configMapKeyRef"]["key"] == "RATE_LIMIT"
 
 
-@pytest.mark.parametrize("kind", ["ClusterIP", "NodePort"])
-def test_only_a_balancer_keeps_clients_on_the_nodes_they_reach(kind: str) -> None:
-    service = by_key(of_chart({"edge": {"service": {"type": kind}}}))["Service", "nginx"]
-    assert (service["spec"]["type"], "externalTrafficPolicy" in service["spec"]) == (kind, False)
+@pytest.mark.parametrize(
+    ("changes", "policy"),
+    [
+        ({}, "Local"),
+        ({"type": "NodePort"}, "Local"),
+        ({"type": "NodePort", "externalTrafficPolicy": "Cluster"}, "Cluster"),
+        ({"type": "ClusterIP"}, None),
+    ],
+)
+def test_clients_from_outside_keep_their_addresses_but_where_the_values_say_so(
+    changes: Object, policy: str | None
+) -> None:
+    spec = by_key(of_chart({"edge": {"service": changes}}))["Service", "nginx"]["spec"]
+    assert (spec["type"], spec.get("externalTrafficPolicy")) == (changes.get("type", "LoadBalancer"), policy)
 
 
 def test_a_cloud_s_balancer_may_be_without_affinity() -> None:
@@ -376,6 +435,17 @@ def api_of(settings: Object) -> Object:
 def test_the_api_has_the_time_to_end_that_it_is_told_it_has(grace: Any) -> None:
     seconds = int(grace or ServerSettings().api_stop_grace)
     assert api_of({"API_STOP_GRACE": grace})["terminationGracePeriodSeconds"] == seconds + VALUES["drainSeconds"]
+
+
+@pytest.mark.parametrize("period", [None, "300", 300, "", "1", 7])
+@pytest.mark.parametrize("name", ["api", "jobs"])
+def test_an_application_has_the_time_to_start_that_it_is_given(name: str, period: Any) -> None:
+    settings = {} if period is None else {"API_START_PERIOD": period}
+    jsonschema.validate({"settings": settings}, SCHEMA)
+    made = by_key(of_chart({"settings": settings, "jobs": {"enabled": True}}))["Deployment", name]
+    probe = made["spec"]["template"]["spec"]["containers"][0]["startupProbe"]
+    seconds = int(period or Service("api").start_seconds)
+    assert seconds <= probe["periodSeconds"] * probe["failureThreshold"] < seconds + probe["periodSeconds"]
 
 
 @pytest.mark.parametrize("timeout", [None, "20", 300])
@@ -505,6 +575,7 @@ def test_values_files_fit_the_schema(path: Path) -> None:
         {"settings": {"RATE_LIMIT": ["10"]}},
         {"edge": {"replica": 3}},
         {"edge": {"service": {"type": "External"}}},
+        {"edge": {"service": {"externalTrafficPolicy": "local"}}},
         {"replicas": "three"},
         {"drainSeconds": 0},
         {"autoscaling": {"minReplicas": 0}},
@@ -593,3 +664,31 @@ def test_the_chart_s_links_lead_somewhere() -> None:
     links = [path for path in (CHART / "files").iterdir() if path.is_symlink()]
     assert len(links) == 4
     assert all(path.exists() for path in links)
+
+
+# ── What documents say of values ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_jobs_get_to_the_spot_nodes_that_terraform_makes() -> None:
+    terraform = ROOT / "deploy/terraform"
+    nodes = (terraform / "modules/kubernetes/nodes.tf").read_text()
+    (label,) = re.findall(r'labels += \{ "(\S+)" = tostring\(each\.value\.spot\) \}', nodes)
+    taint = re.search(r'content \{\s+key += "(\S+)"\s+value += "(\S+)"\s+effect = "NO_SCHEDULE"', nodes)
+    assert taint is not None
+    page = (ROOT / "docs/terraform.md").read_text()
+    (said,) = [
+        one["jobs"] for one in map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)) if "jobs" in one
+    ]
+    jsonschema.validate({"jobs": said}, SCHEMA)
+    assert said["nodeSelector"] == {label: "true"}
+    assert said["tolerations"] == [{"key": taint[1], "value": taint[2], "effect": "NoSchedule"}]
+    made = by_key(of_chart({"jobs": {"enabled": True, **said}}))["Deployment", "jobs"]["spec"]["template"]["spec"]
+    assert (made["nodeSelector"], made["tolerations"]) == (said["nodeSelector"], said["tolerations"])
+
+
+def test_no_group_of_nodes_begins_with_none() -> None:
+    """Nothing there would make its first node."""
+    environments = sorted((ROOT / "deploy/terraform/environments").glob("*/terraform.tfvars"))
+    least = [int(number) for path in environments for number in re.findall(r"least *= *([0-9]+)", path.read_text())]
+    assert len(least) >= len(environments) == 3
+    assert 0 not in least

@@ -86,6 +86,7 @@ STATED = {
     "replicas at 100": f"{100 * ONE * CPU_OF_A_TEXT / 2:.0f} replicas",
     "edge at 10": f"{10 * ONE * EDGE_OF_A_TEXT:.2f} of a processor",
     "edge at 100": f"{100 * ONE * EDGE_OF_A_TEXT:.1f} processors",
+    "claim": f"{float(row('claiming, of one client: 1')[1]):.2f} ms",
     "log at 1": f"{LINES_KEPT / ONE:.0f} s",
     "log at 10": f"{LINES_KEPT / ONE / 10:.0f} s",
     "log at 100": f"{LINES_KEPT / ONE / 100:.1f} s",
