@@ -173,6 +173,9 @@ _JOBS_ELSEWHERE = {
     },
 }
 _SCALAR = {"type": ["string", "number", "boolean"]}
+# What the templates reckon with; they take for 0 what is no number.
+_SECONDS = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^([1-9][0-9]{0,4})?$"}]}
+_RECKONED = (START_PERIOD, "API_STOP_GRACE", "GUNICORN_TIMEOUT")
 _FREE = {
     # Kubernetes' own objects: the API server says what may be in them.
     "resources",
@@ -209,7 +212,8 @@ _ONE_OF = {
 def _schema(node: Any, path: str) -> dict[str, Any]:
     name = path.rpartition(".")[2]
     if path == "settings":
-        return {"type": "object", "additionalProperties": False, "properties": dict.fromkeys(SETTINGS, _SCALAR)}
+        properties = dict.fromkeys(SETTINGS, _SCALAR) | dict.fromkeys(_RECKONED, _SECONDS)
+        return {"type": "object", "additionalProperties": False, "properties": properties}
     if path == "env":
         return {
             "type": "object",

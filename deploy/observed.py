@@ -9,6 +9,7 @@ import yaml
 from deploy.composed import ROOT
 from deploy.leaves import InChart, Value
 from deploy.workloads import API, JOBS, METRICS, NAME, NGINX, Object
+from monitoring.alerts import logs_url
 
 RULES = {path.stem: path for path in sorted((ROOT / "docker/prometheus/rules").glob("*.yml"))}
 DASHBOARDS = sorted(path for room in ("dashboards", "service") for path in (ROOT / "grafana" / room).glob("*.json"))
@@ -27,10 +28,11 @@ _WITHOUT_SERIES = {"ReplicaMissing"}
 """Alerts whose series Compose alone writes (docker/prometheus/expect.sh)."""
 SCRAPED = (API, JOBS, NGINX)
 """The jobs of what is scraped here."""
+_EACH = "|".join(SCRAPED)
 _ADAPTED = {
     # Of the cluster's own targets others tell. A rollout's pods answer no scrape while they end or begin, which is no
     # news: by default either takes less than this.
-    "TargetDown": {"expr": f'up{{job=~"{"|".join(SCRAPED)}"}} == 0', "for": "5m"},
+    "TargetDown": {"expr": f'up{{job=~"{_EACH}"}} == 0', "for": "5m"},
 }
 """What is different here of an alert, which is here whatever its group is."""
 
@@ -96,4 +98,8 @@ def _is_here(group: str, rule: Object) -> bool:
 
 
 def _as_here(rule: Object) -> Object:
-    return rule | _ADAPTED.get(rule.get("alert", ""), {})
+    adapted = _ADAPTED.get(rule.get("alert", ""))
+    if adapted is None:
+        return rule
+    lines = {"logs_url": logs_url(f'{{service.name=~"{_EACH}"}}')}
+    return rule | adapted | {"annotations": rule["annotations"] | lines}

@@ -182,6 +182,14 @@ def _start_failures() -> InChart:
     return InChart(f"div {own} {_START_PROBE_SECONDS}", otherwise=-(-seconds // _START_PROBE_SECONDS))
 
 
+def _progress() -> Object:
+    """Give when a rollout has come to a stop: Kubernetes' own time, after that which a start may take."""
+    seconds, more = Service(API).start_seconds, 600
+    return {
+        "progressDeadlineSeconds": InChart(f"add {_setting(START_PERIOD, seconds)} {more}", otherwise=seconds + more)
+    }
+
+
 def _hung(probe: Probe) -> InChart:
     """Give after how many failures a pod begins anew: gunicorn replaces the worker that hangs before, and it alone."""
     timeout = ServerSettings().gunicorn_timeout
@@ -253,7 +261,7 @@ def api() -> Object:
         "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN}}},
     }
     pod = _service_pod(service, container, _stop_grace(service), JOBS_ENABLED)
-    return _deployment(API, {Only("replicas", BY_HAND): Value("replicas", 2)}, pod)
+    return _deployment(API, {Only("replicas", BY_HAND): Value("replicas", 2)}, pod, **_progress())
 
 
 def jobs() -> Object:
@@ -275,7 +283,7 @@ def jobs() -> Object:
         tolerations=Value("jobs.tolerations", []),
     )
     scaled = When("jobs.autoscaling.enabled", default=True, negated=True)
-    return _deployment(JOBS, {Only("replicas", scaled): Value("jobs.replicas", 1)}, pod)
+    return _deployment(JOBS, {Only("replicas", scaled): Value("jobs.replicas", 1)}, pod, **_progress())
 
 
 def nginx() -> Object:

@@ -27,10 +27,10 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     command = ("docker", "compose", "--profile", "*", "down")
-    status = subprocess.run(command, cwd=ROOT, check=False).returncode
-    if status == 0:
-        forget(volumes)
-    return status
+    try:
+        return subprocess.run(command, cwd=ROOT, check=False).returncode
+    finally:
+        forget(volumes)  # of what is gone: Docker keeps the others'
 
 
 if __name__ == "__main__":

@@ -44,12 +44,13 @@ def nameless(containers: Sequence[str]) -> list[str]:
 
     Docker removes them with a container, but not with its successor, to which Compose has handed them on.
     """
-    found = json.loads(checked("docker", "inspect", *containers)) if containers else []
+    # It tells of those that are there, and fails where one is gone by now.
+    found = json.loads(run("docker", "container", "inspect", *containers).stdout or "[]") if containers else []
     mounts = [mount for container in found for mount in container["Mounts"] if mount["Type"] == "volume"]
     return [mount["Name"] for mount in mounts if re.fullmatch("[0-9a-f]{64}", mount["Name"])]
 
 
 def forget(volumes: Sequence[str]) -> None:
-    """Remove volumes that are there still."""
+    """Remove volumes that are there still, but for those that a container has."""
     if volumes:
         run("docker", "volume", "rm", "--force", *volumes)

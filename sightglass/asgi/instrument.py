@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health | None = None) -> ASGIApp:
     """Return the app with request ids, metrics, access log, tracing, ``/health``, ``/ready`` and ``/metrics``.
 
-    The app itself is not changed and stays reachable as the result's `app`. What is instrumented already is returned
-    as it is.
+    The app itself is not changed and stays reachable as the result's `app`; only FastAPI's own telemetry, where nobody
+    has set it up, is asked once a second while the app serves. What is instrumented already is returned as it is.
 
     Args:
         app: any ASGI app; the routes of FastAPI, Starlette and those of framework_tables.py name what is measured.

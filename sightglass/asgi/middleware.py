@@ -22,7 +22,7 @@ from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog
 from sightglass.metrics.process import ProcessMetrics
 from sightglass.metrics.requests import LAG_PERIOD_SECONDS
-from sightglass.native_telemetry import KEY, NativeTelemetry
+from sightglass.native_telemetry import NativeTelemetry
 from sightglass.problem import MEDIA_TYPE, problem_body
 from sightglass.route_table import route_table
 
@@ -92,8 +92,6 @@ class Middleware:
             else:
                 await self.app(scope, receive, send)
             return
-        if self._native_telemetry.idle:
-            scope[KEY] = None
         scope[_MARK] = context = identify(scope["headers"])
         token = current_request.set(context)
         app = self._inner
@@ -178,6 +176,7 @@ class Middleware:
     async def _stopped(self) -> None:
         if self._every_second is not None:
             self._every_second.cancel()
+        self._native_telemetry.leave()
         if self._loop_watch is not None:
             self._loop_watch.stop()
         await _wait_while(lambda: self._metrics.in_progress, _DRAIN_SECONDS)

@@ -1,8 +1,10 @@
 """One real cluster for all tests of this folder; nothing of it is left afterwards."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -13,7 +15,7 @@ import pytest
 from scripts.cluster import __main__ as commands
 from scripts.cluster import ending, node, parts
 from scripts.cluster.layout import HERE, LOGS, SECOND
-from scripts.cluster.processes import run
+from scripts.cluster.processes import end, run
 from scripts.commands import step
 from tests.cluster import keda, prometheus, state
 from tests.cluster import stories as stories_of
@@ -70,8 +72,13 @@ def start_beside(images: dict[str, str]) -> None:
 
 def killed_halfway() -> None:
     """Leave what a start leaves that is killed in the midst of it: the next one has to do away with it."""
+    note, begun = LOGS / "apiserver.pid", time.time()
     with subprocess.Popen([sys.executable, "-m", "scripts.cluster", "up"], cwd=ROOT) as process:
-        eventually((LOGS / "apiserver.pid").exists)
+        # Of an earlier cluster's end there may be a note, too.
+        eventually(
+            lambda: process.poll() is not None or (note.exists() and note.stat().st_mtime > begun), deadline=1800
+        )
+        assert process.poll() is None
         process.kill()
 
 
@@ -87,7 +94,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         images = made.result()
         step("importing images")
         left.callback(docker, "image", "rm", *IMAGES, images["foreign"], prometheus.IMAGE)
-        pool = left.enter_context(ThreadPoolExecutor(8))  # the end waits for what goes on there
+        pool = left.enter_context(ThreadPoolExecutor(8))  # the end waits for what goes on there, …
+        left.callback(end, "apiserver", signal.SIGKILL)  # … which then ends soon
         defined = pool.submit(run, "kubectl", "apply", "--server-side", "-f", str(parts.definitions()), seconds=180)
         node.import_images(*IMAGES, *images.values(), prometheus.IMAGE)
         defined.result()

@@ -19,6 +19,7 @@ from api.privacy.jobs import depth
 from deploy import chart, composed, generate, notified
 from deploy.composed import ROOT, Service
 from deploy.files import NGINX_FILES
+from monitoring.alerts import logs_url
 from sightglass.server.settings import ServerSettings
 from tests.kubernetes.manifests import (
     BASE,
@@ -223,13 +224,14 @@ def test_rules_are_about_what_is_scraped_here() -> None:
     assert {"APIDown", "EdgeDown", "JobQueueOld", "JobStateFailing", "EdgeGatewayErrors", "ErrorBudgetBurn"} <= alerts
     assert not alerts & {"TargetMissing", "Watchdog", "HostMemoryLow", "BackupTooOld", "LogsNotReceived"}
     assert not alerts & {"EdgeProbeFailing", "CertificateExpiring", "DatabaseDown", "DatabaseConnectionsShort"}
-    (ours,) = [
-        rule for rule in found if rule.get("alert") == "TargetDown"
-    ]  # the one that is not Compose's word for word
+    # The one that is not Compose's word for word.
+    (ours,) = [rule for rule in found if rule.get("alert") == "TargetDown"]
     whole = [yaml.safe_load((ROOT / f"docker/prometheus/rules/{name}.yml").read_text()) for name in ("causes", "slo")]
     every = [rule for one in whole for group in one["groups"] for rule in group["rules"]]
     (theirs,) = [rule for rule in every if rule.get("alert") == "TargetDown"]
-    assert ours == theirs | {"expr": 'up{job=~"api|jobs|nginx"} == 0', "for": "5m"}
+    lines = {"logs_url": logs_url('{service.name=~"api|jobs|nginx"}')}
+    annotations = theirs["annotations"] | lines
+    assert ours == theirs | {"expr": 'up{job=~"api|jobs|nginx"} == 0', "for": "5m", "annotations": annotations}
     assert all(rule in every for rule in found if rule != ours)
 
 
@@ -455,6 +457,28 @@ def test_a_worker_that_hangs_is_replaced_before_its_pod_is(timeout: Any) -> None
     patient = probe["periodSeconds"] * (probe["failureThreshold"] - 1)
     assert patient > int(timeout or ServerSettings().gunicorn_timeout)
     assert probe["periodSeconds"] == Service("api").probe.seconds_between
+
+
+@pytest.mark.parametrize("name", ["API_START_PERIOD", "API_STOP_GRACE", "GUNICORN_TIMEOUT"])
+def test_seconds_that_are_reckoned_with_are_whole_ones(name: str) -> None:
+    taken: list[Any] = [1, "90", 86400, ""]
+    refused: list[Any] = ["2m", "0", 0, "90.5", 90.5, -1, True]
+    for value in taken:
+        jsonschema.validate({"settings": {name: value}}, SCHEMA)
+    for value in refused:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"settings": {name: value}}, SCHEMA)
+
+
+@pytest.mark.parametrize("period", [None, "900"])
+def test_a_start_that_is_allowed_is_progress(period: str | None) -> None:
+    made = by_key(
+        of_chart({"settings": {} if period is None else {"API_START_PERIOD": period}, "jobs": {"enabled": True}})
+    )
+    for name in ("api", "jobs"):
+        spec = made["Deployment", name]["spec"]
+        probe = spec["template"]["spec"]["containers"][0]["startupProbe"]
+        assert spec["progressDeadlineSeconds"] == probe["periodSeconds"] * probe["failureThreshold"] + 600
 
 
 def test_nginx_listens_where_compose_publishes() -> None:

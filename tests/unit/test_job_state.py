@@ -298,9 +298,10 @@ def test_a_password_is_compose_s_own_or_the_one_given(
     monkeypatch.setattr(postgresql, "PASSWORD", tmp_path / "database")
     monkeypatch.setattr(postgresql, "PASSWORDS", tmp_path)
     (tmp_path / "database").write_text("clusters")
-    if composed:
+    connection = postgresql._connection_class(f"postgresql://sightglass@{server}/db")
+    if composed:  # by a container that may come later
         (tmp_path / "sightglass").write_text("composes")
-    postgresql._connection_class(f"postgresql://sightglass@{server}/db").connect("")
+    connection.connect("")
     assert used == [expected if composed else "clusters"]
 
 

@@ -146,3 +146,78 @@ def test_a_look_that_fails_leaves_it_alone(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(Native, "enabled", enabled)
         client.get(PATH)
     assert counted(reader) == 1
+
+
+class _Unreadable:
+    """An app whose routes are not to be had; a proxy of a request, which nothing is to be had of outside of one."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        raise NotImplementedError
+
+
+class _Strange:
+    """An app with something else under the name of Starlette's routes."""
+
+    def __init__(self, reader: InMemoryMetricReader) -> None:
+        self.within, self.proxy = make_app(reader), _Unreadable()
+
+    def routes(self) -> None: ...
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.within(scope, receive, send)
+
+
+def strange(reader: InMemoryMetricReader) -> ASGIApp:
+    return _Strange(reader)
+
+
+def strange_and_mounted(reader: InMemoryMetricReader) -> ASGIApp:
+    app = FastAPI()
+    app.mount("/", _Strange(reader))
+    return app
+
+
+def behind_a_closure(reader: InMemoryMetricReader) -> ASGIApp:
+    within, proxy = make_app(reader), _Unreadable()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert type(proxy) is _Unreadable
+        await within(scope, receive, send)
+
+    return app
+
+
+def mounted_in_a_dictionary(reader: InMemoryMetricReader) -> ASGIApp:
+    apps = {"v1": make_app(reader)}
+
+    async def dispatch(scope: Any, receive: Any, send: Any) -> None:
+        await apps["v1"](scope, receive, send)
+
+    app = FastAPI()
+    app.mount("/", dispatch)
+    return app
+
+
+@pytest.mark.parametrize("make", [strange, strange_and_mounted, behind_a_closure, mounted_in_a_dictionary])
+def test_an_app_of_no_known_kind_starts_and_counts(make: Any) -> None:
+    test_what_is_set_up_counts_each_request(make)
+
+
+def test_what_is_mounted_later_counts() -> None:
+    reader, app = InMemoryMetricReader(), FastAPI()
+    with served(app) as client:
+        app.mount("/", make_app(reader))
+        client.get(PATH)
+    assert counted(reader) == 1
+
+
+def test_an_app_that_has_ended_is_as_it_was(looks: list[Native]) -> None:
+    app = make_app()
+    with served(app) as client:
+        client.get(PATH)
+    looks.clear()
+    TestClient(app).get(PATH)
+    assert len(looks) == 1

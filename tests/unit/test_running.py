@@ -1,6 +1,7 @@
 """Which volumes go with a container: those that nobody has named."""
 
 import json
+import subprocess
 
 import pytest
 
@@ -16,6 +17,7 @@ MOUNTS = [
 
 def test_what_has_a_name_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [{"Mounts": MOUNTS}, {"Mounts": [{"Type": "volume", "Name": NEW}]}, {"Mounts": []}]
-    monkeypatch.setattr(running, "checked", lambda *_: json.dumps(found))
-    assert running.nameless(["a", "b", "c"]) == [HANDED_ON, NEW]
+    told = subprocess.CompletedProcess((), 1, json.dumps(found), "no such container: d")
+    monkeypatch.setattr(running, "run", lambda *_: told)
+    assert running.nameless(["a", "b", "c", "d"]) == [HANDED_ON, NEW]
     assert running.nameless([]) == []

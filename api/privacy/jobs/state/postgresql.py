@@ -332,16 +332,16 @@ def _connection_class(url: str) -> type[psycopg.Connection[Any]]:
     Its successor stands beside it while it does, and PostgreSQL knows one of the two.
     """
     server = urlsplit(url)
-    file = PASSWORDS / (server.username or "-")
-    if server.hostname != HOST or not file.is_file():  # a cluster may have a Service of that name
-        file = PASSWORD
-    successor = file.with_name(f"{file.name}.next")
+    own = PASSWORDS / (server.username or "-")
     if server.password is not None:
         return psycopg.Connection
 
     class WithPassword(psycopg.Connection[Any]):
         @classmethod
         def connect(cls, conninfo: str = "", **options: Any) -> Any:
+            # A cluster may have a Service of the name that Compose's own database has.
+            file = own if server.hostname == HOST and own.is_file() else PASSWORD
+            successor = file.with_name(f"{file.name}.next")
             if not file.is_file():
                 return super().connect(conninfo, **options)
             try:
