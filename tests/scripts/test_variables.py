@@ -35,14 +35,14 @@ SEEN: dict[str, str] = {
 SWITCHES = {"ACME_EMAIL", "API_CONTEXT", "API_IMAGE", "APP_ENV_FILE", "MLFLOW"}
 
 
-def project(variables: dict[str, str], directory: Path) -> Any:
-    """What Compose would start."""
+def project(variables: dict[str, str], directory: Path, profile: str = "*") -> Any:
+    """What Compose would start, of every profile or of this one alone."""
     file = directory / "env"
     file.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
     command = ["docker", "compose", "--project-directory", str(ROOT), "--env-file", str(file), "--file"]
     environment = {name: value for name, value in os.environ.items() if name not in TEMPLATE}
     result = subprocess.run(
-        [*command, str(ROOT / "docker-compose.prod.yml"), "--profile", "*", "config", "--format", "json"],
+        [*command, str(ROOT / "docker-compose.prod.yml"), "--profile", profile, "config", "--format", "json"],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -95,3 +95,9 @@ def test_a_switch_changes_something(unset: Any, tmp_path: Path, name: str) -> No
     assert name in INTERPOLATED
     (tmp_path / "shop").touch()
     assert project({name: str(tmp_path / "shop")}, tmp_path) != unset
+
+
+def test_with_everything_off_there_is_no_other_container(tmp_path: Path) -> None:
+    services = project({}, tmp_path, profile="")["services"]
+    started = {name for name, one in services.items() if one.get("deploy", {}).get("replicas", 1) != 0}
+    assert started == {"setup", "nginx", "api", "jobs"}
