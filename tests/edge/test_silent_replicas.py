@@ -37,7 +37,8 @@ def send(number: signal.Signals, *containers: str) -> None:
     """Signal every process of these: what `docker pause` does, where the kernel's freezer is not to be had."""
     for name in containers:
         for pid in docker("top", name, "-eo", "pid").split()[1:]:
-            os.kill(int(pid), number)
+            with suppress(ProcessLookupError):  # one that ended meanwhile
+                os.kill(int(pid), number)
 
 
 def status(client: httpx.Client) -> int:
