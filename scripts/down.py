@@ -11,7 +11,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from scripts.commands import ROOT, CommandError, checked
-from scripts.running import forget, named, nameless
+from scripts.running import named, uploads_forgotten
 
 
 def main() -> int:
@@ -22,15 +22,13 @@ def main() -> int:
 
     """
     try:
-        volumes = nameless(checked(*named("ps", "--all", "--quiet")).split())
+        containers = checked(*named("ps", "--all", "--quiet")).split()
     except CommandError as error:
         print(error, file=sys.stderr)
         return 1
     command = ("docker", "compose", "--profile", "*", "down")
-    try:
+    with uploads_forgotten(containers):
         return subprocess.run(command, cwd=ROOT, check=False).returncode
-    finally:
-        forget(volumes)  # of what is gone: Docker keeps the others'
 
 
 if __name__ == "__main__":

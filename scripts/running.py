@@ -5,7 +5,8 @@ Compose needs none of its files for that, which it reads for half a second of CP
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 
 from scripts.commands import checked, run
@@ -28,15 +29,25 @@ def named(*arguments: str) -> tuple[str, ...]:
 
 
 def remove(containers: Sequence[str]) -> None:
-    """Remove containers, running or not, with the volumes that have no name: what was uploaded is in them.
+    """Remove containers, running or not, with what was uploaded to them.
 
     Raises:
         CommandError: Docker did not.
 
     """
+    with uploads_forgotten(containers):
+        checked("docker", "rm", "--force", "--volumes", *containers)
+
+
+@contextmanager
+def uploads_forgotten(containers: Sequence[str]) -> Iterator[None]:
+    """Remove afterwards what Docker leaves of the containers that are removed meanwhile; what others have it keeps."""
     volumes = nameless(containers)
-    checked("docker", "rm", "--force", "--volumes", *containers)
-    forget(volumes)
+    try:
+        yield
+    finally:
+        if volumes:
+            run("docker", "volume", "rm", "--force", *volumes)
 
 
 def nameless(containers: Sequence[str]) -> list[str]:
@@ -48,9 +59,3 @@ def nameless(containers: Sequence[str]) -> list[str]:
     found = json.loads(run("docker", "container", "inspect", *containers).stdout or "[]") if containers else []
     mounts = [mount for container in found for mount in container["Mounts"] if mount["Type"] == "volume"]
     return [mount["Name"] for mount in mounts if re.fullmatch("[0-9a-f]{64}", mount["Name"])]
-
-
-def forget(volumes: Sequence[str]) -> None:
-    """Remove volumes that are there still, but for those that a container has."""
-    if volumes:
-        run("docker", "volume", "rm", "--force", *volumes)

@@ -6,10 +6,7 @@ That look costs a fourth of what all of ours does. Where nobody has set it up it
 from contextlib import suppress
 from typing import Any
 
-from sightglass.routes import apps_in
-
-KEY = "fastapi.telemetry"
-"""In the scope of a request that FastAPI's telemetry is to leave alone."""
+from sightglass.routes import apps_in, attribute
 
 
 class NativeTelemetry:
@@ -53,9 +50,4 @@ def _no() -> bool:
 
 
 def _own(thing: Any) -> dict[str, Any]:
-    """Return its own attributes; none where they are not to be had, as of proxies of a request."""
-    try:
-        found: dict[str, Any] = vars(thing)
-    except Exception:
-        return {}
-    return found
+    return attribute(thing, "__dict__") or {}

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from starlette.routing import BaseRoute, Host, Mount
+from starlette.routing import BaseRoute, Mount
 
 from sightglass.framework_tables import read_routes
 from sightglass.routes import WEBSOCKET as WEBSOCKET
-from sightglass.routes import compile_template, iter_route_contexts, layers, routes_of
+from sightglass.routes import compile_template, iter_route_contexts, layers, mounted, routes_of
 
 RouteTable = list[tuple[str, str]]
 """Regular expressions, each with its template; a request has the template of the first that matches its subject.
@@ -51,9 +51,8 @@ def _level(
     for route in iter_route_contexts(list(routes)):
         original = getattr(route, "original_route", route)
         template = prefix + (getattr(route, "path", "") or "")
-        if isinstance(original, Mount | Host):
+        if (app := mounted(route)) is not None:
             inside = host if isinstance(original, Mount) else _bare(original.host_regex.pattern)
-            app = getattr(route, "app", original.app)
             if id(app) not in within:  # it may be mounted in itself
                 yield from _level(routes_of(app), template, inside, within | {id(app)})
             regex, label = compile_template(template + "/{path:path}")

@@ -122,10 +122,8 @@ def _walk(
     routes: Iterable[BaseRoute], prefix: str, within: frozenset[int] = frozenset()
 ) -> Iterator[tuple[object, str]]:
     for route in iter_route_contexts(list(routes)):
-        original = getattr(route, "original_route", route)
         template = prefix + (getattr(route, "path", "") or "")
-        if isinstance(original, Mount | Host):
-            app = getattr(route, "app", original.app)
+        if (app := mounted(route)) is not None:
             yield app, template + "/{path:path}"
             if id(app) not in within:  # it may be mounted in itself
                 yield from _walk(routes_of(app), template, within | {id(app)})
@@ -136,12 +134,15 @@ def _walk(
 def apps_in(app: Any, within: frozenset[int] = frozenset()) -> Iterator[Any]:
     """Yield the app, what its middleware wraps and what is mounted in it."""
     yield from layers(app)
-    for route in iter_route_contexts(list(routes_of(app))):
-        original = getattr(route, "original_route", route)
-        if isinstance(original, Mount | Host):
-            mounted = getattr(route, "app", original.app)
-            if id(mounted) not in within:  # it may be mounted in itself
-                yield from apps_in(mounted, within | {id(mounted)})
+    for inner in map(mounted, iter_route_contexts(list(routes_of(app)))):
+        if inner is not None and id(inner) not in within:  # it may be mounted in itself
+            yield from apps_in(inner, within | {id(inner)})
+
+
+def mounted(route: Any) -> Any:
+    """Return the app that a route of `iter_route_contexts` mounts; None where it mounts none."""
+    original = getattr(route, "original_route", route)
+    return getattr(route, "app", original.app) if isinstance(original, Mount | Host) else None
 
 
 def routes_of(app: Any) -> Iterable[BaseRoute]:
@@ -152,7 +153,7 @@ def routes_of(app: Any) -> Iterable[BaseRoute]:
 def wrapped_with(app: Any, name: str) -> Any:
     """Return the app, or the first it wraps, that has an attribute of this name; None where none has."""
     return next(
-        (one for one in layers(app) if hasattr(type(one), name) or name in (_read(one, "__dict__") or ())), None
+        (one for one in layers(app) if hasattr(type(one), name) or name in (attribute(one, "__dict__") or ())), None
     )
 
 
@@ -168,11 +169,11 @@ def layers(app: Any) -> Iterator[Any]:
             continue
         seen.add(id(layer))
         yield layer
-        waiting += (_read(layer, name) for name in ("app", "asgi", "__wrapped__"))
-        waiting += (_read(cell, "cell_contents") for cell in _read(layer, "__closure__") or ())
+        waiting += (attribute(layer, name) for name in ("app", "asgi", "__wrapped__"))
+        waiting += (attribute(cell, "cell_contents") for cell in attribute(layer, "__closure__") or ())
 
 
-def _read(thing: Any, name: str) -> Any:
+def attribute(thing: Any, name: str) -> Any:
     """Return an attribute; None where there is none, or where it is not to be had now, as of proxies of a request."""
     with suppress(Exception):
         return getattr(thing, name)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from scripts.running import forget, nameless
+from scripts.running import uploads_forgotten
 from tests.support.waiting import DEADLINE as DEADLINE
 from tests.support.waiting import eventually as eventually
 
@@ -109,9 +109,8 @@ class Stack:
     def uploads_forgotten(self) -> Iterator[None]:
         """Remove afterwards what Docker leaves of containers that are removed meanwhile."""
         ours = f"--filter=label=com.docker.compose.project={self.project}"
-        volumes = nameless(docker("ps", "--all", "--quiet", ours).split())
-        yield
-        forget(volumes)
+        with uploads_forgotten(docker("ps", "--all", "--quiet", ours).split()):
+            yield
 
     def remove_images(self) -> None:
         """Remove the image built, what was laid over it, and the releases kept."""

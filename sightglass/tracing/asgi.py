@@ -19,7 +19,6 @@ from sightglass.context import RequestContext, current_request
 from sightglass.exchange import Exchange
 from sightglass.identity import identify
 from sightglass.logs.lines import PATH_LIMIT, clean
-from sightglass.native_telemetry import KEY
 from sightglass.settings import Settings
 from sightglass.tracing.holding import HeldSpan, Hold, Room, hold_spans_of
 from sightglass.tracing.ids import ask_for
@@ -32,6 +31,7 @@ _TRACE_HEADERS = frozenset({b"traceparent"})
 _TRUSTED_TRACE_HEADERS = _TRACE_HEADERS | {b"tracestate", b"baggage"}
 _SCOPE = "sightglass.scope"
 _REQUEST = "sightglass.request_context"
+_NATIVE = "fastapi.telemetry"
 _UNSAMPLED = TraceFlags(TraceFlags.DEFAULT)
 _NOTHING = Context()
 
@@ -86,7 +86,7 @@ class TracedApp:
         request = current_request.get() or identify(scope["headers"])
         parent = _parent_of(request)
         # FastAPI's native telemetry steps aside for whoever got here first.
-        scope[KEY] = None
+        scope[_NATIVE] = None
         # A server may begin a request in the context of another one of its connection.
         token = otel_context.attach(_NOTHING) if otel_context.get_current() else None
         try:
@@ -309,7 +309,7 @@ def _without_user_text(scope: Scope, headers: list[tuple[bytes, bytes]], request
         "http_version": scope.get("http_version"),
         "server": scope.get("server"),
         "headers": headers,
-        KEY: None,
+        _NATIVE: None,
         _SCOPE: scope,
         _REQUEST: request,
     }

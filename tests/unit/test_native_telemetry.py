@@ -92,62 +92,6 @@ def mounted_and_wrapped(reader: InMemoryMetricReader) -> ASGIApp:
     return app
 
 
-@pytest.mark.parametrize("make", [by_itself, mounted, mounted_and_wrapped])
-def test_what_is_set_up_counts_each_request(make: Any) -> None:
-    reader = InMemoryMetricReader()
-    with served(make(reader)) as client:
-        for _ in range(5):
-            assert client.get(PATH).json() == "1"
-    assert counted(reader) == 5
-
-
-def test_no_request_is_looked_at_where_nothing_is(looks: list[Native]) -> None:
-    with served(make_app()) as client:
-        looks.clear()
-        for _ in range(200):
-            assert client.get(PATH).json() == "1"
-        assert len(looks) < 100  # one a second
-
-
-def test_what_is_set_up_later_is_noticed() -> None:
-    reader = InMemoryMetricReader()
-    with served(make_app()) as client:
-        client.get(PATH)
-        metrics.set_meter_provider(MeterProvider([reader]))
-
-        def noticed() -> bool:
-            client.get(PATH)
-            return counted(reader) > 0
-
-        eventually(noticed)
-        before = counted(reader)
-        for _ in range(5):
-            client.get(PATH)
-        assert counted(reader) == before + 5
-
-
-def test_another_name_of_it_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = InMemoryMetricReader()
-    app = make_app(reader)
-    kept = app._native_telemetry
-    monkeypatch.setattr(app, "_native_telemetry", None)
-    with served(app) as client:
-        monkeypatch.setattr(app, "_native_telemetry", kept)
-        client.get(PATH)
-    assert counted(reader) == 1
-
-
-def test_a_look_that_fails_leaves_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = InMemoryMetricReader()
-    app = make_app(reader)
-    enabled = Native.enabled
-    monkeypatch.setattr(Native, "enabled", lambda _: 1 / 0)
-    with served(app) as client:
-        monkeypatch.setattr(Native, "enabled", enabled)
-        client.get(PATH)
-    assert counted(reader) == 1
-
-
 class _Unreadable:
     """An app whose routes are not to be had; a proxy of a request, which nothing is to be had of outside of one."""
 
@@ -201,9 +145,71 @@ def mounted_in_a_dictionary(reader: InMemoryMetricReader) -> ASGIApp:
     return app
 
 
-@pytest.mark.parametrize("make", [strange, strange_and_mounted, behind_a_closure, mounted_in_a_dictionary])
-def test_an_app_of_no_known_kind_starts_and_counts(make: Any) -> None:
-    test_what_is_set_up_counts_each_request(make)
+@pytest.mark.parametrize(
+    "make",
+    [
+        by_itself,
+        mounted,
+        mounted_and_wrapped,
+        strange,
+        strange_and_mounted,
+        behind_a_closure,
+        mounted_in_a_dictionary,
+    ],
+)
+def test_what_is_set_up_counts_each_request(make: Any) -> None:
+    reader = InMemoryMetricReader()
+    with served(make(reader)) as client:
+        for _ in range(5):
+            assert client.get(PATH).json() == "1"
+    assert counted(reader) == 5
+
+
+def test_no_request_is_looked_at_where_nothing_is(looks: list[Native]) -> None:
+    with served(make_app()) as client:
+        looks.clear()
+        for _ in range(200):
+            assert client.get(PATH).json() == "1"
+        assert len(looks) < 100  # one a second
+
+
+def test_what_is_set_up_later_is_noticed() -> None:
+    reader = InMemoryMetricReader()
+    with served(make_app()) as client:
+        client.get(PATH)
+        metrics.set_meter_provider(MeterProvider([reader]))
+
+        def noticed() -> bool:
+            client.get(PATH)
+            return counted(reader) > 0
+
+        eventually(noticed)
+        before = counted(reader)
+        for _ in range(5):
+            client.get(PATH)
+        assert counted(reader) == before + 5
+
+
+def test_another_name_of_it_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = InMemoryMetricReader()
+    app = make_app(reader)
+    kept = app._native_telemetry
+    monkeypatch.setattr(app, "_native_telemetry", None)
+    with served(app) as client:
+        monkeypatch.setattr(app, "_native_telemetry", kept)
+        client.get(PATH)
+    assert counted(reader) == 1
+
+
+def test_a_look_that_fails_leaves_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = InMemoryMetricReader()
+    app = make_app(reader)
+    enabled = Native.enabled
+    monkeypatch.setattr(Native, "enabled", lambda _: 1 / 0)
+    with served(app) as client:
+        monkeypatch.setattr(Native, "enabled", enabled)
+        client.get(PATH)
+    assert counted(reader) == 1
 
 
 def test_what_is_mounted_later_counts() -> None:
