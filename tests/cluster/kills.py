@@ -5,8 +5,10 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from scripts.cluster import node
 from scripts.cluster.layout import FIRST, NODES, SECOND, Node
@@ -30,9 +32,9 @@ class Container:
 
     @classmethod
     def of(cls, namespace: str, selector: str, on: Node) -> "Container":
-        """Find the one of a selector on a node."""
+        """Find one of a selector on a node."""
         found = json.loads(kubectl("get", "pods", "-l", selector, "-o", "json", namespace=namespace))["items"]
-        (one,) = [one for one in found if one["spec"]["nodeName"] == on.name]
+        one = next(one for one in found if one["spec"]["nodeName"] == on.name)
         (status,) = one["status"]["containerStatuses"]
         return cls(one["metadata"]["name"], status["containerID"].removeprefix("containerd://"), on)
 
@@ -101,3 +103,22 @@ def each_job_has_one_result(elsewhere: Elsewhere) -> None:
         end(f"{part}-{SECOND.name}", signal.SIGKILL)
     elsewhere.finished()
     elsewhere.exact("retried")
+
+
+def none_is_lost_that_was_accepted(elsewhere: Elsewhere) -> None:
+    """Kill a replica of the API, then the edge, while jobs are sent; what a client heard to be accepted is done.
+
+    What the two had counted since the last scrape is gone with them: it is the job processes' account that agrees.
+    """
+    for component in ("api", "nginx"):
+        victim = Container.of(ELSEWHERE, f"app.kubernetes.io/component={component}", FIRST)
+        some = len(elsewhere.accepted) + 20
+        with ThreadPoolExecutor(1) as pool:
+            posted = pool.submit(elsewhere.post, 300, 10, sure=False)
+            eventually(partial(elsewhere.has_accepted, some), longest_pause=0.1)
+            victim.signal(signal.SIGKILL)
+            posted.result()
+        kubectl("rollout", "status", f"deployment/{component}", "--timeout=280s", namespace=ELSEWHERE)
+        eventually(elsewhere.answers)
+    elsewhere.post(10, 10)
+    elsewhere.agreed()

@@ -23,6 +23,12 @@ def sections() -> dict[str, list[str]]:
     return {heading: "".join(found).splitlines() for heading, found in blocks.items() if found}
 
 
+def looks(pod: str) -> list[str]:
+    """Return the commands of the table of troubles, for a pod."""
+    table = PAGE.read_text().partition("## When something is wrong")[2]
+    return [found.replace("…", pod) for found in re.findall(r"`(kubectl -n [^`]+)`", table)]
+
+
 def follow(heading: str, place: Path, *, node: str = "", among: slice = slice(None)) -> str:
     """Run a section's commands, or some of them, in a directory that has what they name; returns what they print."""
     lines = sections()[heading][among]

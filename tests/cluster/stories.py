@@ -21,6 +21,7 @@ class Stories(NamedTuple):
     foreign: Future[None]
     scaled: Future[Elsewhere]
     killed: Future[None]
+    taken: Future[None]
     by_tofu: Future[None]
 
 
@@ -32,7 +33,8 @@ def begin(cluster: Cluster, pool: Executor) -> Stories:
     assert cluster.prometheus  # which all ask
     scaled = pool.submit(_scaled, cluster)
     killed = pool.submit(lambda: kills.each_job_has_one_result(scaled.result()))
-    return Stories(pool.submit(_foreign, cluster), scaled, killed, pool.submit(_by_tofu, cluster))
+    taken = pool.submit(_taken, scaled, killed)
+    return Stories(pool.submit(_foreign, cluster), scaled, killed, taken, pool.submit(_by_tofu, cluster))
 
 
 class _Books(Load):
@@ -63,6 +65,11 @@ def _scaled(cluster: Cluster) -> Elsewhere:
     installed = elsewhere.install(cluster)
     elsewhere.scaled(installed)
     return installed
+
+
+def _taken(scaled: Future[Elsewhere], killed: Future[None]) -> None:
+    killed.result()
+    kills.none_is_lost_that_was_accepted(scaled.result())
 
 
 def _by_tofu(cluster: Cluster) -> None:

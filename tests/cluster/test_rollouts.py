@@ -1,15 +1,17 @@
 """Under counted load no request fails, and Prometheus tells of each, whatever is replaced."""
 
+import json
 import ssl
 from functools import partial
 from typing import Any
 
+import pytest
 from cryptography import x509
 
 from scripts.cluster.layout import FIRST, NODE_ADDRESS, SECOND
 from scripts.cluster.processes import ClusterError, run
 from tests.cluster import runbook
-from tests.cluster.cluster import KEYS, Installation, kubectl
+from tests.cluster.cluster import CHART, KEYS, NAMESPACE, Installation, helm, kubectl
 from tests.cluster.stories import Stories
 from tests.support.waiting import eventually
 
@@ -20,6 +22,32 @@ def test_pods_are_as_restricted_as_can_be(installed: Installation) -> None:
     assert len(installed.pods("api")) == len(installed.pods("nginx")) == 2
     warned = kubectl("label", "--dry-run=server", "namespace", "shop", "pod-security.kubernetes.io/enforce=restricted")
     assert "violate" not in warned
+
+
+def test_the_runbook_s_looks_tell_something(installed: Installation) -> None:
+    for pod in (next(iter(installed.pods("api"))), next(iter(installed.pods("nginx")))):
+        commands = runbook.looks(pod)
+        assert len(commands) == 3
+        for command in commands:
+            assert run(*command.split())
+
+
+def test_a_volume_that_was_restored_is_the_release_s(installed: Installation) -> None:
+    claim = {
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "none",
+        "resources": {"requests": {"storage": "1Gi"}},
+    }
+    runs = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "runs"}, "spec": claim}
+    installed.cluster.file("runs.yaml", json.dumps(runs))
+    with_jobs = installed.cluster.file("jobs.json", json.dumps({"jobs": {"enabled": True}}))
+    upgrade = ("upgrade", NAMESPACE, str(CHART), "-f", f"{installed.cluster.directory}/shop.yaml", "-f", with_jobs)
+    installed.cluster.follow("After a disaster", among=slice(0, 1))
+    with pytest.raises(ClusterError, match="invalid ownership metadata"):
+        helm(*upgrade, "--dry-run=server")
+    installed.cluster.follow("After a disaster", among=slice(1, 3))
+    helm(*upgrade, "--dry-run=server")
+    kubectl("delete", "pvc", "runs", "--wait=false")
 
 
 def test_the_rollouts_of_the_api_and_of_the_edge(installed: Installation) -> None:
@@ -39,7 +67,7 @@ def test_a_drain_of_one_of_two_nodes(installed: Installation) -> None:
     with installed.loaded() as load:
         load.phase = "drain"
         run("kubectl", "uncordon", FIRST.name)
-        installed.cluster.follow("After a disaster", node=SECOND.name, among=slice(0, 1))
+        installed.cluster.follow("After a disaster", node=SECOND.name, among=slice(3, 4))
         installed.ready("api")
         installed.ready("nginx")
     assert {*installed.pods("api").values(), *installed.pods("nginx").values()} == {FIRST.name}

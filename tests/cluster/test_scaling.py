@@ -3,13 +3,15 @@
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from scripts.cluster.layout import HERE, SECOND
 from scripts.cluster.processes import ClusterError, run
 from tests.cluster import runbook
-from tests.cluster.cluster import Installation, kubectl
+from tests.cluster.api_server import ask
+from tests.cluster.cluster import NAMESPACE, Installation, kubectl
 from tests.edge.load import TEXT, Load
 from tests.support.waiting import eventually
 
@@ -37,6 +39,38 @@ def measured(installed: Installation) -> Iterator[Installation]:
     run("kubectl", *wait, seconds=180)
     yield installed
     run("kubectl", "delete", "-f", api, "-f", str(HERE / "metrics-server.yaml"), "--wait=false")
+
+
+UNITS = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1, "Ki": 2**10, "Mi": 2**20}
+"""What amounts are told in (Kubernetes' quantities)."""
+
+
+def amount(text: str) -> float:
+    """Return processors or bytes."""
+    number = text.rstrip("numKMi")
+    return int(number) * UNITS[text.removeprefix(number)]
+
+
+def told_of_pods(api: str) -> dict[str, Any]:
+    """Return what an API says of each pod's one container."""
+    found = ask(f"/{api}/namespaces/{NAMESPACE}/pods")["items"]
+    return {one["metadata"]["name"]: (one.get("containers") or one["spec"]["containers"])[0] for one in found}
+
+
+def test_at_rest_a_pod_takes_less_than_it_requests(measured: Installation) -> None:
+    def used() -> dict[str, Any]:
+        return told_of_pods("apis/metrics.k8s.io/v1beta1")
+
+    def at_rest() -> bool:
+        takes, made = used(), told_of_pods("api/v1")
+        return all(
+            name in takes and amount(takes[name]["usage"][what]) <= amount(made[name]["resources"]["requests"][what])
+            for name in (*measured.pods("api"), *measured.pods("nginx"))
+            for what in ("cpu", "memory")
+        )
+
+    eventually(at_rest, used)
+    print(*(f"{name}: {one['usage']}" for name, one in used().items()), sep="\n")
 
 
 def test_the_autoscaler_goes_up_with_the_load_and_down_after_it(measured: Installation) -> None:
@@ -76,7 +110,7 @@ def test_a_budget_keeps_one_of_each(installed: Installation) -> None:
     evict(edges[0])
     with pytest.raises(ClusterError, match="disruption budget"):
         evict(edges[1])
-    installed.cluster.follow("After a disaster", node=SECOND.name, among=slice(1, 2))
+    installed.cluster.follow("After a disaster", node=SECOND.name, among=slice(4, 5))
 
 
 def test_every_command_of_the_runbook_was_run(installed: Installation) -> None:

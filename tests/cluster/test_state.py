@@ -9,3 +9,7 @@ def test_without_a_job_process_the_depth_is_told_and_the_jobs_are_done_later(sto
 
 def test_whatever_is_killed_each_job_has_one_result(stories: Stories) -> None:
     stories.killed.result()
+
+
+def test_whoever_takes_jobs_is_killed_and_none_is_lost_that_was_accepted(stories: Stories) -> None:
+    stories.taken.result()

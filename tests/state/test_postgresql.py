@@ -21,6 +21,7 @@ from api.privacy.jobs.state.postgresql import PostgresRows
 from api.privacy.jobs.state.sql import Statements
 from api.privacy.jobs.store import JobStore
 from sightglass.problem import MEDIA_TYPE
+from tests.stack import docker
 from tests.support.jobs import Jobs, entry
 from tests.support.servers import Server
 from tests.support.service import StubModel, eventually, metric, words
@@ -138,6 +139,28 @@ def test_documents_and_results_that_are_gone_leave_nothing(jobs: Jobs) -> None:
     jobs.work()
     assert [jobs.client.delete(f"{PATH}/{job}").status_code for job in made] == [204] * 3
     assert (jobs.left(), jobs.taken(), jobs.all()) == ([], {}, [])
+
+
+def test_a_database_of_an_earlier_moment_knows_what_it_knew_then(jobs: Jobs, database: Server) -> None:
+    """As deploy/RUNBOOK.md tells it: nothing is stopped for it."""
+    schema = str(jobs.settings.database_url).rpartition("search_path%3D")[2]
+    administer = ("exec", database.name, "sh", "-c")
+    before, since = (jobs.create().json()["id"] for _ in range(2))
+    jobs.runner().run(before)
+    docker(*administer, f"pg_dump --host=/tmp --username=postgres --schema={schema} postgres >/tmp/{schema}.sql")
+    jobs.runner().run(since)
+    later = jobs.create().json()["id"]
+    there = f"psql --host=/tmp --username=postgres --quiet --set=ON_ERROR_STOP=1 --file=/tmp/{schema}.sql postgres"
+    docker(*administer, f"psql -h /tmp -U postgres -qc 'DROP SCHEMA {schema} CASCADE' && {there}")
+
+    assert jobs.client.get(f"{PATH}/{before}/result").text == "[WORD]"
+    assert jobs.client.get(f"{PATH}/{later}").status_code == 404
+    for _ in range(jobs.settings.job_attempts):  # its document went when it was done
+        jobs.runner().run(since)
+    assert jobs.store.get(since).status is Status.DEAD  # type: ignore[union-attr]
+    new = jobs.create().json()["id"]
+    jobs.runner().run(new)
+    assert jobs.client.get(f"{PATH}/{new}/result").text == "[WORD]"
 
 
 @pytest.mark.parametrize("kept", ["files"], indirect=True)
