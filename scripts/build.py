@@ -30,6 +30,8 @@ OVERLAY = Path("docker/overlay")
 NONE = "docker/build/none"
 OWN_LINE = re.compile(rf"^(?:SERVED|SETUP)_IMAGE={images.LOCAL}/\S*\r?(?:\n|\Z)", re.MULTILINE)
 LABEL = "org.opencontainers.image."
+BASES = "bases"
+"""What only one build at a time makes and uses: sightglass-build, sightglass-runtime and sightglass-local/pip."""
 USER = "10001:10001"
 """Who runs an image that would run as root."""
 
@@ -68,13 +70,15 @@ def main() -> int:
             build_service(commit(ROOT / given["APP_DIR"]) if given.get("APP_DIR") else None)
             tell_compose({})
         else:
-            if context:
-                build_theirs(given)
-                name = image or "sightglass"
-            else:
-                name = image or ""
+            name = image or "sightglass"
+            if not context:
                 pull(name)
-            tell_compose(lay_over(name, given))
+            # What they stand on has the same names for all installations on this machine, and is each one's own.
+            with images.alone(BASES, "another image is being built; waiting for it"):
+                if context:
+                    build_theirs(given)
+                served = lay_over(name, given)
+            tell_compose(served)
     except (BuildError, CommandError) as error:
         print(error, file=sys.stderr)
         return 1

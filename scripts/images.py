@@ -15,7 +15,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -231,16 +232,23 @@ def once(image: str, make: Callable[[], object]) -> None:
     """Make an image that is not here; while another program of this user makes it, wait for that one's."""
     if present(image):
         return
-    path = Path(tempfile.gettempdir(), f"sightglass-{os.getuid()}-{re.sub(r'[^a-z0-9.-]', '-', image)}.lock")
+    with alone(image, f"{image} is being made; waiting for it"):
+        if not present(image):
+            make()
+
+
+@contextmanager
+def alone(name: str, waiting: str) -> Iterator[None]:
+    """Do what this user's programs, whichever installation's, do one after the other; who has to wait says so."""
+    path = Path(tempfile.gettempdir(), f"sightglass-{os.getuid()}-{re.sub(r'[^a-z0-9.-]', '-', name)}.lock")
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"{image} is being made; waiting for it")
+            say(waiting)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        if not present(image):
-            make()
+        yield
     finally:
         os.close(lock)  # the file stays: another may wait at it
 

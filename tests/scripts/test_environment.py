@@ -151,6 +151,7 @@ def test_the_api_is_built_with_what_env_says(tmp_path: Path, context: str, end: 
         env={
             "PATH": f"{tmp_path / 'bin'}:{Path(sys.executable).parent}:/usr/bin:/bin",
             "REAL": real, "CALLS": str(calls), "HOME": str(tmp_path), "GIT_CEILING_DIRECTORIES": str(tmp_path.parent),
+            "TMPDIR": str(tmp_path),  # it waits for no other build of this machine
         },
         capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -1,11 +1,14 @@
 """Which version is told of what is served, and what is said of a build that fails."""
 
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
-from scripts import build, images
+from scripts import build, environment, images
 from scripts.build import Version, commit, failing_step
 
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
@@ -96,6 +99,25 @@ REFUSED = "starlette==0.20.4: not allowed; expected >=0.27, in the application's
 )
 def test_a_build_that_fails_says_why(log: str, shown: str) -> None:
     assert failing_step(log) == shown
+
+
+def test_what_images_stand_on_is_no_other_installations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whose names all installations share: of two that build at once, one waits until the other's image is made."""
+    done, waits = [], Event()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["build.py"])
+    monkeypatch.setattr(images, "say", lambda _: waits.set())
+    monkeypatch.setattr(environment, "read", lambda *_: {"API_CONTEXT": "../shop"})
+    monkeypatch.setattr(build, "build_theirs", lambda _: done.append("built"))
+    monkeypatch.setattr(build, "lay_over", lambda *_: done.append("laid over"))
+    monkeypatch.setattr(build, "tell_compose", lambda _: None)
+    other = Thread(target=build.main)
+    with images.alone(build.BASES, ""):
+        other.start()
+        assert waits.wait(30)
+        done.append("another's")
+    other.join(30)
+    assert done == ["another's", "built", "laid over"]
 
 
 def test_what_a_rollback_has_left_is_no_name_to_build_under(monkeypatch: pytest.MonkeyPatch) -> None:
