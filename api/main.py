@@ -14,8 +14,8 @@ from api.privacy import predict, process
 from api.privacy.dependencies import described_as_authorized
 from api.privacy.findings import Model, load_model
 from api.privacy.inference import Inference
-from api.privacy.jobs import depth
 from api.privacy.jobs import routes as jobs
+from api.privacy.jobs import upkeep
 from api.privacy.jobs.ids import Ids
 from api.privacy.jobs.queue import open_queue
 from api.privacy.jobs.store import JobStore
@@ -95,4 +95,4 @@ def create_app(
     return app
 
 
-app = create_app(load_settings(), watch=depth.keep_telling)
+app = create_app(load_settings(), watch=upkeep.look_after)

@@ -141,6 +141,24 @@ def test_documents_and_results_that_are_gone_leave_nothing(jobs: Jobs) -> None:
     assert (jobs.left(), jobs.taken(), jobs.all()) == ([], {}, [])
 
 
+def test_a_machine_that_is_gone_gives_up_what_it_holds(
+    jobs: Jobs, other: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection is there to the server for as long as TCP has patience; nobody could be accepted meanwhile."""
+    monkeypatch.setattr(postgresql, "ABANDONED_SECONDS", 1.0)
+    with pytest.raises(AwayError), other._rows._write(alone=True):  # type: ignore[attr-defined]
+        assert jobs.create().status_code == 202
+
+
+def test_what_another_holds_is_waited_for_no_longer_than_a_connection(
+    jobs: Jobs, other: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with jobs.rows._write(alone=True):  # type: ignore[attr-defined]
+        monkeypatch.setattr(postgresql, "PATIENCE_SECONDS", 0.2)
+        with pytest.raises(AwayError, match="LockNotAvailable"), other._rows._write(alone=True):  # type: ignore[attr-defined]
+            pass
+
+
 def test_a_database_of_an_earlier_moment_knows_what_it_knew_then(jobs: Jobs, database: Server) -> None:
     """As deploy/RUNBOOK.md tells it: nothing is stopped for it."""
     schema = str(jobs.settings.database_url).rpartition("search_path%3D")[2]

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,7 +25,7 @@ from api.main import create_app
 from api.privacy import turns
 from api.privacy.documents import EXAMPLES
 from api.privacy.findings import Finding
-from api.privacy.jobs import depth, intake, process
+from api.privacy.jobs import depth, intake, process, upkeep
 from api.privacy.jobs import runner as running
 from api.privacy.jobs.queue import Messages
 from api.privacy.jobs.record import Record, Status, now
@@ -814,6 +814,30 @@ def test_the_api_tells_what_waits_while_there_is_no_job_process(tmp_path: Path) 
         Jobs(client, app.state.settings).create()
         eventually(lambda: metric("job_queue_depth") == 1)
         assert metric("job_queue_age_seconds") > 0
+
+
+def test_the_api_has_old_jobs_go_while_there_is_no_job_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = [ValueError("a row of a newer version's"), OSError(errno.EIO, "away")]
+    expire = JobStore.expire
+
+    def expire_at_last(store: JobStore, before: datetime) -> int:
+        if errors:
+            raise errors.pop()
+        return expire(store, before)
+
+    monkeypatch.setattr(upkeep, "EXPIRE_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(JobStore, "expire", expire_at_last)
+    app = create_app(Settings(runs_dir=tmp_path), lambda _: StubModel(), upkeep.look_after)
+    with TestClient(app) as client:
+        jobs = Jobs(client, app.state.settings)
+        old, new = (jobs.create().headers["location"] for _ in range(2))
+        for location, hours in ((old, 169), (new, 167)):
+            with jobs.store.claim(location.rpartition("/")[2]) as claim:
+                assert claim
+                claim.save(status=Status.FAILED, finished=now() - timedelta(hours=hours))
+        eventually(lambda: client.get(old).status_code == 404)
+        assert client.get(new).status_code == 200
+        assert errors == []
 
 
 def test_a_disk_that_is_gone_leaves_what_was_told_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

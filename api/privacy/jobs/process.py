@@ -8,15 +8,13 @@ import logging
 import signal
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from threading import Event
 
 from api.privacy.findings import Model, ModelError, load_model
-from api.privacy.jobs import depth
+from api.privacy.jobs import depth, upkeep
 from api.privacy.jobs.queue import open_queue
-from api.privacy.jobs.record import now
 from api.privacy.jobs.runner import AT_ONCE, Runner, sweep
 from api.privacy.jobs.store import JobStore
 from api.privacy.jobs.supervisor import Heart, Supervisor
@@ -26,7 +24,6 @@ from sightglass.logs.setup import configure_logging
 from sightglass.metrics import exporter
 from sightglass.metrics.process import this_process
 
-EXPIRE_INTERVAL_SECONDS = 60.0
 LONGEST_STEP_SECONDS = 60.0
 """After which a step of the model counts as hung: a window's search ends after one."""
 
@@ -62,9 +59,9 @@ def work(
     while not stopping.wait(pause):
         begun = time.monotonic()
         try:
-            if time.monotonic() - expired > EXPIRE_INTERVAL_SECONDS:  # first, as it needs no queue
+            if time.monotonic() - expired > upkeep.EXPIRE_INTERVAL_SECONDS:  # first, as it needs no queue
                 expired = time.monotonic()
-                store.expire(now() - timedelta(hours=settings.job_retention_hours))
+                store.expire_old()
             sweep(store, queue)
         except Exception:  # a queue or disk that is gone may come back
             logger.exception("the sweep failed")

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import BinaryIO
 from uuid import uuid4
 
-from api.privacy.jobs.record import Record, Status
+from api.privacy.jobs.record import Record, Status, now
 from api.privacy.jobs.state.interface import AwayError, Documents, Draft, Entry, Hold, LostError, Rows, Waiting
 from api.privacy.jobs.state.opened import open_state
 from api.settings import Settings
@@ -116,6 +116,7 @@ class JobStore:
 
     def __init__(self, settings: Settings) -> None:
         self._rows, self.documents = open_state(settings)
+        self._kept = timedelta(hours=settings.job_retention_hours)
 
     def secret(self) -> bytes:
         """Give what all processes share and nobody else knows."""
@@ -247,6 +248,10 @@ class JobStore:
             waiting.jobs + len(left), waiting.due + len(left), min(created, default=None), waiting.unfinished
         )
         return found, ids
+
+    def expire_old(self) -> int:
+        """Remove what `expire` does of jobs that have been finished for longer than they are kept."""
+        return self.expire(now() - self._kept)
 
     def expire(self, before: datetime) -> int:
         """Remove jobs finished before a moment, then finished ones of whoever takes most, until all are within bounds.

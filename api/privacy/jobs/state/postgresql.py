@@ -30,7 +30,9 @@ LEASE_SECONDS = 30
 RENEW_SECONDS = 3.0
 """Between two renewals; as often the holder hears that it is to stop."""
 PATIENCE_SECONDS = 5.0
-"""How long to wait for a connection."""
+"""How long to wait for a connection, and for what another holds."""
+ABANDONED_SECONDS = 10.0
+"""After which the server ends a transaction that is not gone on with, and gives up what it holds."""
 SAVE_SECONDS = 60.0
 """How long to try to save what is known of a job: a database that starts again costs no attempt."""
 CONNECTIONS = 4
@@ -293,6 +295,7 @@ class PostgresRows(SqlRows):
                     max_size=CONNECTIONS,
                     timeout=PATIENCE_SECONDS,
                     reconnect_timeout=PATIENCE_SECONDS,
+                    configure=_bound,
                     check=ConnectionPool.check_connection,
                     kwargs={
                         "connect_timeout": int(PATIENCE_SECONDS),
@@ -310,6 +313,13 @@ class PostgresRows(SqlRows):
                 _prepare(connection)
             self._prepared = True
         return self._opened
+
+
+def _bound(connection: psycopg.Connection[Any]) -> None:
+    """Have the server end a transaction that nobody goes on with: of a machine that is gone it hears nothing else."""
+    connection.execute(f"SET idle_in_transaction_session_timeout = {int(ABANDONED_SECONDS * 1000)}".encode())
+    connection.execute(f"SET lock_timeout = {int(PATIENCE_SECONDS * 1000)}".encode())
+    connection.commit()
 
 
 def _prepare(connection: psycopg.Connection[Any]) -> None:
