@@ -54,8 +54,10 @@ OURS = 'job=~"api|jobs"'
 MISSING = "stack:replicas:expected - on (job) (count by (job) (up == 1) or 0 * stack:replicas:expected)"
 """Replicas of each service that there must be and that do not answer, as docker/prometheus/expect.sh was told."""
 _ABSENT = " or ".join(f'absent(up{{job="{job}"}})' for job in EXPECTED_JOBS)
+TARGETS_GONE = f"count(({_ABSENT}) and on () group(stack:replicas:expected))"
+"""None in a cluster, where nothing tells how many replicas there must be and what runs beside has other names."""
 TARGETS_DOWN = (
-    f"(count(up == 0) or vector(0)) + (count({_ABSENT}) or vector(0))"
+    f"(count(up == 0) or vector(0)) + ({TARGETS_GONE} or vector(0))"
     # Those that DNS does not name any more; what it names and does not answer is counted above.
     " + (sum(clamp_min(stack:replicas:expected - on (job) (count by (job) (up) or 0 * stack:replicas:expected), 0))"
     " or vector(0))"

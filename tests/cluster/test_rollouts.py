@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from monitoring.alerts import TARGETS_GONE
 from scripts.cluster.layout import FIRST, NODE_ADDRESS, SECOND
 from scripts.cluster.processes import ClusterError, run
 from tests.cluster import runbook
@@ -128,4 +129,5 @@ def test_prometheus_has_the_rules(installed: Installation) -> None:
         return [rule for group in groups for rule in group["rules"]]
 
     eventually(lambda: {rule["health"] for rule in rules()} == {"ok"}, rules)
+    assert installed.cluster.prometheus.get("query", query=TARGETS_GONE)["result"] == []
     assert {"APIDown", "EdgeDown", "JobQueueOld", "EdgeGatewayErrors"} <= {rule["name"] for rule in rules()}
