@@ -33,7 +33,7 @@ down:  ## stop and remove the containers; data stays in its volumes
 	@python3 scripts/down.py
 
 scale:  ## change the number of API replicas without a failed request: make scale N=4
-	@python3 scripts/deploy.py --scale-only --replicas $(N)
+	@python3 scripts/deploy.py --scale-only --replicas='$(N)'
 
 reload:  ## make NGINX read docker/nginx* and SITE_DIR/nginx again; a wrong configuration is refused
 	@$(COMPOSE) exec -T nginx sh -c 'cd /etc/sightglass/nginx && sh site.sh && sh reload.sh'
@@ -57,8 +57,9 @@ push:  ## send what is built to a registry: make push IMAGE=registry/team/app:1.
 	@python3 scripts/push.py '$(IMAGE)' $(if $(PLATFORMS),--platforms '$(PLATFORMS)')
 
 deploy:  ## replace the replicas without a failed request, by what is built or IMAGE=…; elsewhere: MACHINE=user@host:/dir
-	@$(if $(MACHINE),scripts/over-ssh.sh '$(MACHINE)' make deploy IMAGE='$(IMAGE)' ALLOW_WORSE='$(ALLOW_WORSE)',python3 scripts/deploy.py \
-		$(if $(IMAGE),--image '$(IMAGE)') $(if $(ALLOW_WORSE),--allow-worse))
+	@$(if $(CANARY),python3 scripts/deploy.py --canary='$(CANARY)',$(if $(MACHINE),scripts/over-ssh.sh '$(MACHINE)' \
+		make deploy IMAGE='$(IMAGE)' ALLOW_WORSE='$(ALLOW_WORSE)',python3 scripts/deploy.py $(if $(IMAGE),--image '$(IMAGE)') \
+		$(if $(ALLOW_WORSE),--allow-worse)))
 
 releases:  ## what was deployed, and can be brought back
 	@python3 scripts/releases.py

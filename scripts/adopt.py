@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a prog
 
 from scripts import hooks, images
 from scripts.commands import ROOT, say, step
-from scripts.preflight import refusal
+from scripts.preflight import STACK, refusal
 from scripts.project import FRAMEWORKS, Candidate, Project, normal
 
 OPS = "ops"
@@ -55,11 +55,12 @@ def main() -> int:
         return 2
     try:
         chosen = choose(project, options.app)
+        lines = variables(project, chosen)
     except AdoptError as error:
         print(error, file=sys.stderr)
         return 1
     tell(project, chosen)
-    write(project, variables(project, chosen))
+    write(project, lines)
     return 0
 
 
@@ -90,26 +91,49 @@ def choose(project: Project, app: str) -> Candidate:
 
 
 def variables(project: Project, chosen: Candidate) -> dict[str, str]:
-    """Return what `.env` must say, in its order."""
+    """Return what `.env` must say, in its order.
+
+    Raises:
+        AdoptError: nothing says how to install its framework.
+
+    """
     name = re.sub(r"[^a-z0-9_-]+", "-", project.directory.name.lower()).strip("-_") or "app"
     lines = {"APP": chosen.app}
     if project.dockerfile:
         lines |= {"API_CONTEXT": shown(project.directory), "API_IMAGE": name}
         if project.dockerfile != project.directory / "Dockerfile":
             lines["API_DOCKERFILE"] = str(project.dockerfile.relative_to(project.directory))
-    elif enough(project):
+    elif enough(project, chosen):
         lines["APP_DIR"] = shown(chosen.root)
+    elif (package := unlisted(project, chosen)) and project.tool is None:
+        raise AdoptError(
+            f"{shown(project.directory)}: nothing says which packages it asks for; "
+            f"expected a requirements.txt with {package} in it"
+        )
     else:
         lines |= {"API_CONTEXT": shown(project.directory), "API_IMAGE": name}
         lines["API_DOCKERFILE"] = os.path.relpath(ROOT / ADOPTED, project.directory)
     return lines | {"APP_NAME": name[:63], "JOBS_REPLICAS": "0"}
 
 
-def enough(project: Project) -> bool:
-    """Say whether the service's image has every package that a project asks for, where pinned in that version."""
+def pinned() -> dict[str, str]:
+    """Return the versions of the packages in the service's image."""
     text = "".join((ROOT / "requirements" / f"{which}.txt").read_text() for which in ("runtime", "service"))
-    pinned = {normal(name): version for name, version in re.findall(r"^([\w.-]+)==([\w.]+)", text, re.MULTILINE)}
-    return all(name in pinned and pinned[name] == project.versions.get(name, pinned[name]) for name in project.packages)
+    return {normal(name): version for name, version in re.findall(r"^([\w.-]+)==([\w.]+)", text, re.MULTILINE)}
+
+
+def enough(project: Project, chosen: Candidate) -> bool:
+    """Say whether the service's image has the framework and what else a project asks for, in the version it pins."""
+    has = pinned()
+    asked = all(name in has and has[name] == project.versions.get(name, has[name]) for name in project.packages)
+    return asked and unlisted(project, chosen) is None
+
+
+def unlisted(project: Project, chosen: Candidate) -> str | None:
+    """Name the framework's package where neither the service's image has it nor the project lists it."""
+    package = normal(chosen.framework)
+    listed = pinned().keys() | project.packages | project.versions.keys()
+    return package if chosen.framework in FRAMEWORKS.values() and package not in listed else None
 
 
 def too_old(project: Project) -> list[str]:
@@ -146,7 +170,7 @@ def tell(project: Project, chosen: Candidate) -> None:
     say(f"app         {chosen.app}, {kind(chosen)}")
     if project.dockerfile:
         say(f"image       built by its {project.dockerfile.relative_to(project.directory)}, as it is")
-    elif enough(project):
+    elif enough(project, chosen):
         say("image       none: its code is mounted, and the stack's image has the packages it asks for")
     else:
         say(f"image       built by {ADOPTED} from {project.tool}: it has no Dockerfile of its own")
@@ -172,9 +196,11 @@ def untold(project: Project, chosen: Candidate) -> list[str]:
     if project.dockerfile and chosen.app not in project.named_by_commands:
         lines.append(f"whether {chosen.app} can be imported in its image, from the WORKDIR or the installed packages")
     inside = (project.directory, project.directory / "src")
-    if not project.dockerfile and not enough(project) and chosen.root not in inside:
+    if not project.dockerfile and not enough(project, chosen) and chosen.root not in inside:
         lines.append(f"how {chosen.app} is imported from there; if {shown(chosen.root)} has it all, that is DIR")
-    if not project.packages and not project.dockerfile:
+    if not project.dockerfile and (package := unlisted(project, chosen)):
+        lines.append(f"whether {package} is installed with the rest: {project.tool} does not name it")
+    elif not project.packages and not project.dockerfile:
         lines.append("which packages it asks for: there is no requirements.txt, pyproject.toml or Pipfile")
     return lines
 
@@ -195,10 +221,12 @@ def write(project: Project, lines: dict[str, str]) -> None:
     if env_file.is_symlink():
         own = site(project)
         override = [shown(own / "compose.yml")] if (own / "compose.yml").is_file() else []
-        files = ":".join(["docker-compose.prod.yml", *override])
+        files = ":".join([STACK, *override])
         lines = {"COMPOSE_FILE": files, "SITE_DIR": shown(own)} | lines
     said = images.text_of(env_file)
     there = {name: value.strip("'") for name, value in SET.findall(said)}
+    if "COMPOSE_FILE" not in there:
+        lines = {"COMPOSE_FILE": STACK} | lines
     step(f"{shown(env_file.resolve())}")
     for name, value in lines.items():
         if name not in there:

@@ -7,7 +7,7 @@ if [ -z "$mirror" ] && command -v apt-get >/dev/null; then
     mirror=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "Debian" {print $2; exit}')
 fi
 if [ -z "$mirror" ]; then
-    echo "DEBIAN_MIRROR=: needed here, because this system's own package sources name no Debian mirror; expected its address" >&2
+    echo "DEBIAN_MIRROR=: needed here, because this system's own package sources name no Debian mirror; expected its address, in the environment, not in .env" >&2
     exit 2
 fi
 printf '%s\n' "${mirror%/}"

@@ -50,6 +50,7 @@ ATTEMPTS_TO_ASK = 5  # a machine that is busy enough may refuse the first
 FORGET_SECONDS = 2 + 1 + 1
 
 CLEARLY_WORSE = 3  # the exit status
+MOST_REPLICAS = 100
 
 # In an image of the application's own, its Python by the overlay's name for it (docker/overlay).
 PYTHON = 'PATH=/opt/sightglass:$PATH; exec python -c "$0"'
@@ -71,26 +72,29 @@ def main() -> int:
     """Deploy as the command line asks.
 
     Returns:
-        0; 1 with the reason on stderr; 3 where the new one was judged worse; 130 when interrupted.
+        0; 1 with the reason on stderr; 2 with a line there where an argument cannot be; 3 where the new one was judged
+        worse; 130 when interrupted.
 
     """
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--replicas", type=int, metavar="N", help="how many to end with (default: as many as run)")
+    parser.add_argument("--replicas", metavar="N", help="how many to end with (default: as many as run)")
     parser.add_argument("--scale-only", action="store_true", help="keep those that run, add or remove the difference")
     parser.add_argument("--no-build", action="store_true", help="use the image as it is")
     parser.add_argument("--image", metavar="IMAGE", default="", help="pull this image and serve it, by its digest")
+    parser.add_argument("--canary", metavar="SHARE", help="refused: the first new replica's share is even")
     parser.add_argument("--allow-worse", action="store_true", help="even if its model is worse")
     parser.add_argument(
         "--rollback", nargs="?", const="", metavar="TO", help="bring a release back (default: the last)"
     )
     options = parser.parse_args()
-    if options.replicas is not None and not 1 <= options.replicas <= 100:
-        parser.error(f"--replicas {options.replicas}: not allowed; expected a whole number from 1 to 100")
+    if line := refused(options.replicas, options.canary):
+        print(line, file=sys.stderr)
+        return 2
     interruptible()
     try:
         lock()
         running = replicas()
-        wanted = options.replicas or len(running)
+        wanted = int(options.replicas or len(running))
         check(running)
         if options.scale_only:
             scale(running, wanted)
@@ -114,6 +118,19 @@ def main() -> int:
         return 130
     step(f"done: {len(replicas())} running")
     return 0
+
+
+def refused(count: str | None, canary: str | None) -> str | None:
+    """Return the line that refuses a number of replicas, or a share for the first new one; none where there is none."""
+    if canary is not None:
+        expected = (
+            "no such setting: beside N replicas, two or more, the first new one takes an even share, 1/(N+1), and is "
+            "judged for DEPLOY_JUDGE_SECONDS"
+        )
+        return refusal("CANARY", canary, expected)
+    if count is not None and not (re.fullmatch("[0-9]{1,3}", count) and 1 <= int(count) <= MOST_REPLICAS):
+        return refusal("N", count, f"a whole number from 1 to {MOST_REPLICAS}")
+    return None
 
 
 def lock() -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
 from scripts.commands import CommandError
+from scripts.preflight import refusal
 from scripts.story import telemetry
 from scripts.story.docker_files import DockerFiles, containers
 from scripts.story.entries import Entry, Requests, Source
@@ -86,7 +87,7 @@ def read(arguments: Sequence[str]) -> str | Requests:
     if "ID" in given:
         if len(given) > 1:
             raise QuestionError("ID stands alone: STATUS, SINCE and SLOWEST ask for other requests")
-        _check("ID", given["ID"], r"[A-Za-z0-9._-]{1,128}", "an id is 1 to 128 letters, digits, '.', '_' or '-'")
+        _check("ID", given["ID"], r"[A-Za-z0-9._-]{1,128}", "1 to 128 letters, digits, '.', '_' or '-'")
         return given["ID"]
     if not given:
         raise QuestionError("make find needs ID=…, or STATUS=5xx, SINCE=10m or SLOWEST=10")
@@ -145,7 +146,7 @@ def _given(argument: str) -> bool:
 
 def _check(name: str, value: str | None, pattern: str, allowed: str) -> None:
     if value is not None and re.fullmatch(pattern, value) is None:
-        raise QuestionError(f"{name} is {printable(value)!r}: {allowed}")
+        raise QuestionError(refusal(name, value, allowed))
 
 
 def kept() -> list[Source]:

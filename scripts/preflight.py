@@ -20,6 +20,8 @@ RENAMED = {"WORKER_REPLICAS": "JOBS_REPLICAS"}
 """Since the last release; the Compose files refuse the old names too (docker/upgrade.yml)."""
 MOVED = {"docker-compose.http3.yml": "docker/nginx/http3.yml"}
 """Compose files that COMPOSE_FILE may still call by their old name, for one release."""
+STACK = "docker-compose.prod.yml"
+"""What COMPOSE_FILE names at least."""
 ACME = ("ACME_EMAIL", "SERVER_NAME")
 """What has to go together; docker/acme/start.sh says more."""
 START_PERIOD_SECONDS, LONGEST_START_PERIOD_SECONDS = 120, 86400
@@ -84,7 +86,7 @@ def main() -> int:
 
 def settings() -> dict[str, str]:
     """Read what is looked at, as Compose does."""
-    own = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "API_START_PERIOD", "TELEMETRY")
+    own = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "API_START_PERIOD", "TELEMETRY", "MLFLOW")
     return environment.read(*own, *ACME, *RENAMED, *PATHS)
 
 
@@ -98,6 +100,8 @@ def problems(given: Mapping[str, str]) -> list[str]:
             lines.append(refusal(name, value, expected))
     if given.get("TELEMETRY") not in (None, "", "true", "false"):
         lines.append(refusal("TELEMETRY", given["TELEMETRY"], "true or false"))
+    if given.get("MLFLOW") not in (None, "", "true"):
+        lines.append(refusal("MLFLOW", given["MLFLOW"], "true, or no such line"))
     if given.get("ACME_EMAIL"):
         if value := given.get("TLS_CERT"):
             lines.append(refusal("TLS_CERT", value, "none where ACME_EMAIL is set, which gets a certificate by itself"))
@@ -117,6 +121,8 @@ def compose_files(given: Mapping[str, str]) -> list[str]:
 def refused_by_compose(given: Mapping[str, str]) -> list[str]:
     """Return a line where Compose does not take its files, an override of the user's among them."""
     value = given.get("COMPOSE_FILE", "")
+    if not compose_files(given):  # Compose would look for a file of its own names, in the directories above too
+        return [refusal("COMPOSE_FILE", value, f"{STACK}, as in .env.template")]
     for name in compose_files(given):
         if not (ROOT / name).is_file():
             return [refusal("COMPOSE_FILE", value, f"files that are there, which {name} is not")]

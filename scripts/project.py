@@ -209,7 +209,11 @@ class Project:
     def requirements_file(self) -> str | None:
         """What it is installed from."""
         names = ("requirements.txt", "Pipfile.lock", "Pipfile", "pyproject.toml")
-        return next((name for name in names if (self.directory / name).is_file()), None)
+        return next((name for name in names if (self.directory / name).is_file() and self._installs(name)), None)
+
+    def _installs(self, name: str) -> bool:
+        """Say whether a file is more than the settings of tools."""
+        return name != "pyproject.toml" or bool({"project", "build-system"} & set(self._pyproject))
 
     @cached_property
     def tool(self) -> str | None:

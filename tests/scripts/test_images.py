@@ -336,6 +336,7 @@ def test_where_no_stand_in_can_be_built_the_pulls_own_reason_is_said(machine: Ma
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"nginx: nginx:1 cannot be pulled: {BUSY}; try again: make up")
     assert "DEBIAN_MIRROR=: needed here" in line
+    assert line.endswith("expected its address, in the environment, not in .env")
     assert not machine.env_file.exists()
 
 

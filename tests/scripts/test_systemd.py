@@ -40,6 +40,12 @@ def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
     assert (result.returncode, about_ours) == (0, []), result.stderr
 
 
+def test_the_page_that_says_how_the_stack_is_installed_does() -> None:
+    said = (ROOT / "deploy" / "systemd" / "sightglass.service").read_text()
+    (page,) = re.findall(r"(docs/[a-z-]+\.md) says how it is installed", said)
+    assert "cp deploy/systemd/sightglass.service " in (ROOT / page).read_text()
+
+
 def test_what_is_wrong_is_found(tmp_path: Path) -> None:
     wrong = (ROOT / "deploy" / "systemd" / "sightglass.service").read_text()
     wrong = wrong.replace("/usr/bin/make", "/usr/bin/none").replace("Type=oneshot", "Type=once")

@@ -15,6 +15,7 @@ from scripts.project import Project
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 FASTAPI = "from fastapi import FastAPI\n\napp = FastAPI()\n"
+FLASK = "from flask import Flask\n\napp = Flask('x')\n"
 FLASK_FACTORY = """import flask
 
 
@@ -253,8 +254,11 @@ def test_a_directory_of_any_name_is_written_as_compose_reads_it(root: Path, run:
 AMBIGUOUS = {
     "two in two files": {"main.py": FASTAPI, "admin.py": FASTAPI},
     "two in one": {"main.py": FASTAPI + "other = FastAPI()\n"},
-    "two frameworks": {"main.py": FASTAPI, "old.py": "from flask import Flask\napp = Flask('x')\n"},
-    "two factories": {"main.py": FLASK_FACTORY + FLASK_FACTORY.replace("create_app", "make_app")},
+    "two frameworks": {"main.py": FASTAPI, "old.py": FLASK, "requirements.txt": "flask"},
+    "two factories": {
+        "main.py": FLASK_FACTORY + FLASK_FACTORY.replace("create_app", "make_app"),
+        "requirements.txt": "flask",
+    },
     "two commands": {
         "main.py": FASTAPI,
         "admin.py": FASTAPI,
@@ -303,6 +307,42 @@ def test_nothing_to_serve_is_one_line_that_says_what_to_write(root: Path, run: R
     assert not (root / ".env").exists()
     assert run("../shop", "--app", "their.own:thing")[0] == 0
     assert written(root)["APP"] == "their.own:thing"
+
+
+UNLISTED = {
+    "flask": {"app.py": FLASK},
+    "a factory": {"shop/__init__.py": FLASK_FACTORY},
+    "settings of tools": {"app.py": FLASK, "pyproject.toml": "[tool.ruff]\nline-length = 100\n"},
+    "django": {name: text for name, text in DJANGO.items() if name != "requirements.txt"},
+    "falcon": {"app.py": "import falcon.asgi\napp = falcon.asgi.App()\n"},
+}
+
+
+@pytest.mark.parametrize("shape", UNLISTED)
+def test_a_framework_that_nothing_lists_is_one_line_and_nothing_is_written(root: Path, run: Run, shape: str) -> None:
+    project(root.parent / "shop", UNLISTED[shape])
+    package = shape if shape in ("django", "falcon") else "flask"
+    expected = f"nothing says which packages it asks for; expected a requirements.txt with {package} in it\n"
+    assert run("../shop") == (1, "", f"../shop: {expected}")
+    assert not (root / ".env").exists()
+    # With a list, or a Dockerfile, it is built.
+    project(root.parent / "shop", {"requirements.txt": f"{package}==3.0\n"})
+    status, said, _ = run("../shop")
+    assert (status, written(root)["API_DOCKERFILE"]) == (0, ADOPTED["API_DOCKERFILE"])
+    assert "not told" not in said
+    for path in (root / ".env", root.parent / "shop" / "requirements.txt"):
+        path.unlink()
+    project(root.parent / "shop", {"Dockerfile": "FROM python\n"})
+    assert run("../shop")[0] == 0
+    assert "APP_DIR" not in written(root)
+
+
+@pytest.mark.parametrize("text", ["", "fastapi\n", "flask-restx\n", "-r more.txt\n"])
+def test_a_list_without_the_framework_is_built_and_said(root: Path, run: Run, text: str) -> None:
+    project(root.parent / "shop", {"app.py": FLASK, "requirements.txt": text})
+    status, said, _ = run("../shop")
+    assert (status, written(root)["API_DOCKERFILE"]) == (0, ADOPTED["API_DOCKERFILE"])
+    assert "    not told    whether flask is installed with the rest: requirements.txt does not name it\n" in said
 
 
 @pytest.mark.parametrize("value", ["", "nowhere", "../nowhere", "README.md", "."])
@@ -360,7 +400,9 @@ def test_a_file_that_is_there_in_a_submodule_stays_the_one(root: Path, run: Run)
     (root / ".env").write_text("HTTPS_PORT=8443\n")
     assert run("..")[0] == 0
     assert not (root / ".env").is_symlink()
-    assert (root / ".env").read_text().startswith("HTTPS_PORT=8443\nAPP=main:app\n")
+    assert (
+        (root / ".env").read_text().startswith("HTTPS_PORT=8443\nCOMPOSE_FILE=docker-compose.prod.yml\nAPP=main:app\n")
+    )
 
 
 def test_no_code_is_run(root: Path, run: Run) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts import deploy, judging, releases
+from scripts.commands import ROOT
 from scripts.deploy import DeployError
 from scripts.judging import Judgement, Watch
 from scripts.verdict import Verdict
@@ -303,3 +304,39 @@ def test_with_0_seconds_nothing_is(two: Machine, monkeypatch: pytest.MonkeyPatch
     two.verdict = Verdict.WORSE
     assert deploy.main() == 0
     assert two.shared == []
+
+
+Make = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Run make's own command where Docker and ssh do nothing."""
+    for name in ("docker", "ssh"):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 9\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("MAKEFLAGS", raising=False)  # of the make that runs the tests
+    command = ("make", "--no-print-directory")
+    return lambda *given: subprocess.run([*command, *given], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("N=",), ("N=two",), ("N=0",), ("N=101",), ("N=-1",), ("N=1 2",), ("N=--x",)]
+)
+def test_no_number_of_replicas_is_one_line(make: Make, arguments: tuple[str, ...]) -> None:
+    result = make("scale", *arguments)
+    first, *others = result.stderr.splitlines()
+    given = arguments[0] if arguments else "N="
+    assert first == f"{given}: not allowed; expected a whole number from 1 to 100"
+    assert (result.stdout, len(others), result.returncode) == ("", 1, 2)  # the other is make's own
+    assert "Error 2" in others[0]
+
+
+@pytest.mark.parametrize("more", [(), ("IMAGE=team/app:1",), ("MACHINE=shop:/srv/shop",)])
+def test_a_share_for_the_first_new_one_is_refused_in_one_line(make: Make, more: tuple[str, ...]) -> None:
+    result = make("deploy", "CANARY=10%", *more)
+    first, *others = result.stderr.splitlines()
+    assert first.startswith("CANARY=10%: not allowed; expected no such setting: ")
+    assert "DEPLOY_JUDGE_SECONDS" in first
+    assert (result.stdout, len(others), result.returncode) == ("", 1, 2)

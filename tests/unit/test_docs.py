@@ -1,6 +1,7 @@
 """What the documents name is there, and what is there has a user."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,25 @@ def test_every_service_is_asked_for_by_another_or_named_in_the_docs() -> None:
     scripts = "".join(text for path, text in PROGRAMS.items() if path.suffix == ".py" or path.name == "Makefile")
     for name in services:
         assert name in needed or re.search(rf"\b{name}\b", EVERYTHING + scripts), name
+
+
+def test_an_extra_that_is_named_is_there() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = re.findall(r"pip install '\.\[([\w,]+)\]'", EVERYTHING)
+    assert named
+    assert set(",".join(named).split(",")) <= set(extras)
+
+
+def test_an_env_that_is_shown_whole_begins_as_the_template() -> None:
+    (block,) = re.findall(r"with its own `\.env`:\n\n```sh\n(.*?)```", SAID[ROOT / "docs/deployment.md"], re.DOTALL)
+    first, *_ = re.findall(r"^[A-Z]\w+=.*$", (ROOT / ".env.template").read_text(), re.MULTILINE)
+    assert block.startswith(f"{first}\n")
+
+
+@pytest.mark.parametrize("page", PRESENT, ids=lambda path: path.name)
+def test_a_setting_is_shown_in_env_and_not_for_one_command(page: Path) -> None:
+    """The next command would undo it."""
+    assert not re.search(r"\b(?:TELEMETRY|MLFLOW|DATABASE_URL|API_\w+)=\S* (?:make|docker)\b", SAID[page])
 
 
 # ── Metrics ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,6 @@
 """What contributors are told to run is what CI runs."""
 
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,12 @@ HOOKS: dict[str, dict[str, Any]] = {
     for repository in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     for hook in repository["hooks"]
 }
+
+
+def test_every_folder_of_tests_is_told_of() -> None:
+    table = re.findall(r"^\| (`tests/.*?) \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    told = re.findall(r"`tests/(\w+)`", " ".join(table))
+    assert sorted(told) == sorted({path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")})
 
 
 def test_every_linter_of_ci_is_a_hook_and_no_other() -> None:

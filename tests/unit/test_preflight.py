@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from scripts import preflight
-from scripts.preflight import PATHS, RENAMED, problems, start_period
+from scripts.commands import ROOT
+from scripts.preflight import PATHS, RENAMED, problems, refused_by_compose, settings, start_period
 
 DIRECTORIES = ["APP_DIR", "MODELS_DIR", "DATA_DIR", "SITE_DIR", "ALERT_SECRETS_DIR", "STATE_SECRETS_DIR"]
 FILES = ["APP_ENV_FILE", "API_KEYS_FILE", "TLS_CERT", "TLS_KEY", "GRAFANA_PASSWORD_FILE"]
@@ -33,6 +34,26 @@ def test_telemetry_is_on_or_off(value: str) -> None:
 @pytest.mark.parametrize("value", ["True", "yes", "1", "on", "telemetry", " true"])
 def test_telemetry_is_nothing_else(value: str) -> None:
     assert problems({"TELEMETRY": value}) == [f"TELEMETRY={value}: not allowed; expected true or false"]
+
+
+def test_mlflow_is_on_or_not_there() -> None:
+    for value in ("true", ""):
+        assert problems({"MLFLOW": value}) == []
+    for value in ("false", "True", "1", " true"):
+        assert problems({"MLFLOW": value}) == [f"MLFLOW={value}: not allowed; expected true, or no such line"]
+
+
+def test_what_is_looked_at_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.environment.read", lambda *names: dict.fromkeys(names, ""))
+    assert {"COMPOSE_FILE", "TELEMETRY", "MLFLOW", "ACME_EMAIL", *PATHS, *RENAMED} <= set(settings())
+
+
+@pytest.mark.parametrize("given", [{}, {"COMPOSE_FILE": ""}, {"COMPOSE_FILE": ":"}])
+def test_an_env_without_the_stacks_file_is_told_its_first_line(given: dict[str, str]) -> None:
+    value = given.get("COMPOSE_FILE", "")
+    expected = "docker-compose.prod.yml, as in .env.template"
+    assert refused_by_compose(given) == [f"COMPOSE_FILE={value}: not allowed; expected {expected}"]
+    assert "\nCOMPOSE_FILE=docker-compose.prod.yml\n" in (ROOT / ".env.template").read_text()
 
 
 def test_every_variable_that_names_a_path_is_looked_at() -> None:

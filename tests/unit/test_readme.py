@@ -38,6 +38,12 @@ def test_every_link_leads_somewhere(document: Path) -> None:
             assert anchor in anchors(file), target
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_link_that_names_a_page_leads_to_it(document: Path) -> None:
+    for name, target in re.findall(r"\[`?([\w./-]+\.md)`?\]\(([^)\s#]+)", document.read_text()):
+        assert Path(name).name == Path(target).name, name
+
+
 def test_the_readme_fits_two_screens() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120  # of 60 lines
 
