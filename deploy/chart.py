@@ -48,7 +48,7 @@ EXPLAINED = {
     "tls": "The certificate NGINX shows.",
     "tls.secretName": "The Secret (kubernetes.io/tls) that has it.",
     "tls.crt": "Or the certificate itself, PEM: --set-file tls.crt=… --set-file tls.key=…",
-    "tls.certManager.enabled": "Or one that cert-manager orders.",
+    "tls.certManager.enabled": "Or one that cert-manager orders, by DNS-01, or by HTTP-01 through the Ingress.",
     "jobs": "Background jobs.",
     "jobs.volume": "A volume that the pods of all nodes write to; false with settings.DATABASE_URL and DOCUMENTS_URL.",
     "jobs.storageClass": "A class with ReadWriteMany; empty, the cluster's default.",
@@ -74,6 +74,7 @@ EXPLAINED = {
     "monitoring.labels": "What that Prometheus selects by.",
     "gateway.enabled": "A route of a gateway that ends TLS; its addresses belong in settings.TRUSTED_PROXIES.",
     "ingress.enabled": "A route of an Ingress controller that ends TLS.",
+    "ingress.annotations": "Sizes and times are NGINX's to judge; with another settings.UPSTREAM_TIMEOUT, its seconds.",
 }
 """By path."""
 

@@ -1,8 +1,11 @@
 """What NGINX reads: the files of docker/ as keys of a ConfigMap, which has no directories, and the path of each."""
 
+import re
+
 from deploy.composed import ROOT
 
 DOCKER = ROOT / "docker"
+START = DOCKER / "nginx/start.sh"
 _SUFFIXES = {".conf", ".js", ".sh", ".pl"}
 
 
@@ -17,3 +20,9 @@ def _paths() -> list[str]:
 
 NGINX_FILES: dict[str, str] = {_key(path): path for path in _paths()}
 """By key."""
+
+
+def upstream_seconds() -> str:
+    """Give for how long the API may be silent where no setting says so."""
+    (seconds,) = re.findall(r"^UPSTREAM_TIMEOUT=\$\{UPSTREAM_TIMEOUT:-([0-9]+)\}$", START.read_text(), re.MULTILINE)
+    return str(seconds)

@@ -75,13 +75,14 @@ def plain(node: Any) -> Any:
         case InChart():
             return node.otherwise
         case dict():
-            return type(node)({_name(key): plain(value) for key, value in node.items() if _is_there(key, value)})
+            return type(node)({key_name(key): plain(value) for key, value in node.items() if _is_there(key, value)})
         case list():
             return [plain(item) for item in node if not isinstance(item, dict) or _is_there(*next(iter(item.items())))]
     return node
 
 
-def _name(key: Any) -> Any:
+def key_name(key: Any) -> Any:
+    """Give a key as it is written."""
     return key.name if isinstance(key, Only) else key
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from deploy.composed import Service
+from deploy.files import upstream_seconds
 from deploy.leaves import InChart, Only, Value, When
 from deploy.workloads import (
     API,
@@ -21,6 +22,8 @@ from deploy.workloads import (
 
 OTLP_PORT = 4318
 DNS_PORT = 53
+SOLVER_PORT = 8089
+"""cert-manager's own."""
 MONITORING = Value("networkPolicy.monitoringNamespace", "monitoring")
 _FROM_OUTSIDE = When("edge.service.type", default=True, equals="ClusterIP", negated=True)
 
@@ -119,6 +122,12 @@ def keda() -> Object:
     return _policy("keda", _pods(API), ["Ingress"], ingress=[{"from": [namespace], "ports": _ports(API_METRICS_PORT)}])
 
 
+def solver() -> Object:
+    """Give the policy by which cert-manager's answer to HTTP-01 is reached, by whoever asks."""
+    pods = {"matchLabels": {"acme.cert-manager.io/http01-solver": "true"}}
+    return _policy("http01-solver", pods, ["Ingress"], ingress=[{"ports": _ports(SOLVER_PORT)}])
+
+
 def _policy(name: str, pods: Object, types: list[str], **rules: Any) -> Object:
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -168,7 +177,7 @@ def ingress() -> Object:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": metadata(NGINX, annotations=Value("ingress.annotations", {})),
+        "metadata": metadata(NGINX, annotations=Value("ingress.annotations", _passed_on())),
         "spec": {
             "ingressClassName": Value("ingress.className", "nginx"),
             "tls": Value("ingress.tls", []),
@@ -180,6 +189,18 @@ def ingress() -> Object:
             ],
         },
     }
+
+
+def _passed_on() -> dict[str, str]:
+    """Give what ingress-nginx is told: sizes and times are NGINX's to judge, as its own are 1 MB and 60 s."""
+    seconds = upstream_seconds()
+    told = {
+        "proxy-body-size": "0",
+        "proxy-request-buffering": "off",
+        "proxy-read-timeout": seconds,
+        "proxy-send-timeout": seconds,
+    }
+    return {f"nginx.ingress.kubernetes.io/{name}": value for name, value in told.items()}
 
 
 def certificate() -> Object:
@@ -202,7 +223,12 @@ def given_certificate() -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": Value("tls.secretName", "tls"), "labels": labels(NGINX)},
+        # Helm leaves it where it is when an update is not given it again.
+        "metadata": {
+            "name": Value("tls.secretName", "tls"),
+            "labels": labels(NGINX),
+            "annotations": {"helm.sh/resource-policy": "keep"},
+        },
         "type": "kubernetes.io/tls",
         "data": {
             "tls.crt": InChart(".Values.tls.crt | b64enc"),

@@ -4,7 +4,7 @@ from typing import Any
 
 from deploy.composed import Probe, Service, Setting, exposed
 from deploy.files import NGINX_FILES
-from deploy.leaves import Flow, InChart, Only, Value, When
+from deploy.leaves import Flow, InChart, Only, Value, When, key_name
 from sightglass.server.settings import ServerSettings
 
 Object = dict[str, Any]
@@ -31,6 +31,9 @@ EDGE_DRAIN = Value("edge.drainSeconds", 15)
 EDGE_LAST_SCRAPE = Value("edge.lastScrapeSeconds", LAST_SCRAPE_SECONDS)
 EDGE_DELAY = Value("edge.readyAfterSeconds", DNS_SECONDS)
 """Before an edge serves: until then a replica may not know it, and not believe what it says of clients."""
+
+_THERE = ("name", "emptyDir")
+"""The keys of a volume whose conditions say whether it is there and the pod's own."""
 
 START_PERIOD = "API_START_PERIOD"
 """A variable of `.env` that no container reads: it is the startup probes'."""
@@ -110,7 +113,10 @@ def _pod(service: Service, container: Object, volumes: list[Object], grace: Any,
     # Not as a second constraint of this kind: the scheduler's score leaves out nodes that lack one of them.
     zones = {"weight": 100, "podAffinityTerm": {"topologyKey": "topology.kubernetes.io/zone", **same}}
     return {
-        "metadata": {"labels": labels(service.name), "annotations": _checksums(service.name)},
+        "metadata": {
+            "labels": labels(service.name),
+            "annotations": {**_checksums(service.name), **removable(volumes)},
+        },
         "spec": {
             "automountServiceAccountToken": False,
             # A Service called metrics would set METRICS_PORT to an address.
@@ -140,6 +146,23 @@ def _checksums(component: str) -> Object:
     if component != NGINX:
         return of_settings
     return {**of_settings, "checksum/files": InChart('include (print $.Template.BasePath "/files.yaml") . | sha256sum')}
+
+
+def removable(volumes: list[Object]) -> Object:
+    """Tell the cluster autoscaler which volumes keep no node: what is of the pod alone ends with it."""
+    always: list[str] = []
+    sometimes: list[str] = []
+    for volume in volumes:
+        name = next(iter(volume.values()))
+        conditions = [f"({key.when.expression})" for key in volume if key_name(key) in _THERE and isinstance(key, Only)]
+        if "emptyDir" in map(key_name, volume):
+            if conditions:
+                sometimes.append(f'(ternary ",{name}" "" (and {" ".join(conditions)}))')
+            else:
+                always.append(name)
+    names = ",".join(always)
+    more = InChart(" ".join([f'printf "{names}{"%s" * len(sometimes)}"', *sometimes]), otherwise=names)
+    return {"cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes": more if sometimes else names}
 
 
 def _deployment(component: str, replicas: Any, pod: Object, **more: Any) -> Object:

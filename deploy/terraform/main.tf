@@ -17,6 +17,7 @@ module "kubernetes" {
   name                = local.name
   kubernetes_version  = var.kubernetes_version
   subnet_ids          = module.networking.private_subnet_ids
+  cidr                = var.cidr
   admins              = var.admins
   api_allowed_cidrs   = var.api_allowed_cidrs
   node_groups         = var.node_groups

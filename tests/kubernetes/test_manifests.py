@@ -115,8 +115,9 @@ def test_a_name_that_no_cluster_knows_is_found() -> None:
 def without_annotations(one: Object) -> Object:
     """What the chart has of checksums, Kustomize has in names."""
     copy: Object = json.loads(json.dumps(one))
-    template = copy.get("spec", {}).get("template", {}) if copy["kind"] == "Deployment" else {}
-    template.get("metadata", {}).pop("annotations", None)
+    if copy["kind"] == "Deployment":
+        about = copy["spec"]["template"]["metadata"]
+        about["annotations"] = {k: v for k, v in about["annotations"].items() if not k.startswith("checksum/")}
     return copy
 
 
@@ -189,6 +190,17 @@ def test_helm_says_that_limits_multiply_where_they_do(changes: Object, *, multip
         ),
         ({"jobs": {"autoscaling": {"enabled": True}}}, ("Deployment", "api"), ("ScaledObject", "jobs")),
         ({"jobs": {"autoscaling": {"enabled": True}}}, ("Deployment", "api"), ("NetworkPolicy", "keda")),
+        ({}, ("NetworkPolicy", "default-deny"), ("NetworkPolicy", "http01-solver")),
+        (
+            {"tls": {"certManager": {"enabled": True}}},
+            ("NetworkPolicy", "http01-solver"),
+            ("Secret", "tls"),
+        ),
+        (
+            {"tls": {"certManager": {"enabled": True}}, "networkPolicy": {"enabled": False}},
+            ("Certificate", "tls"),
+            ("NetworkPolicy", "http01-solver"),
+        ),
     ],
 )
 def test_values_switch_parts_on_and_off(changes: Object, there: tuple[str, str], gone: tuple[str, str]) -> None:
@@ -197,9 +209,56 @@ def test_values_switch_parts_on_and_off(changes: Object, there: tuple[str, str],
     assert gone not in made
 
 
-def test_helm_deletes_no_volume_of_jobs() -> None:
-    claim = by_key(of_chart({"jobs": {"enabled": True}}))["PersistentVolumeClaim", "runs"]
-    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"jobs": {"enabled": True}}, ("PersistentVolumeClaim", "runs")),
+        ({"tls": {"crt": "c", "key": "k"}}, ("Secret", "tls")),  # an update does not say it again
+    ],
+)
+def test_helm_does_not_delete_what_could_not_be_made_again(changes: Object, kept: tuple[str, str]) -> None:
+    assert by_key(of_chart(changes))[kept]["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_cert_manager_s_answer_is_reached() -> None:
+    assert ALL["NetworkPolicy", "http01-solver"]["spec"] == {
+        "podSelector": {"matchLabels": {"acme.cert-manager.io/http01-solver": "true"}},
+        "policyTypes": ["Ingress"],
+        "ingress": [{"ports": [{"port": 8089, "protocol": "TCP"}]}],
+    }
+
+
+def test_an_ingress_controller_refuses_and_cuts_nothing_that_nginx_does_not() -> None:
+    (seconds,) = re.findall(r"^# UPSTREAM_TIMEOUT=([0-9]+)$", (ROOT / ".env.template").read_text(), re.MULTILINE)
+    told = {"proxy-body-size": "0", "proxy-request-buffering": "off"}
+    told |= dict.fromkeys(("proxy-read-timeout", "proxy-send-timeout"), seconds)
+    found = ALL["Ingress", "nginx"]["metadata"]["annotations"]
+    assert found == {f"nginx.ingress.kubernetes.io/{name}": value for name, value in told.items()}
+
+
+LOCAL = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
+
+
+@pytest.mark.parametrize("jobs", [{}, {"enabled": True}, {"volume": False}, {"enabled": True, "volume": False}])
+def test_no_pod_keeps_a_node_that_a_cluster_autoscaler_would_take(jobs: Object) -> None:
+    deployments = [one for one in of_chart({"jobs": jobs}) if one["kind"] == "Deployment"]
+    assert len(deployments) == 2 + bool(jobs.get("enabled"))
+    for one in deployments:
+        template = one["spec"]["template"]
+        volumes = {volume["name"] for volume in template["spec"]["volumes"] if "emptyDir" in volume}
+        named = template["metadata"]["annotations"][LOCAL].split(",")
+        assert len(volumes) == len(named) > 0
+        assert volumes == set(named)
+
+
+def test_nor_does_one_whose_jobs_are_elsewhere() -> None:
+    patches = yaml.safe_load_all((COMPONENTS / "jobs-elsewhere/patches.yaml").read_text())
+    changed = {one["metadata"]["name"]: one["spec"]["template"] for one in patches if one["kind"] == "Deployment"}
+    assert set(changed) == {"api", "jobs"}
+    for name, template in changed.items():
+        (own,) = template["spec"]["volumes"]
+        before = ALL["Deployment", name]["spec"]["template"]["metadata"]["annotations"][LOCAL]
+        assert template["metadata"]["annotations"] == {LOCAL: f"{before},{own['name']}"}
 
 
 def test_a_budget_keeps_one_that_is_ready_and_none_that_is_not() -> None:
@@ -708,6 +767,21 @@ def test_jobs_get_to_the_spot_nodes_that_terraform_makes() -> None:
     assert said["tolerations"] == [{"key": taint[1], "value": taint[2], "effect": "NoSchedule"}]
     made = by_key(of_chart({"jobs": {"enabled": True, **said}}))["Deployment", "jobs"]["spec"]["template"]["spec"]
     assert (made["nodeSelector"], made["tolerations"]) == (said["nodeSelector"], said["tolerations"])
+
+
+def test_pods_get_to_what_tells_them_who_they_are_and_to_the_bucket() -> None:
+    page = (ROOT / "docs/terraform.md").read_text()
+    blocks = [yaml.safe_load(one) for one in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    (said,) = [one for one in blocks if "networkPolicy" in one]
+    jsonschema.validate(said, SCHEMA)
+    made = by_key(of_chart(said))
+    account = made["Deployment", "api"]["spec"]["template"]["spec"]["serviceAccountName"]
+    assert f"--service-account {account} " in page
+    egress = made["NetworkPolicy", "application"]["spec"]["egress"]
+    assert [(rule["to"][0]["ipBlock"]["cidr"], rule["ports"]) for rule in egress] == [
+        ("169.254.170.23/32", [{"port": 80}]),
+        ("0.0.0.0/0", [{"port": 443}]),
+    ]
 
 
 def test_no_group_of_nodes_begins_with_none() -> None:

@@ -180,6 +180,35 @@ def test_nodes_and_the_control_plane_are_closed() -> None:
     assert resource("kubernetes", "aws_kms_key")["enable_key_rotation"] is True
 
 
+def test_the_control_plane_is_reached_from_the_network() -> None:
+    """From a machine in it, too, that is no node."""
+    rule = resource("kubernetes", "aws_vpc_security_group_ingress_rule")
+    assert arguments(rule) == {
+        "security_group_id": "${aws_eks_cluster.this.vpc_config[0].cluster_security_group_id}",
+        "cidr_ipv4": "${var.cidr}",
+        "ip_protocol": '"tcp"',
+        "from_port": 443,
+        "to_port": 443,
+    }
+    given = named(module(TERRAFORM)["module"])
+    assert given["kubernetes"]["cidr"] == given["networking"]["cidr"] == "${var.cidr}"
+
+
+def test_pods_can_be_somebody_to_aws() -> None:
+    """A node's metadata, which say who it is, are out of their reach."""
+    addons = labelled(module(TERRAFORM / "modules/kubernetes")["resource"], 2)
+    (others,) = [content for type_, name, content in addons if (type_, name) == ("aws_eks_addon", "other")]
+    assert '"eks-pod-identity-agent"' in others["for_each"]
+
+
+def test_the_queue_s_password_is_set_after_it_is_rotated_in() -> None:
+    """The other way round AWS refuses it."""
+    page = (TERRAFORM.parents[1] / "docs/terraform.md").read_text()
+    ((order, loop),) = re.findall(r"for strategy in (.*?); do.*?\n(.*?)\n +done", page, re.DOTALL)
+    assert order == "ROTATE SET"
+    assert re.findall(r"aws elasticache (\S+)", loop) == ["modify-replication-group", "wait"]
+
+
 def test_a_secret_has_the_keys_that_are_named_and_is_renewed_soon() -> None:
     """RDS' has `username` and `password`, where a pod reads `database`."""
     (secrets,) = [content for _, name, content in IN_CLUSTER if name == "secret"]

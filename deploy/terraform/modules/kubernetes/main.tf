@@ -67,6 +67,15 @@ resource "aws_eks_cluster" "this" {
   depends_on = [aws_iam_role_policy_attachment.cluster, aws_cloudwatch_log_group.cluster]
 }
 
+# Of its own accord the group, which the nodes are in as well, lets in itself alone.
+resource "aws_vpc_security_group_ingress_rule" "api" {
+  security_group_id = aws_eks_cluster.this.vpc_config[0].cluster_security_group_id
+  cidr_ipv4         = var.cidr
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+}
+
 resource "aws_eks_access_entry" "admin" {
   for_each      = var.admins
   cluster_name  = aws_eks_cluster.this.name

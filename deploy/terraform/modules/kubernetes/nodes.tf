@@ -87,7 +87,7 @@ resource "aws_eks_addon" "network" {
 }
 
 resource "aws_eks_addon" "other" {
-  for_each     = toset(["coredns", "metrics-server"])
+  for_each     = toset(["coredns", "eks-pod-identity-agent", "metrics-server"])
   cluster_name = aws_eks_cluster.this.name
   addon_name   = each.key
   depends_on   = [aws_eks_node_group.this]

@@ -23,6 +23,16 @@ variable "subnet_ids" {
   }
 }
 
+variable "cidr" {
+  description = "Addresses of the network, which reach the cluster's API."
+  type        = string
+
+  validation {
+    condition     = can(cidrnetmask(var.cidr))
+    error_message = "cidr: expected an IPv4 range, such as 10.0.0.0/16."
+  }
+}
+
 variable "admins" {
   description = "ARNs of the IAM roles that may do everything in the cluster."
   type        = set(string)
