@@ -8,8 +8,8 @@ import sys
 import time
 
 BENCHMARKS = (
-    "request_cost", "record_cost", "scrape_cost", "search", "find", "edge", "service", "images", "capacity", "jobs",
-    "victim",
+    "request_cost", "record_cost", "scrape_cost", "search", "find", "edge", "service", "images", "at_rest", "capacity",
+    "jobs", "victim",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,10 @@ NONE = "docker/build/none"
 OWN_LINE = re.compile(rf"^(?:SERVED|SETUP)_IMAGE={images.LOCAL}/\S*\r?(?:\n|\Z)", re.MULTILINE)
 LABEL = "org.opencontainers.image."
 BASES = "bases"
-"""What only one build at a time makes and uses: sightglass-build, sightglass-runtime and sightglass-local/pip."""
+"""What only one build at a time makes and uses: sightglass-build and sightglass-runtime."""
+PIP = f"{images.LOCAL}/pip"
+"""The same."""
+WAITING = "another image is being built; waiting for it"
 USER = "10001:10001"
 """Who runs an image that would run as root."""
 
@@ -71,12 +75,12 @@ def main() -> int:
             tell_compose({})
         else:
             name = image or "sightglass"
-            if not context:
-                pull(name)
-            # What they stand on has the same names for all installations on this machine, and is each one's own.
-            with images.alone(BASES, "another image is being built; waiting for it"):
+            # What they stand on has the same names for all of a user's installations, and is each one's own.
+            with images.alone(BASES, WAITING) if context else nullcontext():
                 if context:
                     build_theirs(given)
+                else:
+                    pull(name)
                 served = lay_over(name, given)
             tell_compose(served)
     except (BuildError, CommandError) as error:
@@ -168,10 +172,11 @@ def lay_over(image: str, given: Mapping[str, str]) -> dict[str, str]:
     if not images.present(served):
         say(f"laying the stack over {image}")
         target = "stamped" if prepared else "overlay"
-        if not prepared:
-            buildx(given, "--target=pip", f"--tag={images.LOCAL}/pip")
         files = (f"--file={OVERLAY / 'Dockerfile'}", f"--target={target}", f"--tag={served}")
-        buildx(given, *files, *(f"--build-arg={name}={value}" for name, value in arguments.items()))
+        with nullcontext() if prepared else images.alone(PIP, WAITING):
+            if not prepared:
+                buildx(given, "--target=pip", f"--tag={PIP}")
+            buildx(given, *files, *(f"--build-arg={name}={value}" for name, value in arguments.items()))
     return {"SERVED_IMAGE": served, "SETUP_IMAGE": setup}
 
 

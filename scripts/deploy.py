@@ -16,6 +16,7 @@ import fcntl
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -376,9 +377,11 @@ def build() -> None:
         DeployError: it cannot be; with what its build said.
 
     """
-    result = run(sys.executable, "scripts/build.py", "--anew")
+    command = (sys.executable, "scripts/build.py", "--anew")
+    # What it says is heard at once: it may be that another's build has to be waited for.
+    result = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False, start_new_session=True)
     if result.returncode != 0:
-        raise DeployError(result.stderr.strip() or result.stdout.strip())
+        raise DeployError(result.stderr.strip())
 
 
 def replace(old: Sequence[str], wanted: int, seconds: int = 0) -> None:

@@ -33,12 +33,16 @@ class Answer(NamedTuple):
 
 
 class Attackers:
-    """Clients of an edge at `host`:`port`, one address after the other."""
+    """Clients of an edge at `host`:`port`, one address after the other.
 
-    def __init__(self, host: str, port: int, addresses: Sequence[str]) -> None:
+    With `name` they ask for it by this name: one with SERVER_NAME serves no other.
+    """
+
+    def __init__(self, host: str, port: int, addresses: Sequence[str], name: str = "") -> None:
         self.host = host
         self.port = port
         self.addresses = addresses
+        self.name = name
         self._next = itertools.cycle(addresses)
         self._lock = threading.Lock()
         self._context = {protocol: _context(protocol) for protocol in ("http/1.1", "h2")}
@@ -50,7 +54,7 @@ class Attackers:
 
     def alone(self) -> "Attackers":
         """Return one of them."""
-        return Attackers(self.host, self.port, [self.address()])
+        return Attackers(self.host, self.port, [self.address()], self.name)
 
     def tcp(self, address: str | None = None) -> socket.socket:
         """Open a connection without TLS on it."""
@@ -61,7 +65,7 @@ class Attackers:
         """Open a connection for bytes of one's own."""
         raw = self.tcp(address)
         try:
-            return self._context[protocol].wrap_socket(raw, server_hostname="localhost")
+            return self._context[protocol].wrap_socket(raw, server_hostname=self.name or "localhost")
         except OSError:
             raw.close()
             raise
@@ -69,8 +73,15 @@ class Attackers:
     def client(self, address: str | None = None, **arguments: Any) -> httpx.Client:
         """Return an HTTP client."""
         transport = httpx.HTTPTransport(verify=self._context["http/1.1"], local_address=address or self.address())
-        defaults: dict[str, Any] = {"timeout": 60, "headers": {"Host": "localhost"}}
+        defaults: dict[str, Any] = {
+            "timeout": 60,
+            "headers": {"Host": self.name or "localhost"},
+            "event_hooks": {"request": [self._name_in_handshake]},
+        }
         return httpx.Client(base_url=f"https://{self.host}:{self.port}", transport=transport, **defaults | arguments)
+
+    def _name_in_handshake(self, request: httpx.Request) -> None:
+        request.extensions["sni_hostname"] = self.name  # none is httpx's own way: of an address, no name is sent
 
     def send(self, data: bytes, quiet: float = QUIET) -> Answer:
         """Send bytes over HTTP/1.1's connection and read what comes."""

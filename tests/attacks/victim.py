@@ -36,6 +36,19 @@ class Answers(NamedTuple):
     failures: list[str]
 
 
+class Connection(http.client.HTTPConnection):
+    """HTTPS to an address, with the name that the server has there in the handshake."""
+
+    def __init__(self, host: str, port: int, name: str) -> None:
+        super().__init__(host, port, timeout=60)
+        self._name = name
+        self._context = ssl._create_unverified_context()
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self._name)
+
+
 class Watch:
     """A victim at work; `answers` are there when it is over."""
 
@@ -43,7 +56,7 @@ class Watch:
 
 
 @contextmanager
-def victim(inside: list[str], host: str, port: int, authorization: str = "") -> Iterator[Watch]:
+def victim(inside: list[str], host: str, port: int, authorization: str = "", name: str = "") -> Iterator[Watch]:
     """Have the victim ask during the `with` block, from its first answer on.
 
     Args:
@@ -51,9 +64,10 @@ def victim(inside: list[str], host: str, port: int, authorization: str = "") -> 
         host: the edge's address.
         port: the edge's HTTPS port.
         authorization: the victim's own key, as a header.
+        name: the name that the edge is asked for by, where it has SERVER_NAME.
 
     """
-    command = [*inside, sys.executable, __file__, host, str(port), authorization]
+    command = [*inside, sys.executable, __file__, host, str(port), authorization, name]
     watch = Watch()
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
@@ -70,14 +84,13 @@ def victim(inside: list[str], host: str, port: int, authorization: str = "") -> 
     watch.answers = Answers(Counter({int(status): count for status, count in statuses.items()}), seconds, failures)
 
 
-def ask(host: str, port: int, authorization: str) -> tuple[Counter[int], list[float], list[str]]:
+def ask(host: str, port: int, authorization: str, name: str) -> tuple[Counter[int], list[float], list[str]]:
     """Ask until stdin ends."""
-    context = ssl._create_unverified_context()
-    connection = http.client.HTTPSConnection(host, port, timeout=60, context=context)
+    connection = Connection(host, port, name or host)
     statuses: Counter[int] = Counter()
     seconds: list[float] = []
     failures: list[str] = []
-    own = {"Host": "localhost", **({"Authorization": authorization} if authorization else {})}
+    own = {"Host": name or "localhost", **({"Authorization": authorization} if authorization else {})}
     number = 0
     while not ended():
         method, path, body, headers = REQUESTS[number % len(REQUESTS)]
@@ -110,5 +123,5 @@ def ended() -> bool:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(ask(sys.argv[1], int(sys.argv[2]), sys.argv[3])))
+    sys.stdout.write(json.dumps(ask(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4])))
     sys.stdout.flush()

@@ -150,11 +150,11 @@ def test_a_machine_that_is_gone_gives_up_what_it_holds(
         assert jobs.create().status_code == 202
 
 
-def test_what_another_holds_is_waited_for_no_longer_than_a_connection(
+def test_what_another_holds_is_not_waited_for_for_ever(
     jobs: Jobs, other: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with jobs.rows._write(alone=True):  # type: ignore[attr-defined]
-        monkeypatch.setattr(postgresql, "PATIENCE_SECONDS", 0.2)
+        monkeypatch.setattr(postgresql, "LOCK_SECONDS", 0.2)
         with pytest.raises(AwayError, match="LockNotAvailable"), other._rows._write(alone=True):  # type: ignore[attr-defined]
             pass
 

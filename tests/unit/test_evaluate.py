@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from api.privacy.quality.evaluation import TOLERANCE
+from monitoring.alerts import QUALITY_TOLERANCE
 from scripts import environment, evaluate
 
 ADDRESS = "https://mlflow.example:5000"
@@ -28,3 +30,7 @@ def test_mlflow_is_told_where_else_to_log(
     assert commands[-1] == (
         *("docker", "compose", "--profile", "mlflow", "exec", "-T"), *told, "mlflow", "python", evaluate.RECORD,
     )  # fmt: skip
+
+
+def test_a_deploy_and_the_alert_find_the_same_model_worse() -> None:
+    assert TOLERANCE == QUALITY_TOLERANCE

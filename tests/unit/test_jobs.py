@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -818,15 +818,15 @@ def test_the_api_tells_what_waits_while_there_is_no_job_process(tmp_path: Path) 
 
 def test_the_api_has_old_jobs_go_while_there_is_no_job_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     errors = [ValueError("a row of a newer version's"), OSError(errno.EIO, "away")]
-    expire = JobStore.expire
+    expire = JobStore.expire_some
 
-    def expire_at_last(store: JobStore, before: datetime) -> int:
+    def expire_at_last(store: JobStore) -> int:
         if errors:
             raise errors.pop()
-        return expire(store, before)
+        return expire(store)
 
     monkeypatch.setattr(upkeep, "EXPIRE_INTERVAL_SECONDS", 0.01)
-    monkeypatch.setattr(JobStore, "expire", expire_at_last)
+    monkeypatch.setattr(JobStore, "expire_some", expire_at_last)
     app = create_app(Settings(runs_dir=tmp_path), lambda _: StubModel(), upkeep.look_after)
     with TestClient(app) as client:
         jobs = Jobs(client, app.state.settings)

@@ -271,10 +271,16 @@ class JobStore:
                     self.remove(claim)
                 elif claim:
                     claim.drop_original()
-        since = _abandoned()
-        for directory, going in self._rows.untouched(since):
-            if going or self.documents.written(directory) < since:
-                self._clear(directory)
+        self._clear_abandoned()
+        return removed
+
+    def expire_some(self) -> int:
+        """Remove a few jobs that have been finished for longer than they are kept, and what uploads have left.
+
+        What `expire` does goes on until all is done: too long for who has other things to do, or is to end.
+        """
+        removed = sum(map(self.cancel, self._rows.finished(now() - self._kept)))
+        self._clear_abandoned()
         return removed
 
     def keep_within_share(self, client: str, kept: str) -> None:
@@ -289,6 +295,12 @@ class JobStore:
 
     def _evict(self, client: str) -> bool:
         return any(map(self.cancel, self._rows.oldest_finished(client)))
+
+    def _clear_abandoned(self) -> None:
+        since = _abandoned()
+        for directory, going in self._rows.untouched(since):
+            if going or self.documents.written(directory) < since:
+                self._clear(directory)
 
     def _clear(self, name: str) -> None:
         """Remove a directory that is no job, and then its row."""

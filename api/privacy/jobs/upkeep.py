@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 
 from api.privacy.jobs import depth
 from api.privacy.jobs.store import JobStore
@@ -18,11 +19,11 @@ async def look_after(store: JobStore) -> None:
 
 
 async def keep_expiring(store: JobStore) -> None:
-    """Have go, once a minute, what has been kept long enough."""
+    """Have some of what has been kept long enough go, once a minute; each worker does, so not all at once."""
     while True:
-        await asyncio.sleep(EXPIRE_INTERVAL_SECONDS)
+        await asyncio.sleep(EXPIRE_INTERVAL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  (no secret)
         try:
-            await in_thread(store.expire_old)
+            await in_thread(store.expire_some)
         except OSError as error:  # a disk or database that is gone may come back
             logger.debug("old jobs stay for now: %s", error.strerror)
         except Exception as error:

@@ -30,9 +30,11 @@ LEASE_SECONDS = 30
 RENEW_SECONDS = 3.0
 """Between two renewals; as often the holder hears that it is to stop."""
 PATIENCE_SECONDS = 5.0
-"""How long to wait for a connection, and for what another holds."""
+"""How long to wait for a connection."""
 ABANDONED_SECONDS = 10.0
 """After which the server ends a transaction that is not gone on with, and gives up what it holds."""
+LOCK_SECONDS = ABANDONED_SECONDS + PATIENCE_SECONDS
+"""How long to wait for what another holds."""
 SAVE_SECONDS = 60.0
 """How long to try to save what is known of a job: a database that starts again costs no attempt."""
 CONNECTIONS = 4
@@ -318,7 +320,7 @@ class PostgresRows(SqlRows):
 def _bound(connection: psycopg.Connection[Any]) -> None:
     """Have the server end a transaction that nobody goes on with: of a machine that is gone it hears nothing else."""
     connection.execute(f"SET idle_in_transaction_session_timeout = {int(ABANDONED_SECONDS * 1000)}".encode())
-    connection.execute(f"SET lock_timeout = {int(PATIENCE_SECONDS * 1000)}".encode())
+    connection.execute(f"SET lock_timeout = {int(LOCK_SECONDS * 1000)}".encode())
     connection.commit()
 
 
