@@ -27,6 +27,7 @@ from tests.unit.test_jobs import (
     test_no_room_is_said,
     test_one_delete_is_enough_of_a_job_that_is_just_ending,
     test_parts_of_a_result_and_what_is_no_part_of_it,
+    test_the_api_has_old_jobs_go_while_there_is_no_job_process,
     test_the_api_tells_what_waits_while_there_is_no_job_process,
     test_the_same_idempotency_key_is_the_same_job,
     test_too_large_a_document_leaves_nothing,

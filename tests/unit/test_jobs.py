@@ -816,28 +816,28 @@ def test_the_api_tells_what_waits_while_there_is_no_job_process(tmp_path: Path) 
         assert metric("job_queue_age_seconds") > 0
 
 
-def test_the_api_has_old_jobs_go_while_there_is_no_job_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_api_has_old_jobs_go_while_there_is_no_job_process(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     errors = [ValueError("a row of a newer version's"), OSError(errno.EIO, "away")]
     expire = JobStore.expire_some
 
-    def expire_at_last(store: JobStore) -> int:
+    def expire_at_last(store: JobStore) -> None:
         if errors:
             raise errors.pop()
-        return expire(store)
+        expire(store)
+        raise asyncio.CancelledError
 
     monkeypatch.setattr(upkeep, "EXPIRE_INTERVAL_SECONDS", 0.01)
     monkeypatch.setattr(JobStore, "expire_some", expire_at_last)
-    app = create_app(Settings(runs_dir=tmp_path), lambda _: StubModel(), upkeep.look_after)
-    with TestClient(app) as client:
-        jobs = Jobs(client, app.state.settings)
-        old, new = (jobs.create().headers["location"] for _ in range(2))
-        for location, hours in ((old, 169), (new, 167)):
-            with jobs.store.claim(location.rpartition("/")[2]) as claim:
-                assert claim
-                claim.save(status=Status.FAILED, finished=now() - timedelta(hours=hours))
-        eventually(lambda: client.get(old).status_code == 404)
-        assert client.get(new).status_code == 200
-        assert errors == []
+    old, new = (jobs.create().headers["location"] for _ in range(2))
+    for location, hours in ((old, 169), (new, 167)):
+        with jobs.store.claim(location.rpartition("/")[2]) as claim:
+            assert claim
+            claim.save(status=Status.FAILED, finished=now() - timedelta(hours=hours))
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(upkeep.keep_expiring(jobs.store))
+    assert jobs.client.get(old).status_code == 404
+    assert jobs.client.get(new).status_code == 200
 
 
 def test_a_disk_that_is_gone_leaves_what_was_told_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
