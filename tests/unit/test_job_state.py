@@ -71,7 +71,8 @@ def test_a_database_that_vanishes_is_noticed_whoever_has_sent_last(monkeypatch: 
             connection.sendall(b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I")
             connection.recv(4096)
 
-    monkeypatch.setattr(postgresql, "_prepare", lambda _: None)
+    for statements in ("_bound", "_prepare"):
+        monkeypatch.setattr(postgresql, statements, lambda _: None)
     monkeypatch.setattr(psycopg_pool.ConnectionPool, "check_connection", None)
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as threads:
         threads.submit(serve, listener)
