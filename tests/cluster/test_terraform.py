@@ -69,6 +69,7 @@ MODULES = {
     "kubernetes": """
 name = "a"
 kubernetes_version = "1.33"
+cidr = "10.0.0.0/16"
 subnet_ids = ["a", "b"]
 admins = ["arn:aws:iam::000000000000:role/admin"]
 api_allowed_cidrs = ["192.0.2.0/24"]
@@ -87,6 +88,7 @@ deletion_protection = true
         ("networking", "", "", None),
         ("networking", "/16", "/21", "cidr: expected an IPv4 range of /16 to /20"),
         ("networking", "zones = 3", "zones = 5", "zones: expected 2, 3 or 4"),
+        ("kubernetes", "10.0.0.0/16", "fd00::/64", "cidr: expected an IPv4 range"),
         ("kubernetes", "192.0.2.0/24", "192.0.2.0/0", "api_allowed_cidrs: expected IPv4 ranges"),
         ("kubernetes", "1.33", "1.29", "kubernetes_version: expected 1.30"),
         ("kubernetes", "least = 2", "least = 1", "node_groups: expected a group that is not spot"),
