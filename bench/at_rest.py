@@ -12,16 +12,9 @@ from pathlib import Path
 from bench.report import publish, table
 from tests.attacks.memory import MEBIBYTE, Memory
 from tests.stack import Stack, docker, free_ports
+from tests.support.switched_on import PROFILES, SETTINGS
 
 SECTION = "At rest"
-PROFILES = ["monitoring", "telemetry", "postgres", "valkey"]
-SWITCHED_ON = {
-    "TELEMETRY": "true",
-    "MLFLOW": "true",
-    "RESTIC_REPOSITORY": "/backups",
-    "DATABASE_URL": "postgresql://sightglass@postgres/sightglass",
-    "QUEUE_URL": "redis://valkey:6379/0",
-}
 SETTLE, MEASURED = 90, 60  # seconds
 MEGABYTE = 1000**2
 HEAD = ["profile: MiB", "service", "MiB at rest", "image, MB"]
@@ -85,7 +78,7 @@ def main() -> None:
     """Measure, print and write down."""
     seconds = statistics.median(until_healthy() for _ in range(3))
     with tempfile.TemporaryDirectory() as made:
-        on = SWITCHED_ON | {"MLFLOW_PORT": str(free_ports(1)[0])}
+        on = SETTINGS | {"MLFLOW_PORT": str(free_ports(1)[0])}
         stack, _ = make_up(Path(made), PROFILES, **on)
         try:
             time.sleep(SETTLE)

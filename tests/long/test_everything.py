@@ -30,11 +30,11 @@ from tests.edge.load import Load
 from tests.edge.outside import outside
 from tests.long.test_drills import OF_WHAT_HAPPENED, pages
 from tests.stack import Stack, docker, eventually, free_ports, running_stack, say
+from tests.support.switched_on import PROFILES, SETTINGS
 
 pytestmark = pytest.mark.timeout(3000)
 
 NAME = "shop.example"
-PROFILES = ["monitoring", "telemetry", "postgres", "valkey"]
 MEBIBYTE = 1 << 20
 AT_REST_MEBIBYTES = 1500
 """What all its containers hold at most when nobody asks anything; docs/install.md says what was seen."""
@@ -58,11 +58,9 @@ def whole(named: None, foreign: Stack) -> Iterator[Stack]:
     """The stack with everything, as `make up` starts it, and a CA that certifies its name."""
     with tempfile.TemporaryDirectory(prefix="sightglass-") as directory:
         stack = Stack(
-            Path(directory), profiles=PROFILES, API_REPLICAS="2", TELEMETRY="true", MLFLOW="true",
-            MLFLOW_PORT=str(free_ports(1)[0]), RESTIC_REPOSITORY="/backups", SERVER_NAME=NAME,
-            ACME_EMAIL="ops@shop.example", ACME_SERVER=DIRECTORY, TLS_CHECK_SECONDS="1",
-            DATABASE_URL="postgresql://sightglass@postgres/sightglass", QUEUE_URL="redis://valkey:6379/0",
-            DEPLOY_JUDGE_SECONDS="15", **LIMITS,
+            Path(directory), profiles=PROFILES, API_REPLICAS="2", MLFLOW_PORT=str(free_ports(1)[0]), SERVER_NAME=NAME,
+            ACME_EMAIL="ops@shop.example", ACME_SERVER=DIRECTORY, TLS_CHECK_SECONDS="1", DEPLOY_JUDGE_SECONDS="15",
+            **SETTINGS, **LIMITS,
         )  # fmt: skip
         trust(stack)
         pebble = None
