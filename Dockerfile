@@ -18,6 +18,7 @@ RUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=pip_conf,target=/etc
 
 FROM packages AS build
 COPY scripts/locks.py /opt/locks.py
+COPY docker/overlay/install.py pyproject.toml /opt/floors/
 
 # For images that bring a Python of their own, with or without a pip (docker/overlay).
 FROM packages AS pip

@@ -23,7 +23,6 @@ OPS = "ops"
 """The directory of a project with this one as a submodule that holds what is the stack's."""
 ADOPTED = Path("docker/adopted/Dockerfile")
 """Builds a project that has no Dockerfile."""
-LEAST_FASTAPI = "fastapi>=0.100"
 """Which nothing of ours asks for, as not every application is one of FastAPI's."""
 SET = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*[=:]\s*(.*?)\s*$", re.MULTILINE)
 
@@ -139,7 +138,8 @@ def unlisted(project: Project, chosen: Candidate) -> str | None:
 def too_old(project: Project) -> list[str]:
     """Return what is pinned below what the server goes with (pyproject.toml), a line each."""
     table = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [LEAST_FASTAPI, *table["dependencies"], *table["optional-dependencies"]["server"]]
+    extras = table["optional-dependencies"]
+    wanted = [*extras["fastapi"], *table["dependencies"], *extras["server"]]
     found = []
     for requirement in wanted:
         name, _, floor = requirement.partition(">=")

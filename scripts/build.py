@@ -36,6 +36,8 @@ BASES = "bases"
 PIP = f"{images.LOCAL}/pip"
 """The same."""
 WAITING = "another image is being built; waiting for it"
+TRUE = ("true", "1", "yes", "on")
+"""What a switch is on by, in small letters (sightglass/environment.py)."""
 USER = "10001:10001"
 """Who runs an image that would run as root."""
 
@@ -158,7 +160,7 @@ def lay_over(image: str, given: Mapping[str, str]) -> dict[str, str]:
         "THEIRS": image,
         "API_USER": USER if re.fullmatch(r"(root|0)?(:.*)?", user) else user,
         "API_PYTHON": given.get("API_PYTHON", ""),
-        "EXTRAS": "tracing" if (given.get("TRACING_ENABLED") or given.get("TELEMETRY", "")).lower() == "true" else "",
+        "EXTRAS": "tracing" if (given.get("TRACING_ENABLED") or given.get("TELEMETRY", "")).lower() in TRUE else "",
         "VERSION": version.version or "",
         "REVISION": version.revision or "",
     }

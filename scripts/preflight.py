@@ -4,12 +4,14 @@ Only what the containers cannot say themselves: variables that have another name
 machine that are not there (who may read them, docker/setup.sh finds out), and how long to wait. Standard library only.
 """
 
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
@@ -26,6 +28,20 @@ ACME = ("ACME_EMAIL", "SERVER_NAME")
 """What has to go together; docker/acme/start.sh says more."""
 START_PERIOD_SECONDS, LONGEST_START_PERIOD_SECONDS = 120, 86400
 """Seconds: the default of API_START_PERIOD, and the most."""
+
+PORT = (r"[0-9]{1,5}", "a port")
+WHOLE = (r"[0-9]{1,6}", "a whole number")
+PROCESSORS = (r"[0-9]{1,4}(\.[0-9]+)?", "a number of processors, such as 1.5")
+MEMORY = (r"[0-9]+(\.[0-9]+)? ?([kKmMgGtT]i?)?[bB]?", "bytes, or such as 512m or 2g")
+COMPOSED: Mapping[str, tuple[str, str]] = {
+    **dict.fromkeys(("HTTP_PORT", "HTTPS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT"), PORT),
+    **dict.fromkeys(("LOGS_PORT", "TRACES_PORT", "MLFLOW_PORT"), PORT),
+    **dict.fromkeys(("API_REPLICAS", "JOBS_REPLICAS", "API_CPU_SHARES", "API_STOP_GRACE"), WHOLE),
+    **dict.fromkeys(("API_CPUS", "JOBS_CPUS", "NGINX_CPUS", "PROMETHEUS_CPUS"), PROCESSORS),
+    **dict.fromkeys(("API_MEMORY", "API_MEMORY_RESERVATION", "JOBS_MEMORY"), MEMORY),
+    **dict.fromkeys(("NGINX_MEMORY", "PROMETHEUS_MEMORY"), MEMORY),
+}
+"""What Compose itself makes numbers of, without naming the variable where it cannot: the form, and what is expected."""
 
 
 def directory(path: Path) -> str | None:
@@ -87,7 +103,7 @@ def main() -> int:
 def settings() -> dict[str, str]:
     """Read what is looked at, as Compose does."""
     own = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "API_START_PERIOD", "TELEMETRY", "MLFLOW")
-    return environment.read(*own, *ACME, *RENAMED, *PATHS)
+    return environment.read(*own, *ACME, *RENAMED, *PATHS, *COMPOSED)
 
 
 def problems(given: Mapping[str, str]) -> list[str]:
@@ -97,6 +113,10 @@ def problems(given: Mapping[str, str]) -> list[str]:
         value = given.get(name)
         # As Compose resolves it: from where the Compose file is.
         if value and (expected := missing(ROOT / Path(value).expanduser())):
+            lines.append(refusal(name, value, expected))
+    for name, (form, expected) in COMPOSED.items():
+        value = given.get(name)
+        if value and not re.fullmatch(form, value, re.ASCII):
             lines.append(refusal(name, value, expected))
     if given.get("TELEMETRY") not in (None, "", "true", "false"):
         lines.append(refusal("TELEMETRY", given["TELEMETRY"], "true or false"))
@@ -126,12 +146,24 @@ def refused_by_compose(given: Mapping[str, str]) -> list[str]:
     for name in compose_files(given):
         if not (ROOT / name).is_file():
             return [refusal("COMPOSE_FILE", value, f"files that are there, which {name} is not")]
-    command = ("docker", "compose", "--profile", "*", "config", "--quiet")
+    command = ("docker", "compose", "--profile", "*", "config", "--format=json")
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if result.returncode == 0:
-        return []
+        return more_than_there_is(json.loads(result.stdout)["services"], os.cpu_count() or 1)
     said = " ".join(line.strip() for line in result.stderr.splitlines() if " level=warning " not in line)
     return [f"COMPOSE_FILE={value}: Compose does not take it: {said}"]
+
+
+def more_than_there_is(services: Mapping[str, Any], processors: int) -> list[str]:
+    """Return a line for each limit above the machine's processors, of which Docker makes no container."""
+    lines = []
+    for name, service in services.items():
+        limit = service.get("deploy", {}).get("resources", {}).get("limits", {}).get("cpus", 0)
+        if float(limit) > processors:
+            variable = f"{name.upper()}_CPUS"
+            said = variable if variable in COMPOSED else f"services.{name}.deploy.resources.limits.cpus"
+            lines.append(refusal(said, str(limit), f"at most {processors}, as many as this machine has"))
+    return lines
 
 
 def start_period(given: Mapping[str, str]) -> int | None:

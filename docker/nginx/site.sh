@@ -20,7 +20,18 @@ good() { # DIRECTORY: whether NGINX takes it; what it says is in /tmp/nginx/said
     mkdir -p "$trial"
     ln -sfn /etc/sightglass/nginx "$trial/nginx"
     sed "s,$read/,$1/," /etc/sightglass/nginx.conf >"$trial/nginx.conf"
-    nginx -t -q -c "$trial/nginx.conf" 2>/tmp/nginx/said
+    nginx -t -q -c "$trial/nginx.conf" 2>/tmp/nginx/said && forwards_ours "$1" >/tmp/nginx/said
+}
+
+# NGINX inherits no proxy_set_header where there is one: what a client claims to be would be the application's to believe.
+forwards_ours() { # DIRECTORY
+    for file in "$1"/*.conf; do
+        if grep -qs '^[^#]*location/pass\.conf' "$file" && grep -q '^[^#]*proxy_set_header' "$file" &&
+            ! grep -q '^[^#]*server/proxy\.conf' "$file"; then
+            echo "$file: proxy_set_header without the edge's own; expected include nginx/server/proxy.conf beside it"
+            return 1
+        fi
+    done
 }
 
 use() { # DIRECTORY

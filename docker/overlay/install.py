@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
@@ -42,10 +42,9 @@ def main(extras: str) -> None:
     """
     if sys.version_info[:2] < LEAST_PYTHON:
         refuse("python", ".".join(map(str, sys.version_info[:2])), "3.10 or later")
-    theirs = {normal(one.metadata["Name"]): one for one in distributions() if one.metadata["Name"]}
+    theirs = installed()
     needed = list(requirements(["server", *filter(None, extras.split(","))]))
-    for requirement in needed:
-        too_old(requirement, theirs)
+    floors(theirs, [*needed, *requirements(["fastapi"], base=False)])
     constraints = HERE / "constraints.txt"
     constraints.write_text("".join(f"{name}=={version_of(one)}\n" for name, one in theirs.items()))
     # Asked without a target, pip leaves out what is there, whether or not there is a wheel of that.
@@ -57,6 +56,23 @@ def main(extras: str) -> None:
         pip(f"--target={SITE}", "--no-deps", *lacking)
     constraints.unlink()
     shutil.rmtree(SITE / "bin", ignore_errors=True)
+
+
+def installed() -> dict[str, Distribution]:
+    """Return the application's packages by name; of several of one name the one that is imported."""
+    found = [(normal(one.metadata["Name"]), one) for one in distributions() if one.metadata["Name"]]
+    return dict(reversed(found))
+
+
+def floors(theirs: dict[str, Distribution], wanted: Iterable[str]) -> None:
+    """Refuse the first package of theirs that is below what is wanted of it.
+
+    Raises:
+        SystemExit: there is one; with a line that says what to change.
+
+    """
+    for requirement in wanted:
+        too_old(requirement, theirs)
 
 
 def pip(*arguments: str) -> str:
@@ -74,11 +90,11 @@ def pip(*arguments: str) -> str:
     # Before any pip of theirs.
     path = os.pathsep.join(filter(None, (str(PIP), os.environ.get("PYTHONPATH"))))
     environment = os.environ | {"PYTHONPATH": path}
-    installed = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=False)
-    if installed.returncode != 0:
-        sys.stderr.write(installed.stderr)
-        refuse(*reason(installed.stderr))
-    return installed.stdout
+    result = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        sys.stderr.write(result.stderr)
+        refuse(*reason(result.stderr))
+    return result.stdout
 
 
 def reason(said: str) -> tuple[str, str, str]:
@@ -127,4 +143,7 @@ def normal(name: str) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "")
+    if sys.argv[1:] == ["--floors"]:  # only look: what it needs is there already (docker/adopted/Dockerfile)
+        floors(installed(), requirements(["server", "tracing", "fastapi"]))
+    else:
+        main(sys.argv[1] if len(sys.argv) > 1 else "")

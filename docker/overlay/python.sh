@@ -12,7 +12,7 @@ for candidate in "$named" "${VIRTUAL_ENV:-/nowhere}/bin/python" "$PWD/.venv/bin/
     fi
 done
 [ -n "$found" ] || {
-    echo "API_PYTHON=: not allowed; expected the path of a Python in the application's image, as it has none in PATH or .venv" >&2
+    echo "API_IMAGE: not allowed; expected a Python application's image, with its Python in PATH, in .venv or named by API_PYTHON" >&2
     exit 2
 }
 # Not a link: a virtual environment is known by the path its Python is called by.

@@ -12,6 +12,7 @@ from sightglass.asgi.health import health as default_health
 from sightglass.asgi.loop_watch import LoopWatch
 from sightglass.asgi.metrics_door import MetricsDoor
 from sightglass.asgi.middleware import Middleware
+from sightglass.environment import SettingsError
 from sightglass.frameworks import note_routes
 from sightglass.logs.access import AccessLog
 from sightglass.logs.errors import ErrorLog, Unwritten
@@ -36,7 +37,7 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
         health: the checks to answer with; `sightglass.health` when None.
 
     Raises:
-        SettingsError: the environment was read and a value in it is not allowed.
+        SettingsError: the environment was read and a value in it is not allowed, or tracing lacks its packages.
 
     """
     if isinstance(app, Middleware):
@@ -70,6 +71,10 @@ def instrument(app: ASGIApp, *, settings: Settings | None = None, health: Health
 
 def _traced(app: ASGIApp, settings: Settings, route_of: Callable[[Scope], str]) -> "TracedApp":
     # OpenTelemetry is an extra, and its import takes time and memory: only for those who trace.
-    from sightglass.tracing.asgi import TracedApp
+    try:
+        from sightglass.tracing.asgi import TracedApp
+    except ModuleNotFoundError as error:
+        expected = f"false, or the packages of the extra `tracing`, of which {error.name} is not installed"
+        raise SettingsError(f"TRACING_ENABLED=true: not allowed; expected {expected}") from error
 
     return TracedApp(app, settings, route_of)

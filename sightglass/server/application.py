@@ -3,6 +3,7 @@
 import logging
 
 from sightglass import instrument
+from sightglass.environment import SettingsError
 from sightglass.logs.setup import configure_logging, protect_stack
 from sightglass.server.halt import halt
 from sightglass.server.loading import EXIT_STATUS, AppLoadError, load_app
@@ -20,5 +21,8 @@ except AppLoadError as error:
     _logger.debug("loading the app failed", exc_info=error.__cause__)
     halt(EXIT_STATUS, str(error))
 
-app = instrument(_served, settings=_settings)
+try:
+    app = instrument(_served, settings=_settings)
+except SettingsError as error:
+    halt(EXIT_STATUS, str(error))
 protect_stack(_settings)  # once more: of what was imported since

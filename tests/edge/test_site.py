@@ -20,6 +20,13 @@ INSIDE_ONLY = """location /text {
     include nginx/location/pass.conf;
 }
 """
+BELOW = """location = /echo {
+    include nginx/server/proxy.conf;
+    proxy_set_header X-Forwarded-Prefix /shop;
+    include nginx/location/pass.conf;
+}
+"""
+WITHOUT_OURS = BELOW.replace("    include nginx/server/proxy.conf;\n", "")
 BROKEN = {
     "unknown": ("bogus on;\n", 'unknown directive "bogus" in own.conf:1'),
     "unfinished": (
@@ -34,6 +41,7 @@ BROKEN = {
     ),
     "value": ("client_max_body_size much;\n", '"client_max_body_size" directive invalid value in own.conf:1'),
     "a-host": ("location /x { proxy_pass http://nowhere.invalid; }\n", 'host not found in upstream "nowhere.invalid"'),
+    "headers": (WITHOUT_OURS, "own.conf: proxy_set_header without the edge's own"),
 }
 LINE = "SITE_DIR/nginx: not taken up; expected lines that NGINX takes in its server: "
 
@@ -87,6 +95,17 @@ def test_a_location_of_theirs_may_pass_on_to_the_application(own: Edge) -> None:
     write(own, INSIDE_ONLY.replace("deny all", "allow all"))
     own.take_up()
     assert status(own, "/text") == before
+
+
+def test_a_header_of_theirs_goes_on_beside_the_edges_own(own: Edge) -> None:
+    write(own, BELOW)
+    own.take_up()
+    with own.client() as client:
+        told = client.get("/echo", headers={"x-forwarded-for": "203.0.113.9", "x-forwarded-prefix": "/theirs"}).json()
+    assert told["headers"]["x-forwarded-prefix"][-1] == "/shop"
+    assert told["headers"]["x-forwarded-for"] == [told["client"]]
+    assert "203.0.113.9" not in str(told)
+    assert "/theirs" not in str(told)
 
 
 @pytest.mark.parametrize("name", ["own.txt", "own.conf.bak", ".own.conf"])

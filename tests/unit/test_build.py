@@ -10,6 +10,7 @@ import pytest
 
 from scripts import build, environment, images
 from scripts.build import Version, commit, failing_step
+from sightglass.environment import _TRUTH
 
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
 
@@ -99,6 +100,10 @@ REFUSED = "starlette==0.20.4: not allowed; expected >=0.27, in the application's
 )
 def test_a_build_that_fails_says_why(log: str, shown: str) -> None:
     assert failing_step(log) == shown
+
+
+def test_a_switch_is_on_by_the_same_words_as_in_the_container() -> None:
+    assert {word for word, on in _TRUTH.items() if on} == set(build.TRUE)
 
 
 def test_what_images_stand_on_is_no_other_installations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

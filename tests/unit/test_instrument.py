@@ -1,11 +1,16 @@
 """The one call an app makes."""
 
+import sys
+from dataclasses import replace
+
+import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from api.settings import Settings
 from sightglass import Health, instrument
+from sightglass.environment import SettingsError
 
 SETTINGS = Settings(app_version="1.2.3", app_revision="abc", environment="staging")
 
@@ -55,3 +60,13 @@ def test_any_asgi_app_will_do() -> None:
     with TestClient(instrument(app, settings=SETTINGS, health=health)) as client:
         assert client.get("/any").text == "plain"
         assert client.get("/ready").status_code == 503
+
+
+def test_tracing_without_its_packages_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("sightglass.tracing.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    traced = replace(SETTINGS, tracing_enabled=True)
+    with pytest.raises(SettingsError) as refused:
+        instrument(make_app(), settings=traced)
+    assert str(refused.value).startswith("TRACING_ENABLED=true: not allowed; expected false, or the packages of")

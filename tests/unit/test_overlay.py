@@ -1,6 +1,8 @@
 """What is said where the stack cannot be laid over an image, at build time (docker/overlay/install.py)."""
 
 import importlib.util
+import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 from types import ModuleType
@@ -81,3 +83,30 @@ def test_a_python_that_is_too_old_is_one_line(
         install.main("")
     number = ".".join(map(str, version))
     assert refused.value.code == (f"python=={number}: not allowed; expected 3.10 or later, in the application's image")
+
+
+@pytest.mark.parametrize(
+    ("has", "line"),
+    [
+        ("fastapi==0.99.1", "fastapi==0.99.1: not allowed; expected >=0.100, in the application's requirements"),
+        ("gunicorn==20.1.0", "gunicorn==20.1.0: not allowed; expected >=22, in the application's requirements"),
+        ("Starlette==0.26", "starlette==0.26: not allowed; expected >=0.27, in the application's requirements"),
+        ("opentelemetry_sdk==1.29.0", "opentelemetry-sdk==1.29.0: not allowed; expected >=1.30, in the"),
+        ("fastapi==0.100.0+local", None),
+        ("gunicorn==22.0", None),
+        ("flask==0.1", None),
+    ],
+)
+def test_a_package_below_its_floor_is_one_line(tmp_path: Path, has: str, line: str | None) -> None:
+    """As docker/adopted/Dockerfile asks it, beside a pip."""
+    name, _, version = has.partition("==")
+    metadata = tmp_path / f"{name}-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    for path in (INSTALL, INSTALL.parent.parent.parent / "pyproject.toml"):
+        (tmp_path / path.name).write_text(path.read_text())
+    python = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['', '--floors']; import runpy; "
+    code = f"{python} runpy.run_path({str(tmp_path / INSTALL.name)!r}, run_name='__main__')"
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert asked.returncode == (line is not None), asked.stderr
+    assert asked.stderr.startswith(line or "")

@@ -1,12 +1,22 @@
 """What `make up` refuses before it changes anything, in a line for each variable."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from scripts import preflight
 from scripts.commands import ROOT
-from scripts.preflight import PATHS, RENAMED, problems, refused_by_compose, settings, start_period
+from scripts.preflight import (
+    COMPOSED,
+    PATHS,
+    RENAMED,
+    more_than_there_is,
+    problems,
+    refused_by_compose,
+    settings,
+    start_period,
+)
 
 DIRECTORIES = ["APP_DIR", "MODELS_DIR", "DATA_DIR", "SITE_DIR", "ALERT_SECRETS_DIR", "STATE_SECRETS_DIR"]
 FILES = ["APP_ENV_FILE", "API_KEYS_FILE", "TLS_CERT", "TLS_KEY", "GRAFANA_PASSWORD_FILE"]
@@ -45,7 +55,7 @@ def test_mlflow_is_on_or_not_there() -> None:
 
 def test_what_is_looked_at_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scripts.environment.read", lambda *names: dict.fromkeys(names, ""))
-    assert {"COMPOSE_FILE", "TELEMETRY", "MLFLOW", "ACME_EMAIL", *PATHS, *RENAMED} <= set(settings())
+    assert {"COMPOSE_FILE", "TELEMETRY", "MLFLOW", "ACME_EMAIL", *PATHS, *RENAMED, *COMPOSED} <= set(settings())
 
 
 @pytest.mark.parametrize("given", [{}, {"COMPOSE_FILE": ""}, {"COMPOSE_FILE": ":"}])
@@ -108,6 +118,41 @@ def test_an_old_name_is_refused_with_the_new_one() -> None:
             shown = value.replace("\n", "?")
             assert problems({old: value}) == [f"{old}={shown}: not allowed; expected {new}, its new name"]
         assert problems({old: "", new: "2"}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("HTTPS_PORT", ["443", "8443"], ["https", "127.0.0.1:8443", "-1", "443 "]),
+        ("API_REPLICAS", ["0", "4"], ["two", "1.5", "-1"]),
+        ("API_STOP_GRACE", ["90"], ["90s", "1m"]),
+        ("API_CPUS", ["2", "1.5", "0.25"], ["all", "1,5", "500m"]),
+        ("API_MEMORY", ["2g", "512m", "1.5GiB", "1073741824", "0"], ["2 gigabytes", "lots", "-1"]),
+    ],
+)
+def test_what_compose_makes_numbers_of_is_told_by_its_name(name: str, good: list[str], bad: list[str]) -> None:
+    for value in ("", *good):
+        assert problems({name: value}) == []
+    for value in bad:
+        assert problems({name: value}) == [f"{name}={value}: not allowed; expected {COMPOSED[name][1]}"]
+
+
+def test_the_defaults_are_of_the_forms_that_are_looked_for() -> None:
+    template = (ROOT / ".env.template").read_text()
+    for name in COMPOSED:
+        (default,) = re.findall(f"^# {name}=(.+)", template, re.MULTILINE)
+        assert problems({name: default}) == []
+
+
+def test_a_limit_above_the_machines_processors_is_told_before_docker_refuses_it() -> None:
+    def limited(cpus: float) -> dict[str, object]:
+        return {"deploy": {"resources": {"limits": {"cpus": cpus}}}}
+
+    services = {"api": limited(2), "nginx": limited(1), "database": limited(1.5), "redis": {}}
+    assert more_than_there_is(services, 2) == []
+    expected = "not allowed; expected at most 1, as many as this machine has"
+    database = "services.database.deploy.resources.limits.cpus"
+    assert more_than_there_is(services, 1) == [f"API_CPUS=2: {expected}", f"{database}=1.5: {expected}"]
 
 
 def test_the_start_period_is_seconds() -> None:

@@ -50,7 +50,7 @@ def test_the_readme_fits_two_screens() -> None:
 
 @pytest.mark.parametrize("name", ["README.md", "docs/your-app.md"])
 def test_the_oldest_packages_are_said(name: str) -> None:
-    """Of FastAPI there is no floor in pyproject.toml: it is the oldest that tests/server/test_floors.py has."""
+    """That of FastAPI is the oldest that tests/server/test_floors.py has."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     asked = dict(line.split(">=") for line in [*project["dependencies"], *extras["server"], *extras["tracing"]])
@@ -58,6 +58,7 @@ def test_the_oldest_packages_are_said(name: str) -> None:
     assert floors is not None
     said = (ROOT / name).read_text()
     assert f"Python {project['requires-python'].removeprefix('>=')}" in said
+    assert extras["fastapi"] == [f"fastapi>={floors[1]}"]
     assert f"FastAPI {floors[1]}" in said
     assert f"OpenTelemetry {asked['opentelemetry-sdk']}" in said
     for package in ("Starlette", "prometheus-client", "python-json-logger"):
