@@ -6,6 +6,7 @@ from typing import Any
 
 from deploy.composed import Service, Setting
 from deploy.leaves import Value, When, values, yaml_text
+from deploy.scaling import JOBS_PER_REPLICA
 from deploy.workloads import API, CLUSTER_DOMAIN, EDGE_DRAIN, EDGE_LAST_SCRAPE, LAST_SCRAPE_SECONDS, NGINX, START_PERIOD
 
 SETTINGS = sorted(
@@ -27,6 +28,11 @@ EXPLAINED = {
     "settings": "The variables of .env.template, by the same names.",
     "env": "The application's own variables; those that are secret stand in the Secret that envSecret names.",
     "envSecret": "A Secret whose keys are variables of the application's; it need not be there.",
+    "runAsUser": "Of an image that has a user of its own, that one's number: the API's and the job processes' pods'.",
+    "runAsGroup": "Its group, which volumes belong to as well.",
+    "podLabels": "Of all pods, beside their own.",
+    "podAnnotations": "The same.",
+    "nodeSelector": "Of the API's pods; the edge and the jobs have their own.",
     "serviceAccountName": "By which a cloud knows the API's and the job processes' pods; it is there beforehand.",
     "resources": "Of each API pod. The autoscaler goes by what is requested.",
     "replicas": "API pods, where nothing scales them.",
@@ -44,13 +50,17 @@ EXPLAINED = {
     "edge.readyAfterSeconds": "Before it serves: as long as the DNS may not know it yet, and the API not believe it.",
     "edge.service.type": "LoadBalancer, NodePort or ClusterIP.",
     "edge.service.externalTrafficPolicy": "Local: clients' own addresses, by nodes with an edge alone; or Cluster.",
+    "edge.service.loadBalancerClass": "Which of several balancers; empty, the cluster's default.",
+    "edge.service.loadBalancerSourceRanges": "Whom a balancer lets in, as CIDR ranges; empty, everybody.",
     "edge.service.sessionAffinity": "ClientIP, or None for a cloud that makes no balancer with it, as AWS.",
     "tls": "The certificate NGINX shows.",
     "tls.secretName": "The Secret (kubernetes.io/tls) that has it.",
-    "tls.crt": "Or the certificate itself, PEM: --set-file tls.crt=… --set-file tls.key=…",
+    "tls.crt": "Or the certificate itself, PEM, without certManager: --set-file tls.crt=… --set-file tls.key=…",
     "tls.certManager.enabled": "Or one that cert-manager orders, by DNS-01, or by HTTP-01 through the Ingress.",
-    "jobs": "Background jobs.",
-    "jobs.volume": "A volume that the pods of all nodes write to; false with settings.DATABASE_URL and DOCUMENTS_URL.",
+    "jobs": "Background jobs. They want settings.DATABASE_URL, as no volume of several nodes can hold their SQLite.",
+    "jobs.databaseInSecret": "true: the Secret that envSecret names has SIGHTGLASS_DATABASE_URL.",
+    "jobs.oneNode": "true: the cluster has one node, of whose own disk the volume is: SQLite may be there.",
+    "jobs.volume": "One for documents and results, written to from all nodes; false with settings.DOCUMENTS_URL.",
     "jobs.storageClass": "A class with ReadWriteMany; empty, the cluster's default.",
     "jobs.nodeSelector": "Spot nodes, for instance: a job that loses its node begins again elsewhere.",
     "jobs.autoscaling.enabled": "By KEDA, which must be there, down to none.",
@@ -61,6 +71,7 @@ EXPLAINED = {
     "networkPolicy.kedaNamespace": "Where KEDA is.",
     "networkPolicy.dnsNamespace": "Where the cluster's DNS is.",
     "networkPolicy.dnsPeers": "Who answers beside, as a cache on each node: [{ipBlock: {cidr: 169.254.20.10/32}}].",
+    "networkPolicy.ingress": "Who may reach the edge, as NetworkPolicy's peers: that gateway alone; empty, everybody.",
     "networkPolicy.egress": "Where the application may go beside, as NetworkPolicy's rules.",
     "networkPolicy": "Who may reach whom.",
     "monitoring": "For a Prometheus operator, and a Grafana with its sidecar, that are there.",
@@ -69,10 +80,10 @@ EXPLAINED = {
     "monitoring.alertmanager.webhooks": "Who is told, as webhookConfigs; a Secret of the namespace has the address.",
     "monitoring.alertmanager.slack": "The same as slackConfigs, …",
     "monitoring.alertmanager.emails": "… and as emailConfigs.",
-    "gateway": "Where TLS ends before NGINX.",
+    "gateway": "Where TLS ends before NGINX. Its addresses are settings.TRUSTED_PROXIES.",
     "ingress": "The same.",
     "monitoring.labels": "What that Prometheus selects by.",
-    "gateway.enabled": "A route of a gateway that ends TLS; its addresses belong in settings.TRUSTED_PROXIES.",
+    "gateway.enabled": "A route of a gateway that ends TLS.",
     "ingress.enabled": "A route of an Ingress controller that ends TLS.",
     "ingress.annotations": "Sizes and times are NGINX's to judge; with another settings.UPSTREAM_TIMEOUT, its seconds.",
 }
@@ -86,12 +97,16 @@ OTHERS = (
     CLUSTER_DOMAIN,
     EDGE_DRAIN,
     EDGE_LAST_SCRAPE,
+    JOBS_PER_REPLICA,
+    Value("jobs.databaseInSecret", False),
+    Value("jobs.oneNode", False),
     Value("tls.crt", ""),
     Value("tls.key", ""),
 )
 ORDER = [
-    *("image", "imagePullSecrets", "settings", "env", "envSecret", "serviceAccountName", "resources", "replicas"),
-    *("autoscaling", "drainSeconds", "clusterDomain", "edge", "tls", "jobs", "networkPolicy", "monitoring"),
+    *("image", "imagePullSecrets", "settings", "env", "envSecret", "serviceAccountName", "runAsUser", "runAsGroup"),
+    *("podLabels", "podAnnotations", "resources", "nodeSelector", "tolerations", "replicas", "autoscaling"),
+    *("drainSeconds", "clusterDomain", "edge", "tls", "jobs", "networkPolicy", "monitoring"),
     *("gateway", "ingress"),
 ]
 
@@ -151,29 +166,64 @@ def schema(found: dict[str, Any]) -> str:
     top = _schema(_tree(found), "")
     top = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart", **top}
     top["properties"]["global"] = {"type": "object"}  # Helm's own
-    top |= _JOBS_ELSEWHERE
+    top["allOf"] = _TOGETHER
     return json.dumps(top, indent=2) + "\n"
 
 
-_SHARED = ("DATABASE_URL", "DOCUMENTS_URL")
-_JOBS_ELSEWHERE = {
+def _has(path: str, rule: dict[str, Any]) -> dict[str, Any]:
+    """Demand a value, and that it is so."""
+    *parents, last = path.split(".")
+    found: dict[str, Any] = {"required": [last], "properties": {last: rule}}
+    for parent in reversed(parents):
+        found = {"required": [parent], "properties": {parent: found}}
+    return found
+
+
+_TRUE = {"const": True}
+_GIVEN = {"minLength": 1}
+_DATABASE = [
+    _has("settings.DATABASE_URL", _GIVEN),
+    _has("env.SIGHTGLASS_DATABASE_URL", _GIVEN),
+    _has("jobs.databaseInSecret", _TRUE),
+]
+_TOGETHER = [
+    # SQLite's write-ahead log is memory that processes share: those of two nodes would ruin it.
+    {"if": _has("jobs.enabled", _TRUE), "then": {"anyOf": [*_DATABASE, _has("jobs.oneNode", _TRUE)]}},
     # A job whose process looks into another directory than the API's is lost.
-    "if": {
-        "required": ["jobs"],
-        "properties": {
-            "jobs": {
-                "required": ["enabled", "volume"],
-                "properties": {"enabled": {"const": True}, "volume": {"const": False}},
-            },
-        },
+    {
+        "if": {"allOf": [_has("jobs.enabled", _TRUE), _has("jobs.volume", {"const": False})]},
+        "then": {"allOf": [{"anyOf": _DATABASE}, _has("settings.DOCUMENTS_URL", _GIVEN)]},
     },
-    "then": {
-        "properties": {
-            "settings": {"required": list(_SHARED), "properties": {name: {"minLength": 1} for name in _SHARED}},
-        },
+    # NGINX would take it for a client that speaks plain HTTP, and redirect it for ever.
+    {
+        "if": {"anyOf": [_has("gateway.enabled", _TRUE), _has("ingress.enabled", _TRUE)]},
+        "then": _has("settings.TRUSTED_PROXIES", _GIVEN),
     },
-}
+    {"if": _has("tls.crt", _GIVEN), "then": _has("tls.key", _GIVEN)},
+    {"if": _has("tls.key", _GIVEN), "then": _has("tls.crt", _GIVEN)},
+    # Both would write one Secret.
+    {"if": _has("tls.certManager.enabled", _TRUE), "then": _has("tls.crt", {"maxLength": 0})},
+]
+"""What goes together."""
 _SCALAR = {"type": ["string", "number", "boolean"]}
+_PASSWORDS = {
+    name: {
+        **_SCALAR,
+        "if": {"type": "string", "pattern": "://[^/@]*:[^/@]+@|[?&]password="},
+        # Of what Helm may say of a value, this alone can tell what to do, and it does not print the password.
+        "then": {"const": f"without its password, as a ConfigMap has it; with one, {instead} in the Secret env"},
+    }
+    for name, instead in {
+        "QUEUE_URL": "SIGHTGLASS_QUEUE_URL",
+        "DATABASE_URL": "the key database in the Secret state, or jobs.databaseInSecret and SIGHTGLASS_DATABASE_URL",
+    }.items()
+}
+"""Of URLs that may have one."""
+# A pod's own, by which selectors, other pods of an update and the cluster autoscaler know it.
+_POD_OWN = {
+    "podLabels": r"^app\.kubernetes\.io/(name|component)$",
+    "podAnnotations": "^checksum/|/safe-to-evict-local-volumes$",
+}
 # What the templates reckon with; they take for 0 what is no number.
 _SECONDS = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^([1-9][0-9]{0,4})?$"}]}
 _RECKONED = (START_PERIOD, "API_STOP_GRACE", "GUNICORN_TIMEOUT")
@@ -186,6 +236,8 @@ _FREE = {
     "issuerRef",
 }
 _LEAST = {
+    "runAsUser": 1,
+    "runAsGroup": 0,
     "replicas": 0,
     "drainSeconds": 1,  # preStop's sleep of 0 is refused before Kubernetes 1.33
     "edge.replicas": 0,
@@ -202,6 +254,7 @@ _LEAST = {
     "jobs.autoscaling.scaleDownStabilizationSeconds": 0,
     "jobs.autoscaling.minReplicas": 0,
     "jobs.autoscaling.maxReplicas": 1,
+    "jobs.autoscaling.jobsPerReplica": 1,
 }
 _ONE_OF = {
     "edge.service.type": ["LoadBalancer", "NodePort", "ClusterIP"],
@@ -213,14 +266,18 @@ _ONE_OF = {
 def _schema(node: Any, path: str) -> dict[str, Any]:
     name = path.rpartition(".")[2]
     if path == "settings":
-        properties = dict.fromkeys(SETTINGS, _SCALAR) | dict.fromkeys(_RECKONED, _SECONDS)
+        properties = dict.fromkeys(SETTINGS, _SCALAR) | dict.fromkeys(_RECKONED, _SECONDS) | _PASSWORDS
         return {"type": "object", "additionalProperties": False, "properties": properties}
     if path == "env":
         return {
             "type": "object",
             "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+            "properties": {f"SIGHTGLASS_{name}": rule for name, rule in _PASSWORDS.items()},
             "additionalProperties": _SCALAR,
         }
+    if path in _POD_OWN:
+        own = {"not": {"pattern": _POD_OWN[path]}}
+        return {"type": "object", "propertyNames": own, "additionalProperties": {"type": "string"}}
     if name in _FREE:
         return {"type": "object"}
     match node:

@@ -63,6 +63,13 @@ class Only:
     when: When
 
 
+@dataclass(frozen=True)
+class Also:
+    """A key in whose place the chart has the entries of a dict among its values; in Kustomize there are none."""
+
+    path: str
+
+
 class Flow(dict[str, Any]):
     """A dict that is written in one line."""
 
@@ -88,7 +95,7 @@ def key_name(key: Any) -> Any:
 
 def _is_there(key: Any, value: Any) -> bool:
     """Tell whether Kustomize has an entry; of a list's item its first decides for all of it."""
-    if isinstance(key, Only) and not key.when.default:
+    if isinstance(key, Also) or (isinstance(key, Only) and not key.when.default):
         return False
     if isinstance(value, dict) and value:
         return any(_is_there(*entry) for entry in value.items())
@@ -100,7 +107,14 @@ def template(node: Any) -> str:
     text = yaml_text(_marked(node))
     text = re.sub(rf"'?{_MARK}v ([^{_END}]*){_END}'?", lambda found: f"{{{{ {found[1]} }}}}", text)
     text = re.sub(rf"^( *)(- )?(\S.*?: |)'?{_MARK}t ([^{_END}]*){_END}'?$", _block, text, flags=re.MULTILINE)
+    text = re.sub(rf"^( *)[\"']?{_MARK}a ([^{_END}]*){_END}[\"']?: null$", _entries, text, flags=re.MULTILINE)
     return _conditions(text)
+
+
+def _entries(found: re.Match[str]) -> str:
+    indent, value = found.groups()
+    lines = (f"if {value}", f"toYaml {value} | nindent {len(indent)}", "end")
+    return "\n".join(f"{indent}{{{{- {line} }}}}" for line in lines)
 
 
 def _block(found: re.Match[str]) -> str:
@@ -126,6 +140,8 @@ def _marked(node: Any) -> Any:
 
 
 def _key(key: Any) -> Any:
+    if isinstance(key, Also):
+        return f"{_MARK}a .Values.{key.path}{_END}"
     return f"{_MARK}if {key.when.expression}{_END}{key.name}" if isinstance(key, Only) else key
 
 
@@ -155,6 +171,8 @@ def values(node: Any) -> Iterator[Value | When]:
             yield node
         case Only(_, when):
             yield when
+        case Also(path):
+            yield Value(path, {})
         case dict():
             for key, value in node.items():
                 yield from values(key)

@@ -25,6 +25,8 @@ DNS_PORT = 53
 SOLVER_PORT = 8089
 """cert-manager's own."""
 MONITORING = Value("networkPolicy.monitoringNamespace", "monitoring")
+_CLASS = Value("edge.service.loadBalancerClass", "", "quote")
+_RANGES = Value("edge.service.loadBalancerSourceRanges", [])
 _FROM_OUTSIDE = When("edge.service.type", default=True, equals="ClusterIP", negated=True)
 
 
@@ -44,6 +46,8 @@ def services() -> list[Object]:
                 Only("externalTrafficPolicy", _FROM_OUTSIDE): Value("edge.service.externalTrafficPolicy", "Local"),
                 # … and each stays with one edge, whose limits count for it.
                 "sessionAffinity": Value("edge.service.sessionAffinity", "ClientIP"),
+                Only("loadBalancerClass", When(_CLASS.path, default=False)): _CLASS,
+                Only("loadBalancerSourceRanges", When(_RANGES.path, default=False)): _RANGES,
             },
             annotations=Value("edge.service.annotations", {}),
         ),
@@ -72,6 +76,7 @@ def policies() -> list[Object]:
     monitoring = _namespace(MONITORING)
     dns = [{"port": DNS_PORT, "protocol": protocol} for protocol in ("UDP", "TCP")]
     peers = Value("networkPolicy.dnsPeers", [])
+    clients = Value("networkPolicy.ingress", [])
     return [
         _policy("default-deny", {}, ["Ingress", "Egress"]),
         _policy(
@@ -87,7 +92,10 @@ def policies() -> list[Object]:
             NGINX,
             _pods(NGINX),
             ["Ingress", "Egress"],
-            ingress=[{"ports": _ports(http, https)}, {"from": [monitoring], "ports": _ports(EDGE_METRICS_PORT)}],
+            ingress=[
+                {"ports": _ports(http, https), Only("from", When(clients.path, default=False)): clients},
+                {"from": [monitoring], "ports": _ports(EDGE_METRICS_PORT)},
+            ],
             egress=[_to(API, API_PORT, API_METRICS_PORT)],
         ),
         _policy(
@@ -232,6 +240,6 @@ def given_certificate() -> Object:
         "type": "kubernetes.io/tls",
         "data": {
             "tls.crt": InChart(".Values.tls.crt | b64enc"),
-            "tls.key": InChart('required "tls.key: expected, because tls.crt is set" .Values.tls.key | b64enc'),
+            "tls.key": InChart(".Values.tls.key | b64enc"),
         },
     }

@@ -33,6 +33,8 @@ def alertmanager_config() -> Object:
         "spec": {
             "route": {
                 "receiver": receiver,
+                # With alertmanagerConfigMatcherStrategy None the whole cluster's alerts come here.
+                "matchers": [{"name": "alertname", "matchType": "=~", "value": "|".join(sorted(alerts()))}],
                 "groupBy": heard["group_by"],
                 **_times(heard),
                 "routes": [

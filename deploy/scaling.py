@@ -4,6 +4,8 @@ from deploy.composed import Service
 from deploy.leaves import InChart, Only, Value, When
 from deploy.workloads import API, API_METRICS_PORT, JOBS, NGINX, Object, labels, metadata
 
+JOBS_PER_REPLICA = Value("jobs.autoscaling.jobsPerReplica", 5)
+
 
 def disruption_budgets() -> list[Object]:
     """Give what a drain of nodes must leave."""
@@ -80,7 +82,9 @@ def jobs_autoscaler() -> Object:
                         "url": url,
                         "format": "prometheus",
                         "valueLocation": "jobs_unfinished",
-                        "targetValue": Value("jobs.autoscaling.jobsPerReplica", "5", "quote"),
+                        "targetValue": InChart(
+                            f".Values.{JOBS_PER_REPLICA.path} | int64 | quote", otherwise=str(JOBS_PER_REPLICA.default)
+                        ),
                         "activationTargetValue": "0",
                     },
                 }

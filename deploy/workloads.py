@@ -4,7 +4,7 @@ from typing import Any
 
 from deploy.composed import Probe, Service, Setting, exposed
 from deploy.files import NGINX_FILES
-from deploy.leaves import Flow, InChart, Only, Value, When, key_name
+from deploy.leaves import Also, Flow, InChart, Only, Value, When, key_name
 from sightglass.server.settings import ServerSettings
 
 Object = dict[str, Any]
@@ -106,16 +106,24 @@ def _container(service: Service, image: Any, requests: dict[str, str], values: s
     }
 
 
-def _pod(service: Service, container: Object, volumes: list[Object], grace: Any, **more: Any) -> Object:
-    user, group = service.user
+def _pod(
+    service: Service,
+    container: Object,
+    volumes: list[Object],
+    grace: Any,
+    user: tuple[Any, Any],
+    values: str,
+    **more: Any,
+) -> Object:
+    own, group = user
     same = {"labelSelector": {"matchLabels": labels(service.name)}}
     hosts = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway", **same}
     # Not as a second constraint of this kind: the scheduler's score leaves out nodes that lack one of them.
     zones = {"weight": 100, "podAffinityTerm": {"topologyKey": "topology.kubernetes.io/zone", **same}}
     return {
         "metadata": {
-            "labels": labels(service.name),
-            "annotations": {**_checksums(service.name), **removable(volumes)},
+            "labels": _and(labels(service.name), "podLabels"),
+            "annotations": _and({**_checksums(service.name), **removable(volumes)}, "podAnnotations"),
         },
         "spec": {
             "automountServiceAccountToken": False,
@@ -124,7 +132,7 @@ def _pod(service: Service, container: Object, volumes: list[Object], grace: Any,
             "imagePullSecrets": Value("imagePullSecrets", []),
             "securityContext": {
                 "runAsNonRoot": True,
-                "runAsUser": user,
+                "runAsUser": own,
                 "runAsGroup": group,
                 "fsGroup": group,
                 "fsGroupChangePolicy": "OnRootMismatch",
@@ -133,11 +141,17 @@ def _pod(service: Service, container: Object, volumes: list[Object], grace: Any,
             "terminationGracePeriodSeconds": grace,
             "topologySpreadConstraints": [hosts],
             "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [zones]}},
+            "nodeSelector": Value(f"{values}nodeSelector", {}),
+            "tolerations": Value(f"{values}tolerations", []),
             **more,
             "containers": [container],
             "volumes": volumes,
         },
     }
+
+
+def _and(own: dict[str, Any], path: str) -> dict[Any, Any]:
+    return {**own, Also(path): None}
 
 
 def _checksums(component: str) -> Object:
@@ -241,9 +255,9 @@ def runs_mount(when: When | None = None) -> Object:
     return {key: "runs", "mountPath": target}
 
 
-def _service_pod(service: Service, container: Object, grace: Any, when: When | None, **more: Any) -> Object:
+def _service_pod(service: Service, container: Object, grace: Any, when: When | None, values: str) -> Object:
     """Give a pod of the application's image: the API's, or one that works on jobs."""
-    (keys,) = [target for target in service.mounts if target.endswith("/api_keys")]
+    keys = [target.rpartition("/")[0] for target in service.mounts if target.endswith("/api_keys")]
     (state,) = [target for target in service.mounts if target.endswith("/state")]
     container["env"] = _environment(service, {"SIGHTGLASS_FORWARDED_ALLOW_NAMES": NGINX_PODS})
     # The application's own; what is named above comes before.
@@ -253,18 +267,25 @@ def _service_pod(service: Service, container: Object, grace: Any, when: When | N
     ]
     container["volumeMounts"] = [
         {"name": "tmp", "mountPath": TEMPORARY},
-        {"name": "api-keys", "mountPath": keys.rpartition("/")[0], "readOnly": True},
+        *({"name": "api-keys", "mountPath": directory, "readOnly": True} for directory in keys),
         {"name": "state", "mountPath": state, "readOnly": True},
         runs_mount(when),
     ]
     volumes = [
         {"name": "tmp", "emptyDir": {}},
-        {"name": "api-keys", "secret": {"secretName": "api-keys", "optional": True, "defaultMode": 0o440}},
-        {"name": "state", "secret": {"secretName": "state", "optional": True, "defaultMode": 0o440}},
+        *({"name": "api-keys", "secret": _secret("api-keys")} for _ in keys),
+        {"name": "state", "secret": _secret("state")},
         runs_volume(when),
     ]
     account = Value("serviceAccountName", "default", "quote")
-    return _pod(service, container, volumes, grace, serviceAccountName=account, **more)
+    user, group = service.user
+    # An image of yours may have a user of its own; a large number would be one with a fraction to Helm.
+    own = (Value("runAsUser", user, "int64"), Value("runAsGroup", group, "int64"))
+    return _pod(service, container, volumes, grace, own, values, serviceAccountName=account)
+
+
+def _secret(name: str) -> Object:
+    return {"secretName": name, "optional": True, "defaultMode": 0o440}
 
 
 def api() -> Object:
@@ -283,7 +304,7 @@ def api() -> Object:
         "livenessProbe": _probe(probe, "/health", failureThreshold=_hung(probe)),
         "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN}}},
     }
-    pod = _service_pod(service, container, _stop_grace(service), JOBS_ENABLED)
+    pod = _service_pod(service, container, _stop_grace(service), JOBS_ENABLED, "")
     return _deployment(API, {Only("replicas", BY_HAND): Value("replicas", 2)}, pod, **_progress())
 
 
@@ -297,14 +318,7 @@ def jobs() -> Object:
         "startupProbe": _start_probe(probe),
         "livenessProbe": _probe(probe),
     }
-    pod = _service_pod(
-        service,
-        container,
-        service.grace_seconds + LAST_SCRAPE_SECONDS,
-        None,
-        nodeSelector=Value("jobs.nodeSelector", {}),
-        tolerations=Value("jobs.tolerations", []),
-    )
+    pod = _service_pod(service, container, service.grace_seconds + LAST_SCRAPE_SECONDS, None, "jobs.")
     scaled = When("jobs.autoscaling.enabled", default=True, negated=True)
     return _deployment(JOBS, {Only("replicas", scaled): Value("jobs.replicas", 1)}, pod, **_progress())
 
@@ -360,5 +374,7 @@ def nginx() -> Object:
         container,
         [{"name": name, **source} for name, source in volumes.values()],
         _plus(service.grace_seconds, EDGE_DRAIN, EDGE_LAST_SCRAPE),
+        service.user,
+        "edge.",
     )
     return _deployment(NGINX, {"replicas": Value("edge.replicas", 2)}, pod)

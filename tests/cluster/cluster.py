@@ -209,9 +209,9 @@ class Cluster:
         """Write the values that the runbook's commands name."""
         self.file("shop.yaml", json.dumps(self.values() | changes))
 
-    def follow(self, heading: str, *, node: str = "", among: slice = slice(None)) -> str:
-        """Run a section's commands of the runbook."""
-        return runbook.follow(heading, self.directory, node=node, among=among)
+    def follow(self, heading: str, *, among: slice = slice(None), **names: str) -> str:
+        """Run a section's commands of the runbook, with what it leaves open."""
+        return runbook.follow(heading, self.directory, among=among, **names)
 
     def install_by_runbook(self) -> Installation:
         """Install the chart as the runbook says."""

@@ -164,7 +164,7 @@ def install(cluster: Cluster) -> Elsewhere:
                 "pollingSeconds": 2,
                 "cooldownSeconds": 5,
                 "maxReplicas": MOST,
-                "jobsPerReplica": "3",
+                "jobsPerReplica": 3,
                 "scaleDownStabilizationSeconds": 0,
             },
         },

@@ -29,11 +29,14 @@ def looks(pod: str) -> list[str]:
     return [found.replace("…", pod) for found in re.findall(r"`(kubectl -n [^`]+)`", table)]
 
 
-def follow(heading: str, place: Path, *, node: str = "", among: slice = slice(None)) -> str:
-    """Run a section's commands, or some of them, in a directory that has what they name; returns what they print."""
+def follow(heading: str, place: Path, *, among: slice = slice(None), **names: str) -> str:
+    """Run a section's commands, or some of them, in a directory that has what they name; returns what they print.
+
+    `names` are what the page leaves open: NODE, REVISION.
+    """
     lines = sections()[heading][among]
     followed.update(lines)
-    commands = "\n".join([f"cd {place}", f"NODE={node}", *lines])
+    commands = "\n".join([f"cd {place}", *(f"{name}={value}" for name, value in names.items()), *lines])
     return run("bash", "-euo", "pipefail", "-c", commands, seconds=900)
 
 

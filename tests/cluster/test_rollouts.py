@@ -41,7 +41,7 @@ def test_a_volume_that_was_restored_is_the_release_s(installed: Installation) ->
     }
     runs = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "runs"}, "spec": claim}
     installed.cluster.file("runs.yaml", json.dumps(runs))
-    with_jobs = installed.cluster.file("jobs.json", json.dumps({"jobs": {"enabled": True}}))
+    with_jobs = installed.cluster.file("jobs.json", json.dumps({"jobs": {"enabled": True, "oneNode": True}}))
     upgrade = ("upgrade", NAMESPACE, str(CHART), "-f", f"{installed.cluster.directory}/shop.yaml", "-f", with_jobs)
     installed.cluster.follow("After a disaster", among=slice(0, 1))
     with pytest.raises(ClusterError, match="invalid ownership metadata"):
@@ -68,7 +68,7 @@ def test_a_drain_of_one_of_two_nodes(installed: Installation) -> None:
     with installed.loaded() as load:
         load.phase = "drain"
         run("kubectl", "uncordon", FIRST.name)
-        installed.cluster.follow("After a disaster", node=SECOND.name, among=slice(3, 4))
+        installed.cluster.follow("After a disaster", NODE=SECOND.name, among=slice(3, 4))
         installed.ready("api")
         installed.ready("nginx")
     assert {*installed.pods("api").values(), *installed.pods("nginx").values()} == {FIRST.name}
@@ -80,13 +80,18 @@ def test_an_update_and_its_rollback(installed: Installation, stories: Stories) -
     def image() -> str:
         return kubectl("get", "deployment", "api", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
 
+    def former() -> str:
+        """Return the revision that the runbook leads back to."""
+        history = json.loads(helm("history", NAMESPACE, "-o", "json"))
+        return str(max(one["revision"] for one in history if one["status"] == "superseded"))
+
     with installed.loaded() as load:
         load.phase = "update"
         installed.cluster.write(image=runbook.IMAGES[1])
         installed.cluster.follow("Update")
         assert image() == runbook.IMAGES[1]
         load.phase = "rollback"
-        installed.cluster.follow("Rollback")
+        installed.cluster.follow("Rollback", REVISION=former())
         installed.cluster.write()
         assert image() == runbook.IMAGES[0]
         installed.ready("api")

@@ -110,7 +110,7 @@ def test_a_budget_keeps_one_of_each(installed: Installation) -> None:
     evict(edges[0])
     with pytest.raises(ClusterError, match="disruption budget"):
         evict(edges[1])
-    installed.cluster.follow("After a disaster", node=SECOND.name, among=slice(4, 5))
+    installed.cluster.follow("After a disaster", NODE=SECOND.name, among=slice(4, 5))
 
 
 def test_every_command_of_the_runbook_was_run(installed: Installation) -> None:

@@ -58,8 +58,11 @@ def rendered(text: str, values: Object) -> str:
             holding.pop()
         elif holding[-1] and not line.startswith("{{- /*"):
             block = re.fullmatch(r" *\{\{- toYaml (\S+) \| nindent ([0-9]+) \}\}", line)
-            if block:
+            if block and lines[-1].endswith(":"):
                 lines[-1] += " " + json.dumps(_value(block[1], values))
+            elif block:
+                entries = _value(block[1], values).items()
+                lines += [f"{' ' * int(block[2])}{json.dumps(name)}: {json.dumps(value)}" for name, value in entries]
             else:
                 lines.append(re.sub(r"\{\{ (.*?) \}\}", lambda found: json.dumps(_value(found[1], values)), line))
     assert holding == [True]
@@ -81,6 +84,8 @@ def _value(expression: str, values: Object) -> Any:
             found: Any = not given[0]
         case "and":
             found = all(given)
+        case "or":
+            found = any(given)
         case "eq":
             found = given[0] == given[1]
         case "ne":
@@ -97,9 +102,6 @@ def _value(expression: str, values: Object) -> Any:
             found = given[1] or given[0]
         case "printf":
             found = given[0].replace("%s", "{}").format(*given[1:])
-        case "required":
-            assert given[1], given[0]
-            found = given[1]
         case "ternary":
             found = given[0] if given[2] else given[1]
         case ".Files.Get":
@@ -108,7 +110,7 @@ def _value(expression: str, values: Object) -> Any:
             assert not arguments, expression
             found = _atom(name, values)
     for pipe in pipes:
-        assert pipe in {"quote", "toJson", "b64enc"}, expression
+        assert pipe in {"quote", "toJson", "b64enc", "int64"}, expression
         found = str(found) if pipe == "quote" else found
     return found
 

@@ -37,6 +37,7 @@ from tests.kubernetes.manifests import (
 VERSIONS = ("1.30", "1.33", "1.37")  # preStop's sleep is on from the first
 EACH_COMPONENT = sorted(path for path in COMPONENTS.iterdir())
 EVERYTHING: Object = {
+    "settings": {"DATABASE_URL": "postgresql://shop@database/shop", "TRUSTED_PROXIES": "10.0.0.0/24"},
     "jobs": {"enabled": True, "autoscaling": {"enabled": True}},
     "monitoring": {"enabled": True, "alertmanager": {"enabled": True}},
     "gateway": {"enabled": True},
@@ -45,6 +46,25 @@ EVERYTHING: Object = {
 }
 VALUES_FILES = sorted(CHART.glob("values*.yaml"))
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+NOTES = (CHART / "templates/NOTES.txt").read_text()
+ANSWERS = (CHART / "templates/tests/answers.yaml").read_text()
+
+
+def refused(changes: Object) -> str:
+    """What the schema has against these values beside the chart's own, as Helm hands them to it; nothing, if taken."""
+
+    def lines(errors: Any) -> Iterator[str]:
+        for error in errors:
+            yield f"{'.'.join(map(str, error.absolute_path))}: {error.validator}: {error.message}"
+            yield from lines(error.context)
+
+    return "\n".join(lines(jsonschema.Draft7Validator(SCHEMA).iter_errors(merged(VALUES, changes))))
+
+
+def noted(line: str, changes: Object) -> str:
+    """Return what `helm install` says in the one conditional line that has this in it."""
+    (about,) = re.findall(rf"^\{{\{{- if [^\n]*\n[^\n]*{line}[^\n]*\n\{{\{{- end \}}\}}$", NOTES, re.MULTILINE)
+    return rendered(about, merged(VALUES, changes))
 
 
 def key(one: Object) -> tuple[str, str]:
@@ -170,9 +190,33 @@ def test_keda_may_ask_what_it_asks() -> None:
     [({}, True), ({"replicas": 5}, True), ({"replicas": 1}, False), ({"shareLimits": True}, False)],
 )
 def test_helm_says_that_limits_multiply_where_they_do(changes: Object, *, multiplied: bool) -> None:
-    notes = (CHART / "templates/NOTES.txt").read_text()
-    (about,) = re.findall(r"^\{\{- if [^\n]*\n[^\n]* times RATE_LIMIT\.\n\{\{- end \}\}$", notes, re.MULTILINE)
-    assert bool(rendered(about, merged(VALUES, {"edge": changes}))) == multiplied
+    assert bool(noted(r" times RATE_LIMIT\.", {"edge": changes})) == multiplied
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, False),
+        ({"gateway": {"enabled": True}}, True),
+        ({"ingress": {"enabled": True}}, True),
+        ({"ingress": {"enabled": True}, "edge": {"service": {"type": "ClusterIP"}}}, False),
+    ],
+)
+def test_helm_says_that_there_is_a_way_past_the_gateway(changes: Object, *, said: bool) -> None:
+    assert bool(noted("edge.service.type=ClusterIP", changes)) == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, False),
+        ({"monitoring": {"enabled": True}}, True),
+        ({"monitoring": {"enabled": True}, "networkPolicy": {"enabled": False}}, False),
+    ],
+)
+def test_helm_says_from_where_scrapes_come(changes: Object, *, said: bool) -> None:
+    there = {"networkPolicy": {"monitoringNamespace": "observability"}}
+    assert ("observability" in noted("scrapes are dropped", merged(there, changes))) == said
 
 
 @pytest.mark.parametrize(
@@ -325,6 +369,10 @@ def test_alerts_are_routed_as_in_compose() -> None:
     # Not a missing replica's, the prober's, and what that says of the certificate.
     assert len(sources) == len(written["inhibit_rules"]) - 3
     assert not {"ReplicaMissing", "TargetDown"} & set(sources)
+    # Not the cluster's own Watchdog, where the operator adds no matcher of the namespace's.
+    (ours,) = route["matchers"]
+    assert (ours["name"], ours["matchType"]) == ("alertname", "=~")
+    assert ours["value"].split("|") == sorted({rule["alert"] for rule in rules() if "alert" in rule})
     (target,) = spec["inhibitRules"][0]["targetMatch"]
     assert target == {
         "name": "alertname",
@@ -390,6 +438,14 @@ def test_a_cloud_s_balancer_may_be_without_affinity() -> None:
         jsonschema.validate({"edge": {"service": {"sessionAffinity": "Cookie"}}}, SCHEMA)
 
 
+def test_which_balancer_and_whom_it_lets_in_are_the_values_to_say() -> None:
+    said = {"loadBalancerClass": "internal", "loadBalancerSourceRanges": ["10.0.0.0/8"]}
+    assert refused({"edge": {"service": said}}) == ""
+    spec = by_key(of_chart({"edge": {"service": said}}))["Service", "nginx"]["spec"]
+    assert {name: spec[name] for name in said} == said
+    assert not said.keys() & PLAIN["Service", "nginx"]["spec"].keys()  # empty, the first would be no class at all
+
+
 # ── What both worlds share (docs/kubernetes.md lists it) ─────────────────────────────────────────────────────────────
 
 WORKLOADS = ("nginx", "api", "jobs")
@@ -448,6 +504,98 @@ def test_what_compose_mounts_is_mounted(name: str) -> None:
     assert mounted == wanted - NOT_IN_THE_CLUSTER
     # There a cloud mounts what tells it who a pod is (Pod Identity, IRSA); in a read-only volume it could not.
     assert not any(path.startswith(("/run/secrets", "/var/run/secrets")) for path in mounted)
+
+
+def test_clients_keys_are_for_the_api_alone() -> None:
+    for name in WORKLOADS:
+        here = [volume for volume in pod(name)["volumes"] if volume.get("secret", {}).get("secretName") == "api-keys"]
+        there = [target for target in Service(name).mounts if target.startswith("/run/keys")]
+        assert len(here) == len(there) == (name == "api")
+
+
+def pods_of(changes: Object) -> dict[str, Object]:
+    """Each workload's pod, of the chart with jobs."""
+    made = of_chart(merged({"jobs": {"enabled": True}}, changes))
+    return {one["metadata"]["name"]: one["spec"]["template"] for one in made if one["kind"] == "Deployment"}
+
+
+def test_an_image_s_own_user_is_the_application_s_alone() -> None:
+    own = {"runAsUser": 1000650000, "runAsGroup": 7}
+    assert refused(own) == ""
+    contexts = {name: one["spec"]["securityContext"] for name, one in pods_of(own).items()}
+    users = {name: (one["runAsUser"], one["runAsGroup"], one["fsGroup"]) for name, one in contexts.items()}
+    assert users == {"api": (1000650000, 7, 7), "jobs": (1000650000, 7, 7), "nginx": (101, 101, 101)}
+    assert "runAsUser" in refused({"runAsUser": 0})
+    # To Helm a value is a float, which prints as 1.00065e+09.
+    printed = (CHART / "templates/api.yaml").read_text()
+    assert re.findall(r"(?:runAs\w+|fsGroup): \{\{ .*?( \| int64)? \}\}", printed) == [" | int64"] * 3
+
+
+def test_pods_have_the_values_labels_and_annotations_beside_their_own() -> None:
+    more = {"podLabels": {"team": "shop"}, "podAnnotations": {"sidecar.istio.io/inject": "false"}}
+    assert refused(more) == ""
+    before, after = pods_of({}), pods_of(more)
+    assert set(after) == {"api", "jobs", "nginx"}
+    for name, one in after.items():
+        assert one["metadata"]["labels"] == before[name]["metadata"]["labels"] | more["podLabels"]
+        assert one["metadata"]["annotations"] == before[name]["metadata"]["annotations"] | more["podAnnotations"]
+
+
+@pytest.mark.parametrize("kind", ["podLabels", "podAnnotations"])
+def test_a_pod_s_own_labels_and_annotations_stay(kind: str) -> None:
+    own = {name for one in pods_of({}).values() for name in one["metadata"][kind.removeprefix("pod").lower()]}
+    assert len(own) > 1
+    for name in own:
+        assert kind in refused({kind: {name: "other"}})
+    assert kind in refused({kind: {"numbered": 1}})
+
+
+@pytest.mark.parametrize(("name", "parent"), [("api", None), ("jobs", "jobs"), ("nginx", "edge")])
+def test_each_has_nodes_of_its_own(name: str, parent: str | None) -> None:
+    said = {"nodeSelector": {"pool": "own"}, "tolerations": [{"key": "own", "operator": "Exists"}]}
+    changes = {parent: said} if parent else said
+    assert refused(changes) == ""
+    there = {name for name, one in pods_of(changes).items() if one["spec"]["nodeSelector"] == said["nodeSelector"]}
+    assert there == {name}
+    assert pods_of(changes)[name]["spec"]["tolerations"] == said["tolerations"]
+
+
+def test_helm_s_test_asks_with_what_the_edge_s_image_has() -> None:
+    """An application's own image need have neither Python nor curl."""
+    asking, *policies = yaml.safe_load_all(rendered(ANSWERS, VALUES))
+    (one,) = asking["spec"]["containers"]
+    assert one["image"] == Service("nginx").image
+    assert asking["spec"]["securityContext"]["runAsUser"] == Service("nginx").user[0]
+    check = composed._file()["services"]["nginx"]["healthcheck"]["test"]
+    assert check[1] == "curl"
+    assert "curl " in one["command"][2]
+    for each in (asking, *policies):
+        kubernetes_validate.validate(each, VERSIONS[0], strict=True)
+    # It may ask NGINX whomever else networkPolicy.ingress lets in.
+    asked = {tuple(each["spec"]["policyTypes"]): each["spec"] for each in policies}
+    labels = asking["metadata"]["labels"]
+    assert asked["Egress",]["podSelector"]["matchLabels"] == labels
+    assert asked["Ingress",]["podSelector"] == PLAIN["Deployment", "nginx"]["spec"]["selector"]
+    (rule,) = asked["Ingress",]["ingress"]
+    assert rule["from"] == [{"podSelector": {"matchLabels": labels}}]
+    assert {port["port"] for port in rule["ports"]} == {Service("nginx").ports[1]}
+
+
+@pytest.mark.parametrize(("ready", "status"), [(200, 0), (503, 22)])
+def test_helm_s_test_fails_where_nginx_is_not_ready(tmp_path: Path, ready: int, status: int) -> None:
+    asking, *_ = yaml.safe_load_all(rendered(ANSWERS, VALUES))
+    command = asking["spec"]["containers"][0]["command"]
+    (tmp_path / "curl").write_text(f"""#!/bin/sh
+    case "$*" in
+        *" https://nginx/health") ;;
+        *" https://nginx/ready") [ {ready} = 200 ] || exit 22 ;;
+        *) exit 3 ;;
+    esac
+    """)
+    (tmp_path / "curl").chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    assert subprocess.run(command, env=path, check=False).returncode == status
+    assert {"--fail", "--retry-all-errors", "--insecure"} <= set(command[2].split())
 
 
 def test_the_application_s_pods_have_the_service_account_of_the_values() -> None:
@@ -586,6 +734,15 @@ def test_the_dns_may_be_a_cache_on_the_node() -> None:
     assert with_cache == [*asked, {"to": cache, "ports": asked[0]["ports"]}]
 
 
+def test_the_edge_is_open_to_whom_the_values_name() -> None:
+    gateway = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "gateway"}}}]
+    policy = by_key(of_chart({"networkPolicy": {"ingress": gateway}}))["NetworkPolicy", "nginx"]
+    clients, scrapes = policy["spec"]["ingress"]
+    everybody, same = PLAIN["NetworkPolicy", "nginx"]["spec"]["ingress"]
+    assert clients == {**everybody, "from": gateway}
+    assert scrapes == same
+
+
 def test_metrics_and_the_api_s_port_are_open_to_nobody_outside() -> None:
     for rule in PLAIN["NetworkPolicy", "nginx"]["spec"]["ingress"]:
         ports = {port["port"] for port in rule["ports"]}
@@ -665,6 +822,10 @@ def test_values_files_fit_the_schema(path: Path) -> None:
         {"env": {"A B": "c"}},
         {"image": {"repository": "x"}},
         {"enabled": True},
+        {"edge": {"tolerations": {"key": "a"}}},
+        {"jobs": {"autoscaling": {"jobsPerReplica": "5"}}},
+        {"jobs": {"autoscaling": {"jobsPerReplica": 0}}},
+        {"jobs": {"autoscaling": {"jobsPerReplica": 2.5}}},
     ],
 )
 def test_a_value_that_nobody_reads_or_of_another_kind_is_refused(changes: Object) -> None:
@@ -672,19 +833,88 @@ def test_a_value_that_nobody_reads_or_of_another_kind_is_refused(changes: Object
         jsonschema.validate(changes, SCHEMA)
 
 
-@pytest.mark.parametrize("lacking", ["DATABASE_URL", "DOCUMENTS_URL"])
-@pytest.mark.parametrize("empty", [True, False])
-def test_jobs_without_a_volume_are_refused_where_they_would_be_lost(lacking: str, *, empty: bool) -> None:
-    settings = {"DATABASE_URL": "postgresql://a@b/c", "DOCUMENTS_URL": "s3://d"}
-    elsewhere = {"settings": settings, "jobs": {"enabled": True, "volume": False}}
-    jsonschema.validate(merged(VALUES, elsewhere), SCHEMA)
-    settings[lacking] = ""
-    if not empty:
-        del settings[lacking]
-    jsonschema.validate(merged(VALUES, {**elsewhere, "jobs": {"enabled": True}}), SCHEMA)
-    jsonschema.validate(merged(VALUES, {**elsewhere, "jobs": {"volume": False}}), SCHEMA)
-    with pytest.raises(jsonschema.ValidationError, match="too short|non-empty" if empty else lacking):
-        jsonschema.validate(merged(VALUES, elsewhere), SCHEMA)
+DATABASE = "postgresql://a@b/c"
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"settings": {"DATABASE_URL": DATABASE}},
+        {"env": {"SIGHTGLASS_DATABASE_URL": DATABASE}},
+        {"jobs": {"databaseInSecret": True}},
+        {"jobs": {"oneNode": True}},
+    ],
+    ids=lambda known: next(iter(known[next(iter(known))])),
+)
+def test_jobs_whose_pods_would_share_sqlite_are_refused(known: Object) -> None:
+    on: Object = {"jobs": {"enabled": True}}
+    assert refused(merged(on, known)) == ""
+    assert "DATABASE_URL" in refused(on)
+    for empty in ({"settings": {"DATABASE_URL": ""}}, {"env": {"SIGHTGLASS_DATABASE_URL": ""}}):
+        assert "DATABASE_URL" in refused({**on, **empty})
+    # Without a volume they would share nothing, of one node either.
+    alone: Object = {"jobs": {"volume": False}, "settings": {"DOCUMENTS_URL": "s3://d"}}
+    assert bool(refused(merged(merged(on, alone), known))) == ("oneNode" in known.get("jobs", {}))
+
+
+@pytest.mark.parametrize("documents", [{}, {"DOCUMENTS_URL": ""}])
+def test_jobs_without_a_volume_are_refused_where_they_would_be_lost(documents: Object) -> None:
+    elsewhere = {"settings": {"DATABASE_URL": DATABASE, **documents}, "jobs": {"enabled": True, "volume": False}}
+    assert "DOCUMENTS_URL" in refused(elsewhere)
+    assert refused(merged(elsewhere, {"settings": {"DOCUMENTS_URL": "s3://d"}})) == ""
+    assert refused(merged(elsewhere, {"jobs": {"enabled": False}})) == ""
+    assert refused(merged(elsewhere, {"jobs": {"volume": True}})) == ""
+
+
+@pytest.mark.parametrize("route", ["gateway", "ingress"])
+def test_a_route_whose_requests_would_be_redirected_for_ever_is_refused(route: str) -> None:
+    on = {route: {"enabled": True}}
+    assert refused({**on, "settings": {"TRUSTED_PROXIES": "10.0.0.0/24"}}) == ""
+    for settings in ({}, {"TRUSTED_PROXIES": ""}):
+        assert "TRUSTED_PROXIES" in refused({**on, "settings": settings})
+
+
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("redis://valkey:6379/0", True),
+        ("postgresql://shop@database:5432/shop?sslmode=require", True),
+        ("unix:///run/valkey.sock?db=0", True),
+        ("redis://:password@valkey", False),
+        ("rediss://user:pass:word@valkey:6379/0", False),
+        ("postgresql://shop:password@database/shop", False),
+        ("postgresql://shop@database/shop?sslmode=require&password=p", False),
+    ],
+)
+@pytest.mark.parametrize("name", ["QUEUE_URL", "DATABASE_URL"])
+def test_a_password_in_a_config_map_is_refused(name: str, url: str, *, taken: bool) -> None:
+    for changes in ({"settings": {name: url}}, {"env": {f"SIGHTGLASS_{name}": url}}):
+        said = refused(changes)
+        assert (f"SIGHTGLASS_{name} in the Secret {VALUES['envSecret']}" in said) != taken
+        assert bool(said) != taken
+    assert refused({"settings": {"OTEL_RESOURCE_ATTRIBUTES": "a=b://c:d@e"}}) == ""
+
+
+@pytest.mark.parametrize(
+    ("tls", "about"),
+    [
+        ({"crt": "c", "key": "k"}, None),
+        ({"certManager": {"enabled": True}}, None),
+        ({"crt": "c"}, "tls.key"),
+        ({"key": "k"}, "tls.crt"),
+        ({"crt": "c", "key": "k", "certManager": {"enabled": True}}, "tls.crt"),
+    ],
+)
+def test_half_a_certificate_and_two_are_refused(tls: Object, about: str | None) -> None:
+    assert refused({"tls": tls}).startswith(f"{about}: " if about else "")
+    assert bool(refused({"tls": tls})) == (about is not None)
+
+
+def test_jobs_a_replica_are_a_number_here_and_a_text_to_keda() -> None:
+    scaled = {"jobs": {"enabled": True, "oneNode": True, "autoscaling": {"enabled": True, "jobsPerReplica": 3}}}
+    assert refused(scaled) == ""
+    (trigger,) = by_key(of_chart(scaled))["ScaledObject", "jobs"]["spec"]["triggers"]
+    assert trigger["metadata"]["targetValue"] == "3"
 
 
 @pytest.mark.parametrize(
