@@ -201,10 +201,56 @@ def test_pods_can_be_somebody_to_aws() -> None:
     assert '"eks-pod-identity-agent"' in others["for_each"]
 
 
+def test_nodes_and_add_ons_are_of_the_cluster_s_version() -> None:
+    """AWS leaves either with the version that it began with."""
+    found = module(TERRAFORM / "modules/kubernetes")
+    of_cluster = "${aws_eks_cluster.this.version}"
+    assert resource("kubernetes", "aws_eks_cluster")["version"] == "${var.kubernetes_version}"
+    assert resource("kubernetes", "aws_eks_node_group")["version"] == of_cluster
+    (by_default,) = [content for type_, _, content in labelled(found["data"], 2) if type_ == "aws_eks_addon_version"]
+    assert (by_default["addon_name"], by_default["kubernetes_version"]) == ("${each.key}", of_cluster)
+    assert by_default.get("most_recent", False) is False
+    addons = [content for type_, _, content in labelled(found["resource"], 2) if type_ == "aws_eks_addon"]
+    version = "${data.aws_eks_addon_version.this[each.key].version}"
+    assert [one["addon_version"] for one in addons] == [version, version]
+    asked: set[str] = set().union(*(names(one["for_each"]) for one in addons))
+    assert names(by_default["for_each"]) == asked
+
+
+def names(each: Any) -> set[str]:
+    """What a for_each names."""
+    return {name.strip('"') for name in each} if isinstance(each, dict) else set(re.findall(r'"([\w-]+)"', each))
+
+
+def test_another_major_version_of_the_database_is_taken() -> None:
+    """It waits for the maintenance window, and the former parameters are in use until then."""
+    database, parameters = (resource("postgresql", type_) for type_ in ("aws_db_instance", "aws_db_parameter_group"))
+    assert database["engine_version"] == "${tostring(var.major_version)}"
+    assert database["allow_major_version_upgrade"] is True
+    assert "apply_immediately" not in database
+    assert parameters["family"] == '"postgres${var.major_version}"'
+    assert "name" not in parameters
+    assert parameters["lifecycle"][0]["create_before_destroy"] is parameters["skip_destroy"] is True
+
+
+PAGE = (TERRAFORM.parents[1] / "docs/terraform.md").read_text()
+
+
+def test_the_queue_s_password_is_in_a_secret_that_is_brought() -> None:
+    """A setting is in a ConfigMap and in the state."""
+    told = re.findall(
+        r"`rediss://:PASSWORD@[^`]*` is then what `SIGHTGLASS_QUEUE_URL` is in the Secret `(\w+)`, .* key `(.*)` below",
+        PAGE,
+    )
+    ((secret, key),) = told
+    (example,) = re.findall(r"^  ```hcl\n(.*?)^  ```", PAGE, re.DOTALL | re.MULTILINE)
+    secrets: Any = parsed(example)["secrets"]
+    assert secrets[secret]["key"] == f'"{key}"'
+
+
 def test_the_queue_s_password_is_set_after_it_is_rotated_in() -> None:
     """The other way round AWS refuses it."""
-    page = (TERRAFORM.parents[1] / "docs/terraform.md").read_text()
-    ((order, loop),) = re.findall(r"for strategy in (.*?); do.*?\n(.*?)\n +done", page, re.DOTALL)
+    ((order, loop),) = re.findall(r"for strategy in (.*?); do.*?\n(.*?)\n +done", PAGE, re.DOTALL)
     assert order == "ROTATE SET"
     assert re.findall(r"aws elasticache (\S+)", loop) == ["modify-replication-group", "wait"]
 

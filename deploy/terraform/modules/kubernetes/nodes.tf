@@ -39,6 +39,7 @@ resource "aws_launch_template" "node" {
 resource "aws_eks_node_group" "this" {
   for_each        = var.node_groups
   cluster_name    = aws_eks_cluster.this.name
+  version         = aws_eks_cluster.this.version # of its own accord it keeps the one it began with
   node_group_name = each.key
   node_role_arn   = aws_iam_role.node.arn
   subnet_ids      = var.subnet_ids
@@ -78,17 +79,26 @@ resource "aws_eks_node_group" "this" {
   depends_on = [aws_iam_role_policy_attachment.node, aws_eks_addon.network]
 }
 
+# Of its own accord an add-on keeps the version it began with.
+data "aws_eks_addon_version" "this" {
+  for_each           = toset(["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent", "metrics-server"])
+  addon_name         = each.key
+  kubernetes_version = aws_eks_cluster.this.version
+}
+
 # What pods need to have addresses, and policies between them to be enforced; the rest needs nodes.
 resource "aws_eks_addon" "network" {
   for_each             = { vpc-cni = jsonencode({ enableNetworkPolicy = "true" }), kube-proxy = null }
   cluster_name         = aws_eks_cluster.this.name
   addon_name           = each.key
+  addon_version        = data.aws_eks_addon_version.this[each.key].version
   configuration_values = each.value
 }
 
 resource "aws_eks_addon" "other" {
-  for_each     = toset(["coredns", "eks-pod-identity-agent", "metrics-server"])
-  cluster_name = aws_eks_cluster.this.name
-  addon_name   = each.key
-  depends_on   = [aws_eks_node_group.this]
+  for_each      = toset(["coredns", "eks-pod-identity-agent", "metrics-server"])
+  cluster_name  = aws_eks_cluster.this.name
+  addon_name    = each.key
+  addon_version = data.aws_eks_addon_version.this[each.key].version
+  depends_on    = [aws_eks_node_group.this]
 }

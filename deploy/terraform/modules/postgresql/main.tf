@@ -23,6 +23,9 @@ resource "aws_db_parameter_group" "this" {
   name_prefix = "${var.name}-"
   family      = "postgres${var.major_version}"
 
+  # Another major version waits for the maintenance window, and until then the former group is in use.
+  skip_destroy = true
+
   parameter {
     name  = "rds.force_ssl"
     value = "1"
@@ -38,6 +41,7 @@ resource "aws_db_instance" "this" {
   engine                      = "postgres"
   engine_version              = tostring(var.major_version)
   auto_minor_version_upgrade  = true
+  allow_major_version_upgrade = true
   instance_class              = var.instance_class
   allocated_storage           = var.storage_gb
   max_allocated_storage       = 4 * var.storage_gb

@@ -1,5 +1,5 @@
-# The queue, where QUEUE_URL says so. Valkey speaks Redis' protocol. Its password is set once, by hand and past the state
-# (docs/terraform.md).
+# The queue, where the Secret env has SIGHTGLASS_QUEUE_URL. Valkey speaks Redis' protocol. Its password is set once, by
+# hand and past the state (docs/terraform.md).
 
 resource "aws_elasticache_subnet_group" "this" {
   name       = var.name
