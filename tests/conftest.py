@@ -79,7 +79,7 @@ GROUPS = {
     "logs and traces": r"telemetry/",  # on a new machine it begins with a build of minutes
     "the service": r"e2e/test_(jobs|process|privacy|api_fuzz|rotation)",
     "the stack": r"(monitoring/|attacks/"
-    r"|e2e/test_(alone|backup|doctor|edge|hardening|image|limits|monitoring|operators|predict|quality))",
+    r"|e2e/test_(alone|backup|doctor|edge|hardening|image|limits|monitoring|operators|predict|quality|setup))",
     "observability": r"e2e/test_observability",
     "make up": r"e2e/test_(up|readme)",
     "gunicorn": r"server/test_(?!limits|supervisor|job_processes)",  # they look at what all leave in /dev/shm
@@ -119,6 +119,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: place for place, name in enumerate(GROUPS)}
     # What attacks a stack comes after all else that uses it.
     items.sort(key=lambda item: (order.get(group(item.nodeid), len(order)), "/attacks/" in item.nodeid))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End a group's stacks with its last test: idle ones would slow down all that comes after."""
+    if nextitem and group(item.nodeid) in GROUPS and group(item.nodeid) != group(nextitem.nodeid):
+        item.session._setupstate.teardown_exact(None)  # what the next ones need is made anew
 
 
 @pytest.hookimpl(wrapper=True)

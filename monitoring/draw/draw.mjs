@@ -133,6 +133,9 @@ async function main() {
   const files = await bundle();
   const browser = await puppeteer.launch({
     executablePath,
+    // Whoever asks has a deadline of their own; a busy machine needs more than puppeteer's of half a minute.
+    timeout: 180_000,
+    protocolTimeout: 600_000,
     // As root there is no sandbox to be had; what is drawn is the repository's own, and it reaches nothing.
     args: [...(process.getuid?.() === 0 ? ['--no-sandbox'] : []), '--disable-dev-shm-usage', '--force-color-profile=srgb'],
   });
@@ -143,7 +146,7 @@ async function main() {
     let thrown = [];
     page.on('pageerror', (error) => thrown.push(`script: ${error.message}`));
     await page.exposeFunction('askPrometheus', asker(values.prometheus));
-    await page.goto(PAGE);
+    await page.goto(PAGE, { timeout: 180_000 });
     for (const path of positionals) {
       const name = basename(path, '.json');
       const dashboard = JSON.parse(await readFile(path, 'utf8'));

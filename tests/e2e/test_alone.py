@@ -127,10 +127,10 @@ def test_told_to_stop_it_answers_what_it_began_and_ends_in_order(platform: Alone
     eventually(lambda: platform.under_way() == 2, lambda: f"{platform.under_way()} under way")
     docker("exec", platform.name, "sh", "-c", "kill -TERM -1")  # Heroku tells every process, and some more than once
     docker("kill", "--signal", "TERM", platform.name)
-    eventually(lambda: "Handling signal: term" in platform.logs(), platform.logs)
-    one.send(TEXT[10:])
+    one.send(TEXT[10:])  # at once: of the ten seconds, it has four
     answer = one.getresponse()
     assert (answer.status, answer.read()) == (200, b"Write to [EMAIL_ADDRESS]")
+    eventually(lambda: "Handling signal: term" in platform.logs(), platform.logs)
     eventually(lambda: not platform.running(), platform.logs)
     other.close()
     assert docker("inspect", "--format", "{{.State.ExitCode}}", platform.name) == "0"

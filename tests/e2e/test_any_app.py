@@ -8,22 +8,35 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from tests.stack import ROOT, Stack, eventually
 from tests.support.talking import talk
+from tests.support.waiting import awaited
 
 REQUESTS = 30
 
 
 def counted(stack: Stack, **labels: str) -> float:
-    """Sum the workers' counts of requests with these labels."""
-    text = stack.compose("exec", "-T", "nginx", "curl", "-fsS", "http://api:9464/metrics").stdout
+    """Sum the workers' counts of requests with these labels, none of which was late for the scrape."""
+
+    def samples() -> list[Sample]:
+        text = stack.compose("exec", "-T", "nginx", "curl", "-fsS", "http://api:9464/metrics").stdout
+        return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+    def in_time(found: list[Sample]) -> bool:
+        return all(sample.value for sample in found if sample.name == "sightglass_worker_up")
+
     return sum(
         sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
+        for sample in awaited(samples, in_time)
         if sample.name == "http_requests_total" and labels.items() <= sample.labels.items()
     )
+
+
+def wait_for_count(stack: Stack, expected: float, **labels: str) -> None:
+    """Wait until that is their sum: an answer may be there before it is counted."""
+    eventually(lambda: counted(stack, **labels) == expected, lambda: f"{counted(stack, **labels)}, not {expected}")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +61,7 @@ def test_an_app_in_its_own_image_with_its_own_requirements(shop: Stack) -> None:
         assert client.get("/health").json()["status"] == "healthy"
         assert client.get("/ready").json() == {"ready": True}
         assert client.get("/metrics").status_code == 404
-    assert counted(shop, route="/prices/{item_id}", status="200", method="GET") == REQUESTS + 1
+    wait_for_count(shop, REQUESTS + 1, route="/prices/{item_id}", status="200", method="GET")
 
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
@@ -109,7 +122,7 @@ def test_each_request_is_counted_under_its_template(sample: Stack, path: str, ro
     for _ in range(REQUESTS):
         with sample.client() as client:
             client.get(path)
-    assert counted(sample, route=route) == before + REQUESTS
+    wait_for_count(sample, before + REQUESTS, route=route)
 
 
 def test_a_websocket_passes_the_edge_and_is_counted_once(sample: Stack) -> None:
@@ -118,7 +131,7 @@ def test_a_websocket_passes_the_edge_and_is_counted_once(sample: Stack) -> None:
     with talk(f"{url}/ws/lobby", sample.tls) as socket:
         socket.send("hello")
         assert socket.recv() == "hello"
-    assert counted(sample, route="/ws/{room}", status="101") == before + 1
+    wait_for_count(sample, before + 1, route="/ws/{room}", status="101")
 
 
 def test_a_failing_handler_is_one_500_and_says_nothing_of_the_client(sample: Stack) -> None:
@@ -127,7 +140,7 @@ def test_a_failing_handler_is_one_500_and_says_nothing_of_the_client(sample: Sta
         answer = client.get("/trouble/fail", params={"text": "marker-4711"}, headers={"x-request-id": "failing"})
     assert answer.status_code == 500
     assert answer.headers["x-request-id"] == "failing"
-    assert counted(sample, route="/trouble/fail", status="500") == before + 1
+    wait_for_count(sample, before + 1, route="/trouble/fail", status="500")
 
     def lines() -> list[str]:
         return sample.compose("logs", "--no-color", "--no-log-prefix", "api", "nginx").stdout.splitlines()

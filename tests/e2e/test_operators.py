@@ -18,19 +18,19 @@ from tests.stack import Stack, docker, eventually
 DOORS = {"PROMETHEUS_PORT": "/api/v1/query?query=up", "ALERTMANAGER_PORT": "/api/v2/silences"}
 EVERY_DOOR = [*DOORS, "GRAFANA_PORT"]
 
-# Tries each [host, port] at once; prints those that took the connection, or, where a request is given, answered it.
+# Tries each [host, port], so many at once; prints those that took the connection or, given a request, answered it.
 TRY = """
 import concurrent.futures, json, socket, sys
 def works(one):
     try:
         with socket.create_connection(one, timeout=2) as connection:
-            connection.settimeout(2)
+            connection.settimeout(30)
             connection.sendall(sys.argv[2].encode())
             return not sys.argv[2] or connection.recv(1)
     except OSError:
         return False
 tried = json.loads(sys.argv[1])
-with concurrent.futures.ThreadPoolExecutor(16) as pool:
+with concurrent.futures.ThreadPoolExecutor(int(sys.argv[3])) as pool:
     print(json.dumps([one for one, worked in zip(tried, pool.map(works, map(tuple, tried))) if worked]))
 """
 REQUEST = "GET / HTTP/1.1\r\nHost: 127.0.0.1:9090\r\nConnection: close\r\n\r\n"
@@ -142,7 +142,7 @@ def test_the_application_reaches_no_operators_service(stack: Stack, service: str
 
 def opened(stack: Stack, service: str, tried: list[list[Any]]) -> list[list[Any]]:
     """Return those of the [host, port] to which a service's container can open a connection."""
-    found = stack.compose("exec", "-T", service, "python3", "-c", TRY, json.dumps(tried), "")
+    found = stack.compose("exec", "-T", service, "python3", "-c", TRY, json.dumps(tried), "", "16")
     reached: list[list[Any]] = json.loads(found.stdout)
     return reached
 
@@ -181,8 +181,9 @@ def test_a_neighbour_reaches_the_edge_and_nothing_else(stack: Stack, cable: Outs
     direct = [[a, p] for a in addresses(stack) for p in (9090, 9093, 3000, 9115, 9100, 9113, 9464, 8000, 9080)]
     tried = [*([cable.host, int(port)] for port in published), *direct]
     found = subprocess.run(
-        [*inside, sys.executable, "-c", TRY, json.dumps(tried), REQUEST], capture_output=True, text=True, check=True
-    ).stdout
+        [*inside, sys.executable, "-c", TRY, json.dumps(tried), REQUEST, "64"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
     assert json.loads(found) == [[cable.host, int(port)] for port in published[:2]]
 
 

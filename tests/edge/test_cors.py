@@ -32,7 +32,7 @@ PREFLIGHT = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Hea
 @pytest.fixture(scope="module")
 def shared(start_edge: Callable[..., Edge]) -> Edge:
     return start_edge(
-        CORS_ORIGINS=" ".join(ORIGINS), MAX_REQUEST_SIZE_BYTES="2048", UPSTREAM_TIMEOUT="1", CACHED_PATHS="/cached",
+        CORS_ORIGINS=" ".join(ORIGINS), MAX_REQUEST_SIZE_BYTES="2048", UPSTREAM_TIMEOUT="3", CACHED_PATHS="/cached",
         RATE_LIMIT="100000", RATE_BURST="100000",
     )  # fmt: skip
 

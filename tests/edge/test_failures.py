@@ -72,7 +72,7 @@ BEHAVIOURS: dict[str, tuple[Behaviour, int, str]] = {
 @pytest.fixture(scope="module")
 def failing(network: Network, start_edge: Callable[..., Edge]) -> Iterator[Edge]:
     """An edge before the upstream of these behaviours, and the address of that."""
-    edge = start_edge(UPSTREAM_TIMEOUT="1", CACHED_PATHS="/cached", RATE_LIMIT="100000", RATE_BURST="100000")
+    edge = start_edge(UPSTREAM_TIMEOUT="3", CACHED_PATHS="/cached", RATE_LIMIT="100000", RATE_BURST="100000")
     behaviours = {name: behaviour for name, (behaviour, _, _) in BEHAVIOURS.items()} | {"unread": reads_nothing}
     with misbehaving(network, behaviours) as upstream:
         edge.pin(upstream)

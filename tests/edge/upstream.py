@@ -33,13 +33,15 @@ def reads_nothing(connection: socket.socket) -> None:
 
 
 OVER = threading.Event()
+END = b"\r\n\r\n"
 
 
 def read_head(connection: socket.socket) -> bytes:
-    """Read a request's head, byte by byte: what follows it stays unread."""
+    """Read a request's head and no byte more: what follows it stays unread."""
     head = b""
-    while not head.endswith(b"\r\n\r\n") and (byte := connection.recv(1)):
-        head += byte
+    while not head.endswith(END) and (seen := connection.recv(65536, socket.MSG_PEEK)):
+        before, end, _ = (head + seen).partition(END)
+        head += connection.recv(len(before + end) - len(head))
     return head
 
 

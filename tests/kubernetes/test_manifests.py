@@ -1020,3 +1020,18 @@ def test_no_group_of_nodes_begins_with_none() -> None:
     least = [int(number) for path in environments for number in re.findall(r"least *= *([0-9]+)", path.read_text())]
     assert len(least) >= len(environments) == 3
     assert 0 not in least
+
+
+def test_the_values_that_alerts_lead_to_are_there() -> None:
+    """The head of docs/runbook.md says what Compose's words are in a cluster."""
+    (table,) = re.findall(
+        r"^\| Compose \| in a cluster \|\n(.*?)\n\n", (ROOT / "docs/runbook.md").read_text(), re.M | re.S
+    )
+    cells = "".join(row.rstrip("|").rpartition("|")[2] for row in table.splitlines())
+    named = re.findall(r"`((?:[a-z]+\.)*[a-z][A-Za-z]+)`", cells.replace("`false`", "").replace("`true`", ""))
+    assert {"autoscaling.minReplicas", "jobs.resources.limits", "replicas", "settings"} <= set(named)
+    for name in named:
+        found: Any = yaml.safe_load((ROOT / "deploy/helm/sightglass/values.yaml").read_text())
+        for part in name.split("."):
+            assert part in found, name
+            found = found[part]

@@ -67,7 +67,10 @@ class Watch(threading.Thread):
 def test_every_request_is_counted_once(workers: int) -> None:
     with gunicorn(workers) as server:
         assert server.ask("/items/1", 300) == 300
-        scrape = awaited(server.scrape, lambda scrape: counted(scrape) == 300)
+        scrape = awaited(
+            server.scrape,
+            lambda scrape: counted(scrape) == 300 and scrape.total("sightglass_worker_up") == workers,
+        )
         assert scrape.total("jobs_total") == 300
         assert set(scrape.by_worker("sightglass_worker_up")) == {str(slot) for slot in range(workers)}
         assert set(scrape.by_worker("process_start_time_seconds")) == set(scrape.by_worker("sightglass_worker_up"))
@@ -110,7 +113,7 @@ def test_reload_under_load_loses_nothing() -> None:
 def test_a_request_in_flight_at_the_end_is_counted() -> None:
     with gunicorn(1) as server:
         first = server.pids()
-        waiting = threading.Thread(target=server.fetch, args=("/wait/5",))
+        waiting = threading.Thread(target=server.fetch, args=("/wait/10",))
         waiting.start()
         awaited(server.scrape, lambda scrape: scrape.total("http_requests_in_progress") == 1)
         os.kill(min(first), signal.SIGTERM)
@@ -142,8 +145,7 @@ def test_a_stopped_worker_neither_blocks_nor_empties_a_scrape() -> None:
         stopped = min(server.pids())
         os.kill(stopped, signal.SIGSTOP)
         awaited(lambda: Path(f"/proc/{stopped}/stat").read_text().split()[2], lambda state: state == "T")
-        scrape = server.scrape()
-        assert sorted(scrape.by_worker("sightglass_worker_up").values()) == [0, 1]
+        scrape = awaited(server.scrape, lambda seen: sorted(seen.by_worker("sightglass_worker_up").values()) == [0, 1])
         assert counted(scrape) == 60
         assert_no_fall(seen.counters(), scrape.counters())
         assert len(scrape.by_worker("process_start_time_seconds")) == 1
@@ -194,7 +196,7 @@ def test_exemplars_name_sampled_traces() -> None:
 def test_a_client_that_leaves_is_seen_by_an_app_that_never_asks() -> None:
     with gunicorn(1) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as client:
-            client.sendall(b"GET /wait/3 HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.sendall(b"GET /wait/10 HTTP/1.1\r\nHost: x\r\n\r\n")
             awaited(server.scrape, lambda scrape: scrape.total("http_requests_in_progress") == 1)
         scrape = awaited(server.scrape, lambda scrape: scrape.total("http_requests_in_progress") == 0)
         assert scrape.by_worker("http_requests_total", route="/wait/{seconds}", status="499") == {"0": 1}

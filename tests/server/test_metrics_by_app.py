@@ -29,32 +29,32 @@ def a():
 """
 
 
+def total(text: str, *parts: str) -> float:
+    """Add up the samples whose lines have all of these."""
+    found = [line for line in text.splitlines() if all(part in line for part in parts)]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in found)
+
+
 def test_no_family_of_the_application_is_lost(tmp_path: Path) -> None:
     (tmp_path / "digger.py").write_text(DIGGER)
     with Server(tmp_path, path=tmp_path, APP="digger:app", WEB_CONCURRENCY="2", GUNICORN_TIMEOUT="10") as server:
         for _ in range(2):
             assert server.get("/a").status_code == 200
         metrics = f"http://127.0.0.1:{server.metrics_port}/metrics"
-        awaited(lambda: httpx.get(metrics).text, lambda told: told.count("\nsightglass_worker_up{") == 2)
-        text = httpx.get(metrics).text
+        text = awaited(lambda: httpx.get(metrics).text, lambda told: total(told, "sightglass_worker_up{") == 2)
+        assert text.count("\nsightglass_worker_up{") == 2
         keys = [line.rsplit(" ", 1)[0] for line in text.splitlines()]
         assert max(Counter(keys).values()) == 1
-
-        def total(*parts: str) -> float:
-            found = [line for line in text.splitlines() if all(part in line for part in parts)]
-            return sum(float(line.rsplit(" ", 1)[1]) for line in found)
-
-        assert total('\nhttp_requests_total{method="GET",route="/a",status="200"'[1:]) == 2
-        assert total('app_http_requests_total{handler="/a",status="2xx"') == 2
-        assert total('app_http_request_duration_seconds_sum{handler="/a"') == 6
-        assert total('http_request_duration_seconds_count{method="GET",route="/a"') == 2
-        assert total("sightglass_worker_up{") == 2
+        assert total(text, '\nhttp_requests_total{method="GET",route="/a",status="200"'[1:]) == 2
+        assert total(text, 'app_http_requests_total{handler="/a",status="2xx"') == 2
+        assert total(text, 'app_http_request_duration_seconds_sum{handler="/a"') == 6
+        assert total(text, 'http_request_duration_seconds_count{method="GET",route="/a"') == 2
         assert sorted(float(line[-3:]) for line in text.splitlines() if line.startswith("worker_up{")) in (
             [0.0, 7.0],
             [7.0, 7.0],
         )
-        assert total('sightglass_metric_conflicts_total{family="http_requests"') == 2
-        assert total("sightglass_metric_conflicts_total{") == 4
+        assert total(text, 'sightglass_metric_conflicts_total{family="http_requests"') == 2
+        assert total(text, "sightglass_metric_conflicts_total{") == 4
         server.client.close()
         assert server.stop() == 0
         said = [line["message"] for line in server.lines() if line["logger"] == "sightglass.metrics.conflicts"]

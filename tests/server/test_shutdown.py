@@ -40,7 +40,7 @@ def _in_progress(server: Server) -> float:
 
 def test_request_in_flight_finishes_then_the_app_ends_and_its_last_lines_are_written(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
-        pending = Pending(server, "/trouble/slow?seconds=5")
+        pending = Pending(server, "/trouble/slow?seconds=10")
         awaited(lambda: _in_progress(server) == 1)
         server.client.close()
         assert server.stop() == 0

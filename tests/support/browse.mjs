@@ -10,7 +10,12 @@ const puppeteer = createRequire(new URL('../../monitoring/draw/package.json', im
 const [login, url, picture, ...texts] = process.argv.slice(2);
 const [username, password] = login.split(':');
 const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
-const browser = await puppeteer.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+const browser = await puppeteer.launch({
+  executablePath,
+  args: ['--no-sandbox', '--disable-dev-shm-usage'],
+  timeout: 180_000, // a busy machine needs more than puppeteer's half a minute
+  protocolTimeout: 600_000,
+});
 try {
   const page = await browser.newPage();
   await page.setViewport({ width: 1400, height: 900 });
@@ -20,7 +25,7 @@ try {
   for (let attempt = 0; attempt < 4; attempt++) {
     process.exitCode = 1;
     try {
-      await page.goto(url, { timeout: 120_000 });
+      await page.goto(url, { timeout: 180_000 });
       await page.waitForFunction(there, { timeout: 60_000 }, texts);
       process.exitCode = 0;
       break;

@@ -199,7 +199,7 @@ def test_what_a_scrape_has_seen_survives_a_kill(slots: SlotDirectory) -> None:
     seen: list[float | None] = []
     for _ in range(3):
         child = Child(serve)
-        seen.append(value(gather(slots), series))
+        seen.append(value(gather(slots, deadline=10), series))
         child.kill()
         seen.append(value(gather(slots), series))
     assert seen == [4, 4, 8, 8, 12, 12]
@@ -227,7 +227,7 @@ def test_a_stopped_worker_is_down_and_still_told_of(slots: SlotDirectory) -> Non
         worker.metrics.observe(finished("GET", "/x", 200, 0.02, 10, 20, None))
 
     children = [Child(serve), Child(serve)]
-    gather(slots)
+    gather(slots, deadline=10)
     os.kill(children[0].pid, signal.SIGSTOP)
     os.waitpid(children[0].pid, os.WUNTRACED)  # the signal takes its time
     families = gather(slots)
@@ -286,7 +286,7 @@ def test_any_kind_of_number_may_be_counted(slots: SlotDirectory, amount: Any) ->
         Summary("size_bytes", "Size.", registry=registry).observe(amount)
     registry.register(_Reports(amount))
     for _ in range(2):
-        families = gather(slots)
+        families = gather(slots, deadline=10)
         assert value(families, 'sightglass_worker_up{worker="0"}') == 1
         assert value(families, 'orders_open{shop="a",worker="0"}') == float(amount)
         assert f'orders_open{{shop="a",worker="0"}} {float(amount)}\n' in expose(families).body.decode()
@@ -318,7 +318,7 @@ def test_a_collector_that_reports_nonsense_is_left_out_alone(
     Counter("jobs", "Jobs.", registry=registry).inc(3)
     for _ in range(2):
         caplog.clear()
-        families = gather(slots)
+        families = gather(slots, deadline=10)
         assert value(families, 'sightglass_worker_up{worker="0"}') == 1
         assert value(families, 'jobs_total{worker="0"}') == 3
         assert "orders_open" not in expose(families).body.decode()
@@ -331,11 +331,11 @@ def test_a_scrape_that_fails_in_a_worker_is_said_and_not_its_last(
     worker, _ = _serving(slots)
     with monkeypatch.context() as patch:
         patch.setattr(worker, "families", lambda: [object()])
-        assert value(gather(slots), 'sightglass_worker_up{worker="0"}') == 0
+        assert value(gather(slots, deadline=10), 'sightglass_worker_up{worker="0"}') == 0
     assert [(r.levelno, r.getMessage()) for r in caplog.records] == [
         (logging.ERROR, "the metrics could not be told: ValueError")
     ]
-    assert value(gather(slots), 'sightglass_worker_up{worker="0"}') == 1
+    assert value(gather(slots, deadline=10), 'sightglass_worker_up{worker="0"}') == 1
 
 
 def test_a_worker_without_descriptors_answers_when_it_has_some_again(
