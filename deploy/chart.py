@@ -61,7 +61,7 @@ EXPLAINED = {
     "jobs.databaseInSecret": "true: the Secret that envSecret names has SIGHTGLASS_DATABASE_URL.",
     "jobs.oneNode": "true: the cluster has one node, of whose own disk the volume is: SQLite may be there.",
     "jobs.volume": "One for documents and results, written to from all nodes; false with settings.DOCUMENTS_URL.",
-    "jobs.storageClass": "A class with ReadWriteMany; empty, the cluster's default.",
+    "jobs.storageClass": "A class with ReadWriteMany, or with oneNode ReadWriteOnce; empty, the cluster's default.",
     "jobs.nodeSelector": "Spot nodes, for instance: a job that loses its node begins again elsewhere.",
     "jobs.autoscaling.enabled": "By KEDA, which must be there, down to none.",
     "jobs.autoscaling.cooldownSeconds": "Without any job, before the last ones end.",
@@ -180,7 +180,7 @@ def _has(path: str, rule: dict[str, Any]) -> dict[str, Any]:
 
 
 _TRUE = {"const": True}
-_GIVEN = {"minLength": 1}
+_GIVEN = {"minLength": 1, "minItems": 1}
 _DATABASE = [
     _has("settings.DATABASE_URL", _GIVEN),
     _has("env.SIGHTGLASS_DATABASE_URL", _GIVEN),
@@ -198,6 +198,11 @@ _TOGETHER = [
     {
         "if": {"anyOf": [_has("gateway.enabled", _TRUE), _has("ingress.enabled", _TRUE)]},
         "then": _has("settings.TRUSTED_PROXIES", _GIVEN),
+    },
+    # The API server refuses them of another type, amid the update.
+    {
+        "if": {"anyOf": [_has(f"edge.service.loadBalancer{name}", _GIVEN) for name in ("Class", "SourceRanges")]},
+        "then": _has("edge.service.type", {"const": "LoadBalancer"}),
     },
     {"if": _has("tls.crt", _GIVEN), "then": _has("tls.key", _GIVEN)},
     {"if": _has("tls.key", _GIVEN), "then": _has("tls.crt", _GIVEN)},

@@ -94,14 +94,15 @@ def jobs_autoscaler() -> Object:
 
 
 def runs() -> Object:
-    """Give the claim of what the API and job processes share; any node's pods read and write it."""
+    """Give the claim of what the API and job processes share; of several nodes any one's pods write to it."""
+    modes = 'ternary "ReadWriteOnce" "ReadWriteMany" .Values.jobs.oneNode'
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         # Helm leaves it where it is, with the jobs in it, when the chart has it no more.
         "metadata": metadata("runs", JOBS, annotations={"helm.sh/resource-policy": "keep"}),
         "spec": {
-            "accessModes": ["ReadWriteMany"],
+            "accessModes": [InChart(modes, otherwise="ReadWriteMany")],
             Only("storageClassName", When("jobs.storageClass", default=False)): Value("jobs.storageClass", "", "quote"),
             "resources": {"requests": {"storage": Value("jobs.storage", "20Gi")}},
         },

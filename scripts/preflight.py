@@ -15,7 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a program, what is beside has no package
 
-from scripts import environment, hooks
+from scripts import environment, hooks, profiles
 from scripts.commands import ROOT, say
 
 RENAMED = {"WORKER_REPLICAS": "JOBS_REPLICAS"}
@@ -29,12 +29,14 @@ ACME = ("ACME_EMAIL", "SERVER_NAME")
 START_PERIOD_SECONDS, LONGEST_START_PERIOD_SECONDS = 120, 86400
 """Seconds: the default of API_START_PERIOD, and the most."""
 
-PORT = (r"[0-9]{1,5}", "a port")
+UP_TO_65535 = r"0*([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+PORT = (UP_TO_65535, "a port")
 WHOLE = (r"[0-9]{1,6}", "a whole number")
-PROCESSORS = (r"[0-9]{1,4}(\.[0-9]+)?", "a number of processors, such as 1.5")
+PROCESSORS = (r"[0-9]{1,4}(\.[0-9]*)?|\.[0-9]+", "a number of processors, such as 1.5")
 MEMORY = (r"[0-9]+(\.[0-9]+)? ?([kKmMgGtT]i?)?[bB]?", "bytes, or such as 512m or 2g")
 COMPOSED: Mapping[str, tuple[str, str]] = {
-    **dict.fromkeys(("HTTP_PORT", "HTTPS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT"), PORT),
+    "HTTP_PORT": (rf"([0-9.]+:|\[[0-9a-fA-F:]+\]:)?({UP_TO_65535})", "a port, or 127.0.0.1:8080"),
+    **dict.fromkeys(("HTTPS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT"), PORT),
     **dict.fromkeys(("LOGS_PORT", "TRACES_PORT", "MLFLOW_PORT"), PORT),
     **dict.fromkeys(("API_REPLICAS", "JOBS_REPLICAS", "API_CPU_SHARES", "API_STOP_GRACE"), WHOLE),
     **dict.fromkeys(("API_CPUS", "JOBS_CPUS", "NGINX_CPUS", "PROMETHEUS_CPUS"), PROCESSORS),
@@ -102,7 +104,7 @@ def main() -> int:
 
 def settings() -> dict[str, str]:
     """Read what is looked at, as Compose does."""
-    own = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "API_START_PERIOD", "TELEMETRY", "MLFLOW")
+    own = ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "API_START_PERIOD", "MLFLOW", *profiles.VARIABLES)
     return environment.read(*own, *ACME, *RENAMED, *PATHS, *COMPOSED)
 
 
@@ -149,20 +151,30 @@ def refused_by_compose(given: Mapping[str, str]) -> list[str]:
     command = ("docker", "compose", "--profile", "*", "config", "--format=json")
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if result.returncode == 0:
-        return more_than_there_is(json.loads(result.stdout)["services"], os.cpu_count() or 1)
+        return more_than_there_is(json.loads(result.stdout)["services"], given, os.cpu_count() or 1)
     said = " ".join(line.strip() for line in result.stderr.splitlines() if " level=warning " not in line)
     return [f"COMPOSE_FILE={value}: Compose does not take it: {said}"]
 
 
-def more_than_there_is(services: Mapping[str, Any], processors: int) -> list[str]:
-    """Return a line for each limit above the machine's processors, of which Docker makes no container."""
-    lines = []
+def more_than_there_is(services: Mapping[str, Any], given: Mapping[str, str], processors: int) -> list[str]:
+    """Return a line for each limit above the machine's processors: of such a service Docker makes no container.
+
+    Args:
+        services: Compose's, of all profiles; what is not to be started is not looked at.
+        given: the settings.
+        processors: how many this machine has.
+
+    """
+    started, lines = set(profiles.chosen(given)), []
     for name, service in services.items():
-        limit = service.get("deploy", {}).get("resources", {}).get("limits", {}).get("cpus", 0)
-        if float(limit) > processors:
-            variable = f"{name.upper()}_CPUS"
-            said = variable if variable in COMPOSED else f"services.{name}.deploy.resources.limits.cpus"
-            lines.append(refusal(said, str(limit), f"at most {processors}, as many as this machine has"))
+        deploy, only = service.get("deploy", {}), service.get("profiles")
+        limit = deploy.get("resources", {}).get("limits", {}).get("cpus", 0)
+        if float(limit) <= processors or deploy.get("replicas") == 0 or (only and not started & set(only)):
+            continue
+        variable = f"{name.upper()}_CPUS"
+        by_variable = variable in COMPOSED and float(given.get(variable) or limit) == float(limit)
+        said = variable if by_variable else f"services.{name}.deploy.resources.limits.cpus"
+        lines.append(refusal(said, str(limit), f"at most {processors}, as many as this machine has"))
     return lines
 
 

@@ -20,18 +20,22 @@ good() { # DIRECTORY: whether NGINX takes it; what it says is in /tmp/nginx/said
     mkdir -p "$trial"
     ln -sfn /etc/sightglass/nginx "$trial/nginx"
     sed "s,$read/,$1/," /etc/sightglass/nginx.conf >"$trial/nginx.conf"
-    nginx -t -q -c "$trial/nginx.conf" 2>/tmp/nginx/said && forwards_ours "$1" >/tmp/nginx/said
+    nginx -t -q -c "$trial/nginx.conf" 2>/tmp/nginx/said
 }
 
 # NGINX inherits no proxy_set_header where there is one: what a client claims to be would be the application's to believe.
-forwards_ours() { # DIRECTORY
-    for file in "$1"/*.conf; do
-        if grep -qs '^[^#]*location/pass\.conf' "$file" && grep -q '^[^#]*proxy_set_header' "$file" &&
-            ! grep -q '^[^#]*server/proxy\.conf' "$file"; then
-            echo "$file: proxy_set_header without the edge's own; expected include nginx/server/proxy.conf beside it"
-            return 1
-        fi
-    done
+forwards_ours() { # DIRECTORY: whether each block that passes to the application has the edge's own beside its own
+    sed 's/"[^"]*[{}#][^"]*"//g; s/'"'[^']*[{}#][^']*'"'//g; s/#.*//; s/[{}]/\n&\n/g' "$1"/*.conf 2>/dev/null | awk '
+        /{/ { block[++depth] = "" }
+        { block[depth] = block[depth] $0 }
+        /}/ {
+            if (block[depth] ~ /location\/pass\.conf/ && block[depth] ~ /proxy_set_header/ && block[depth] !~ /server\/proxy\.conf/) bad = 1
+            depth--
+        }
+        END { exit bad }' || {
+        echo "proxy_set_header without the edge's own; expected include nginx/server/proxy.conf beside it" >/tmp/nginx/said
+        false
+    }
 }
 
 use() { # DIRECTORY
@@ -46,7 +50,7 @@ if [ "$(readlink "$read" 2>/dev/null)" = "$read.a" ]; then candidate=$read.b; el
 if copy "$given" "$candidate" 2>/tmp/nginx/said; then
     changed=true
     if same "$candidate" "$read/"; then changed=false; fi
-    if ! $changed || good "$candidate"; then
+    if ! $changed || { good "$candidate" && forwards_ours "$candidate"; }; then
         if [ "${1:-}" != --check ]; then copy "$candidate" "$kept" || true; fi
         if $changed; then use "$candidate"; fi
         if $changed && [ $# = 0 ]; then sh "$(dirname "$0")/reload.sh"; fi

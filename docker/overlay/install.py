@@ -144,6 +144,6 @@ def normal(name: str) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--floors"]:  # only look: what it needs is there already (docker/adopted/Dockerfile)
-        floors(installed(), requirements(["server", "tracing", "fastapi"]))
+        floors(installed(), requirements(["server", "fastapi"]))
     else:
         main(sys.argv[1] if len(sys.argv) > 1 else "")

@@ -183,7 +183,7 @@ WRONG = {
     "RUN cd .venv/lib/python3*/site-packages && rm -r starlette*"
     " && mkdir starlette-0.20.4.dist-info && printf 'Metadata-Version: 2.1\\nName: starlette\\nVersion: 0.20.4\\n'"
     " > starlette-0.20.4.dist-info/METADATA": "starlette==0.20.4: not allowed; expected >=",
-    "RUN rm -r .venv && rm /usr/local/bin/python* /usr/bin/python*": "API_PYTHON=: not allowed; expected the path of",
+    "RUN rm -r .venv && rm /usr/local/bin/python* /usr/bin/python*": "API_IMAGE: not allowed; expected a Python app",
     "RUN chmod 700 /code": "API_IMAGE: not allowed; expected a Python that user 10001:10001 may run",
 }
 

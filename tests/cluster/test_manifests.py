@@ -121,4 +121,8 @@ def test_a_value_that_nobody_reads_is_refused_in_one_line(defined: Cluster) -> N
 
 def test_jobs_that_would_be_lost_are_refused(defined: Cluster) -> None:
     with pytest.raises(Exception, match=r"DATABASE_URL"):
-        helm("template", "dry", str(CHART), "--set", "jobs.enabled=true", "--set", "jobs.volume=false")
+        helm("template", "dry", str(CHART), "--set", "jobs.enabled=true")
+    there = "settings.DATABASE_URL=postgresql://a@b/c,jobs.enabled=true"
+    helm("template", "dry", str(CHART), "--set", there)
+    with pytest.raises(Exception, match=r"DOCUMENTS_URL"):
+        helm("template", "dry", str(CHART), "--set", f"{there},jobs.volume=false")

@@ -41,7 +41,9 @@ BROKEN = {
     ),
     "value": ("client_max_body_size much;\n", '"client_max_body_size" directive invalid value in own.conf:1'),
     "a-host": ("location /x { proxy_pass http://nowhere.invalid; }\n", 'host not found in upstream "nowhere.invalid"'),
-    "headers": (WITHOUT_OURS, "own.conf: proxy_set_header without the edge's own"),
+    "headers": (WITHOUT_OURS, "proxy_set_header without the edge's own; expected include nginx/server/proxy.conf"),
+    "one-without": (BELOW + WITHOUT_OURS.replace("/echo", "/other"), "proxy_set_header without the edge's own"),
+    "commented-out": (BELOW.replace("include nginx/server", "# include nginx/server"), "proxy_set_header without"),
 }
 LINE = "SITE_DIR/nginx: not taken up; expected lines that NGINX takes in its server: "
 
@@ -106,6 +108,22 @@ def test_a_header_of_theirs_goes_on_beside_the_edges_own(own: Edge) -> None:
     assert told["headers"]["x-forwarded-for"] == [told["client"]]
     assert "203.0.113.9" not in str(told)
     assert "/theirs" not in str(told)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        INSIDE_ONLY + "location /dash { proxy_set_header X-Own 1; proxy_pass http://127.0.0.1:9; }\n",
+        INSIDE_ONLY + "proxy_set_header X-Own 1;\n",
+        INSIDE_ONLY + "# proxy_set_header X-Own 1;\n",
+        INSIDE_ONLY.replace(
+            "deny all;", 'if ($http_x_own ~ "^x{2}$") { return 403; }\n    # proxy_set_header X-Own 1;'
+        ),
+    ],
+)
+def test_headers_that_take_nothing_from_the_edges_are_taken_up(own: Edge, text: str) -> None:
+    write(own, text)
+    own.take_up()
 
 
 @pytest.mark.parametrize("name", ["own.txt", "own.conf.bak", ".own.conf"])

@@ -444,6 +444,18 @@ def test_which_balancer_and_whom_it_lets_in_are_the_values_to_say() -> None:
     spec = by_key(of_chart({"edge": {"service": said}}))["Service", "nginx"]["spec"]
     assert {name: spec[name] for name in said} == said
     assert not said.keys() & PLAIN["Service", "nginx"]["spec"].keys()  # empty, the first would be no class at all
+    for name, value in said.items():
+        assert "LoadBalancer" in refused({"edge": {"service": {name: value, "type": "ClusterIP"}}})
+    assert refused({"edge": {"service": {"type": "ClusterIP"}}}) == ""
+
+
+def test_a_volume_of_the_one_node_need_not_be_for_many() -> None:
+    def modes(**jobs: bool) -> Any:
+        changes = {"jobs": {"enabled": True, **jobs}, "settings": {"DATABASE_URL": "postgresql://a@b/c"}}
+        return by_key(of_chart(changes))["PersistentVolumeClaim", "runs"]["spec"]["accessModes"]
+
+    assert modes() == ["ReadWriteMany"]
+    assert modes(oneNode=True) == ["ReadWriteOnce"]
 
 
 # ── What both worlds share (docs/kubernetes.md lists it) ─────────────────────────────────────────────────────────────

@@ -1,10 +1,8 @@
 """The API is stopped, and who is to be woken is; it is started again, and they hear of that too."""
 
 import json
-import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -68,36 +66,18 @@ def receiver(stack: Stack) -> Iterator[Receiver]:
         subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=True)
 
 
-@contextmanager
-def hurried(stack: Stack) -> Iterator[None]:
-    """Have Prometheus look at the API every 2 seconds and page after 12: one scrape that fails is still no outage."""
-    rules = stack.directory / "docker/prometheus/rules/causes.yml"
-    shipped = rules.read_text()
-    found = re.compile(r"(  - name: api\n)(    rules:\n      - alert: APIDown\n        expr: .*\n        for: )30s\n")
-    quicker, times = found.subn(r"\g<1>    interval: 2s\n\g<2>12s\n", shipped)
-    assert times == 1
-    try:
-        rules.write_text(quicker)
-        stack.compose("kill", "--signal", "HUP", "prometheus")
-        yield
-    finally:
-        rules.write_text(shipped)
-        stack.compose("kill", "--signal", "HUP", "prometheus")
-
-
 @pytest.fixture(scope="module")
 def outage(stack: Stack, receiver: Receiver) -> Iterator[list[Notification]]:
     """What was received of APIDown when the API was stopped; it is started again afterwards."""
-    with hurried(stack):
-        stack.compose("stop", "--timeout", "1", "api")
-        try:
-            eventually(
-                lambda: bool(receiver.webhooks("APIDown", "firing")),
-                lambda: f"APIDown did not arrive: {receiver.received('/operators')}",
-            )
-            yield receiver.webhooks("APIDown", "firing")
-        finally:
-            stack.compose("up", "--detach", "--no-deps", "--wait", "api")
+    stack.compose("stop", "--timeout", "1", "api")
+    try:
+        eventually(
+            lambda: bool(receiver.webhooks("APIDown", "firing")),
+            lambda: f"APIDown did not arrive: {receiver.received('/operators')}",
+        )
+        yield receiver.webhooks("APIDown", "firing")
+    finally:
+        stack.compose("up", "--detach", "--no-deps", "--wait", "api")
 
 
 def assert_inhibited(stack: Stack, given: list[tuple[dict[str, str], bool]]) -> None:

@@ -123,10 +123,15 @@ def test_an_old_name_is_refused_with_the_new_one() -> None:
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [
-        ("HTTPS_PORT", ["443", "8443"], ["https", "127.0.0.1:8443", "-1", "443 "]),
+        ("HTTPS_PORT", ["443", "8443", "65535"], ["https", "127.0.0.1:8443", "-1", "443 ", "65536", "99999"]),
+        (
+            "HTTP_PORT",
+            ["80", "127.0.0.1:8080", "[::1]:8080"],
+            ["http", "127.0.0.1:", "localhost:80", "127.0.0.1:99999"],
+        ),
         ("API_REPLICAS", ["0", "4"], ["two", "1.5", "-1"]),
         ("API_STOP_GRACE", ["90"], ["90s", "1m"]),
-        ("API_CPUS", ["2", "1.5", "0.25"], ["all", "1,5", "500m"]),
+        ("API_CPUS", ["2", "1.5", "0.25", ".5", "2."], ["all", "1,5", "500m"]),
         ("API_MEMORY", ["2g", "512m", "1.5GiB", "1073741824", "0"], ["2 gigabytes", "lots", "-1"]),
     ],
 )
@@ -145,14 +150,24 @@ def test_the_defaults_are_of_the_forms_that_are_looked_for() -> None:
 
 
 def test_a_limit_above_the_machines_processors_is_told_before_docker_refuses_it() -> None:
-    def limited(cpus: float) -> dict[str, object]:
-        return {"deploy": {"resources": {"limits": {"cpus": cpus}}}}
+    def limited(cpus: float, replicas: int = 1, **more: object) -> dict[str, object]:
+        return {"deploy": {"resources": {"limits": {"cpus": cpus}}, "replicas": replicas}, **more}
 
-    services = {"api": limited(2), "nginx": limited(1), "database": limited(1.5), "redis": {}}
-    assert more_than_there_is(services, 2) == []
+    services = {
+        "api": limited(2),
+        "nginx": limited(1),
+        "database": limited(1.5, profiles=["monitoring"]),
+        "redis": {},
+        "jobs": limited(4, replicas=0),
+        "mine": limited(4, profiles=["mine"]),
+    }
+    assert more_than_there_is(services, {}, 2) == []
+    assert len(more_than_there_is(services, {"COMPOSE_PROFILES": "mine"}, 2)) == 1
     expected = "not allowed; expected at most 1, as many as this machine has"
     database = "services.database.deploy.resources.limits.cpus"
-    assert more_than_there_is(services, 1) == [f"API_CPUS=2: {expected}", f"{database}=1.5: {expected}"]
+    assert more_than_there_is(services, {}, 1) == [f"API_CPUS=2: {expected}", f"{database}=1.5: {expected}"]
+    by_override, _ = more_than_there_is(services, {"API_CPUS": "0.5"}, 1)
+    assert by_override == f"services.api.deploy.resources.limits.cpus=2: {expected}"
 
 
 def test_the_start_period_is_seconds() -> None:
