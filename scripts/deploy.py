@@ -99,6 +99,12 @@ def main() -> int:
         check(running)
         if options.scale_only:
             scale(running, wanted)
+            of_before(replicas())  # what an earlier deploy left is gone, or said again
+        elif before := of_before(running):
+            raise DeployError(
+                f"a deploy was cut off, and {before} of the {len(running)} replicas ran before it; "
+                f"first: make scale N={before}, which keeps those"
+            )
         elif options.rollback is not None:
             roll_back(running, wanted, options.rollback)
         else:
@@ -163,6 +169,33 @@ def check(running: Sequence[str]) -> None:
         raise DeployError(f"NGINX refuses its configuration: {tested.stderr.strip()}")
 
 
+def of_before(running: Sequence[str]) -> int:
+    """Return how many run of those before a deploy that was cut off, beside others; 0, and forget it, where none do."""
+    mark = releases.under_way()
+    before = set(mark.read_text().split()) if mark.exists() else set()
+    kept = before.intersection(running)
+    if kept and len(kept) < len(running):
+        return len(kept)
+    mark.unlink(missing_ok=True)
+    return 0
+
+
+@contextlib.contextmanager
+def marked(old: Sequence[str]) -> Iterator[None]:
+    """Keep on the disk which replicas ran before: where the machine ends meanwhile, Docker starts both sets again."""
+    mark = releases.under_way()
+    mark.parent.mkdir(mode=0o700, exist_ok=True)
+    with mark.open("w") as file:
+        file.write("\n".join(old))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        yield
+    finally:
+        with contextlib.suppress(CommandError):  # an engine that ends keeps the mark
+            of_before(replicas())
+
+
 def deploy(running: Sequence[str], wanted: int, image: str, *, build_it: bool, allow_worse: bool) -> None:
     """Put what is built, or a registry's image, in the place of what runs, and keep it as a release.
 
@@ -218,7 +251,8 @@ def roll_back(running: Sequence[str], wanted: int, to: str) -> None:
         ReleaseError: there is no such release.
 
     """
-    release = releases.choose(releases.load(), to)
+    kept = releases.load()
+    release = releases.choose(kept, to)
     step(f"back to release {release.number}, {release.version}")
     with candidate(release.env) as env:
         own = releases.app_files()  # as it names them
@@ -239,7 +273,7 @@ def roll_back(running: Sequence[str], wanted: int, to: str) -> None:
             if name != releases.SITE_ENV or release.site_env.exists():  # else nothing is known of it
                 put_back(path, release.directory / name)
         env.unlink()
-    releases.serve(release)
+    releases.serve(release, kept)
     follow()
 
 
@@ -391,7 +425,7 @@ def replace(old: Sequence[str], wanted: int, seconds: int = 0) -> None:
         DeployError: a new one did not become healthy, or was judged worse; all new ones are gone again.
 
     """
-    with pinned(old):
+    with marked(old), pinned(old):
         judging_for = seconds if len(old) > 1 and wanted > 1 else 0
         with judged(old, judging_for) as first, beside([*old, *first], wanted - len(first)) as others:
             uninterruptible()

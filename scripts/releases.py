@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,11 @@ def directory() -> Path:
     return ROOT / ".releases"
 
 
+def under_way() -> Path:
+    """Return the file that names, as long as replicas are replaced, those that ran before."""
+    return directory() / "under-way"
+
+
 def load() -> list[Release]:
     """Return all releases, by their numbers.
 
@@ -114,6 +119,8 @@ def _read(path: Path) -> Release:
         release = Release(**told)
         if release.number != int(path.name) or not all(len(one) == 2 for one in release.served) or not release.served:
             raise ValueError("it is another release's, or was never served")
+        for when, _ in release.served:
+            datetime.fromisoformat(when)
     except (OSError, ValueError, TypeError) as error:
         name = (path / "release.json").relative_to(ROOT)
         raise ReleaseError(f"{name}: cannot be read ({error}); to go on without it: rm -r {name.parent}") from None
@@ -187,16 +194,23 @@ def record(image: str, image_id: str, env: Path, *, who: str = "") -> Release:
     if last:
         release.changed = changed(last, release)
     checked("docker", "tag", image_id, tag(release.number))
-    serve(release, who)
+    serve(release, earlier, who)
     prune([*earlier, release])
     return release
 
 
-def serve(release: Release, who: str = "") -> None:
-    """Note that a release is put to work now."""
-    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    release.served.append([now, who or os.environ.get("SUDO_USER") or getpass.getuser()])
+def serve(release: Release, kept: Sequence[Release], who: str = "") -> None:
+    """Note that a release is put to work now: after all that are kept, however far ahead the clock was for those."""
+    now = datetime.now(UTC)
+    last = max((when for one in kept for when, _ in one.served), default="")
+    if _written(now) <= last:
+        now = datetime.fromisoformat(last).astimezone(UTC) + timedelta(microseconds=1)
+    release.served.append([_written(now), who or os.environ.get("SUDO_USER") or getpass.getuser()])
     release.write()
+
+
+def _written(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def prune(releases: Sequence[Release]) -> None:
@@ -289,6 +303,7 @@ def main() -> int:
             if ids:
                 container: dict[str, Any] = json.loads(checked("docker", "inspect", ids[0]))[0]
                 note(container["Image"], asked_for(), settings=True)
+            under_way().unlink(missing_ok=True)  # after `make up` all are as Compose was asked for
             return 0
         releases = load()
         print(table(releases) if releases else "no release yet: make deploy")

@@ -11,7 +11,7 @@ refuse() { # NAME expected
 }
 say() { printf 'backup: %s\n' "$1"; }
 fail() {
-    printf 'backup: %s\n' "$1" >&2
+    printf 'backup: %s\n' "$*" >&2
     exit 1
 }
 
@@ -20,6 +20,13 @@ case $RESTIC_REPOSITORY in
 /backups | /backups/* | s3:?* | sftp:?*) ;;
 *) refuse RESTIC_REPOSITORY "/backups, which is BACKUP_DIR, s3:https://HOST/BUCKET or sftp:USER@HOST:/PATH" ;;
 esac
+
+# Where that is, and what names each place that has had a repository.
+case $RESTIC_REPOSITORY in
+/*) place="$RESTIC_REPOSITORY, BACKUP_DIR=${BACKUP_DIR:-}" ;;
+*) place=$RESTIC_REPOSITORY ;;
+esac
+places=$own/places
 
 export RESTIC_PASSWORD_FILE=$own/password RESTIC_CACHE_DIR=$own/cache HOME=/root
 export RESTIC_PROGRESS_FPS=0
@@ -59,12 +66,20 @@ said_by_restic() { # STATUS
     esac
 }
 
-# Says why the repository does not answer, in a line; 10: there is none.
+known() { grep -qxF -- "$place" $places 2>/dev/null; }
+found() { known || printf '%s\n' "$place" >>$places; }
+
+# Says why the repository does not answer, or is gone, in a line; 10: there has been none.
 repository() {
     status=0
     opened "$RESTIC_PASSWORD_FILE" || status=$?
     case $status in
-    0 | 10) return $status ;;
+    0) found || fail "$places cannot be written" ;;
+    10)
+        ! known || fail "there was a repository at $place: is its disk mounted? If it is gone for good, a new one:" \
+            "docker compose --profile backup run --rm --no-deps restic anew"
+        return 10
+        ;;
     12) fail "the repository $RESTIC_REPOSITORY has another password than the one that is kept here" ;;
     *)
         reason=$(said_by_ssh || true)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Usage: start.sh [once | check | password | rotate | list]
+# Usage: start.sh [once | check | password | rotate | list | anew]
 # The container's entry point: a backup every BACKUP_HOURS, and every BACKUP_CHECK_DAYS a check: a twentieth of the
 # repository is read, and the newest backup restored beside and compared. What fails is tried again after an hour.
 set -eu
@@ -70,6 +70,7 @@ back_up() {
     repository || {
         say "the repository $RESTIC_REPOSITORY is new"
         restic init --quiet
+        found
     }
     restic unlock --quiet # what a crash has left
     ask copy
@@ -175,6 +176,13 @@ rotate) exec sh "$(dirname "$0")/rotate.sh" ;;
 list)
     repository || fail "there is no backup yet"
     restic snapshots --compact --host "$host"
+    ;;
+anew) # where there was a repository and is none, the next backup begins one
+    if known; then
+        { grep -vxF -- "$place" $places || true; } >$places.new
+        mv $places.new $places
+    fi
+    say "where there is no repository at $place, the next backup begins one"
     ;;
 '')
     recall

@@ -4,7 +4,7 @@
 # instead, for `off` or for so many seconds, and are 503 after that.
 set -eu
 
-state=/tmp/nginx/state
+state=/tmp/nginx/state aside=/tmp/nginx/state/maintenance.before
 refuse() { # name value expected
     printf '%s=%s: not allowed; expected %s\n' "$1" "$(printf %.200s "$2" | tr -c ' -~' '?')" "$3" >&2
     exit 2
@@ -12,6 +12,11 @@ refuse() { # name value expected
 seconds() { # name value most
     case $2 in '' | *[!0-9]* | 0* | ??????*) refuse "$1" "$2" "whole seconds from 1 to $3" ;; esac
     [ "$2" -le "$3" ] || refuse "$1" "$2" "whole seconds from 1 to $3"
+}
+refused() { # what was before is again, as NGINX goes on with it
+    if [ -e "$aside" ]; then mv "$aside" "$state/maintenance.conf"; fi
+    echo "nothing was changed: NGINX refuses its configuration" >&2
+    exit 1
 }
 hold() { curl -fsS -o /dev/null "http://127.0.0.1:9113/hold?seconds=$1"; }
 
@@ -26,20 +31,23 @@ on)
         echo "requests wait for up to $3 s"
         exit
     fi
+    if [ -e "$state/maintenance.conf" ]; then cp "$state/maintenance.conf" "$aside"; fi
     # shellcheck disable=SC2016  # NGINX's variable
     printf 'set $maintenance_retry_after %s;\ninclude /etc/sightglass/nginx/server/maintenance.conf;\n' "$retry_after" >"$state/maintenance.new"
     mv "$state/maintenance.new" "$state/maintenance.conf"
     if ! sh "$(dirname "$0")/reload.sh"; then
-        rm -f "$state/maintenance.conf"
-        exit 1
+        rm "$state/maintenance.conf"
+        refused
     fi
+    rm -f "$aside"
     echo "everybody is answered 503"
     ;;
 off)
     hold 0
-    if [ -e "$state/maintenance.conf" ]; then
-        rm "$state/maintenance.conf"
-        sh "$(dirname "$0")/reload.sh"
+    if [ -e "$state/maintenance.conf" ]; then mv "$state/maintenance.conf" "$aside"; fi
+    if [ -e "$aside" ]; then # also one that was cut off before NGINX knew
+        sh "$(dirname "$0")/reload.sh" || refused
+        rm "$aside"
     fi
     echo "requests are answered"
     ;;

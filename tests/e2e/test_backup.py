@@ -37,10 +37,19 @@ class Backup:
         self.stack, self.directory, self.project = stack, directory, f"{stack.project}-other"
 
     def make(self) -> None:
-        made = self.stack.run("make", "backup", BACKUP_DIR=str(self.directory))
+        made = self.try_to()
         assert made.returncode == 0, made.stdout + made.stderr
         keeps = ("--volume", f"{self.stack.project}_backup:/backup", "--network", "none", "--user", "0:0")
         self.password = docker("run", "--rm", *keeps, self.stack.settings["API_IMAGE"], "cat", "/backup/password")
+
+    def try_to(self) -> subprocess.CompletedProcess[str]:
+        return self.stack.run("make", "backup", BACKUP_DIR=str(self.directory))
+
+    def failed(self) -> str:
+        """Return how many in a row have failed, as the alert is told."""
+        metrics = f"--volume={self.stack.project}_backup-metrics:/metrics"
+        read = ("sed", "-n", "s/^backup_failed_attempts //p", "/metrics/backup.prom")
+        return docker("run", "--rm", metrics, "--network", "none", self.stack.settings["API_IMAGE"], *read)
 
     def restore(self) -> subprocess.CompletedProcess[str]:
         """Do what `make restore FORCE=1` does with volumes, beside the project that runs."""
@@ -122,3 +131,32 @@ def test_a_backup_of_what_runs_is_what_was_there(stack: Stack, backup: Backup) -
         "operator": stack.operator.partition(":")[2],
     }
     assert "more" not in backup.run(served, "ls", "/tls")
+
+
+def test_a_disk_that_is_not_mounted_gets_no_new_repository(stack: Stack, tmp_path: Path) -> None:
+    disk, elsewhere = tmp_path / "disk", tmp_path / "elsewhere"
+    backup = Backup(stack, disk)
+    backup.make()
+    disk.rename(elsewhere)
+    disk.mkdir()
+    refused = backup.try_to()
+    assert refused.returncode != 0
+    anew = "docker compose --profile backup run --rm --no-deps restic anew"
+    assert [line for line in refused.stderr.splitlines() if line.startswith("backup: ")] == [
+        f"backup: there was a repository at /backups, BACKUP_DIR={disk}: is its disk mounted? "
+        f"If it is gone for good, a new one: {anew}",
+        "backup: FAILED, 1 in a row",
+    ]
+    assert (list(disk.iterdir()), backup.failed()) == ([], "1")
+
+    disk.rmdir()
+    elsewhere.rename(disk)
+    backup.make()
+    assert backup.failed() == "0"
+    assert "2 snapshots" in stack.run("make", "backups", BACKUP_DIR=str(disk)).stdout
+
+    disk.rename(elsewhere)  # for good
+    began = stack.run(*anew.split(), BACKUP_DIR=str(disk))
+    assert began.returncode == 0, began.stderr
+    backup.make()
+    assert "1 snapshots" in stack.run("make", "backups", BACKUP_DIR=str(disk)).stdout

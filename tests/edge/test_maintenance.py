@@ -1,5 +1,6 @@
 """`make maintenance on|off`: everybody is told to come back, or waits, and nobody notices the end."""
 
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 
@@ -80,6 +81,34 @@ def test_it_outlives_a_restart_and_ends_when_told(quiet: Edge) -> None:
     eventually(lambda: answers(quiet, 200), quiet.errors)
     maintain(quiet, "off")  # again: nothing changes
     assert answers(quiet, 200)
+
+
+def test_files_that_nginx_refuses_leave_it_as_it_is(quiet: Edge) -> None:
+    with quiet.broken():
+        for _ in range(2):
+            said(quiet.exec("sh", SCRIPT, "on"))
+            assert answers(quiet, 200)
+    assert quiet.reload().returncode == 0
+    assert answers(quiet, 200)  # nor does a later reload bring it
+
+    assert quiet.maintain("600").returncode == 0
+    with quiet.broken():
+        for arguments in (["off"], ["off"], ["on", "60"]):
+            said(quiet.exec("sh", SCRIPT, *arguments))
+            assert answers(quiet, 503)
+    assert quiet.reload().returncode == 0
+    with quiet.client() as client:
+        answer = client.get("/echo")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "600")
+    maintain(quiet, "off")
+    eventually(lambda: answers(quiet, 200), quiet.errors)
+
+
+def said(result: subprocess.CompletedProcess[str]) -> None:
+    """Check that a command says why nothing was changed, and nothing else."""
+    assert (result.returncode, result.stdout) == (1, "")
+    assert 'unknown directive "gzips"' in result.stderr
+    assert result.stderr.splitlines()[-1] == "nothing was changed: NGINX refuses its configuration"
 
 
 def test_requests_wait_for_the_end_of_it(quiet: Edge) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts import deploy, judging, releases
-from scripts.commands import ROOT
+from scripts.commands import ROOT, CommandError
 from scripts.deploy import DeployError
 from scripts.judging import Judgement, Watch
 from scripts.verdict import Verdict
@@ -41,7 +41,7 @@ class Machine:
         if arguments[0] == "up" and "--scale" in arguments:
             assert self.stopped == []  # Compose would start them again
             count = int(arguments[arguments.index("--scale") + 1].partition("=")[2])
-            names = (name for name in ("new", "newer", "newest") if name not in self.running)
+            names = (name for name in ("new", "newer", "newest", *"abcd") if name not in self.running)
             self.running += [next(names) for _ in range(count - len(self.running))]
         return ""
 
@@ -304,6 +304,90 @@ def test_with_0_seconds_nothing_is(two: Machine, monkeypatch: pytest.MonkeyPatch
     two.verdict = Verdict.WORSE
     assert deploy.main() == 0
     assert two.shared == []
+
+
+def cut_off(machine: Machine, step: str) -> None:
+    """Deploy, the power failing at a step: Docker starts again what ran then, and the disk has what it had then."""
+    disk: list[tuple[list[str], str]] = []
+    mark = releases.under_way()
+    machine.on = at(step, lambda: disk.append((list(machine.running), mark.read_text())))
+    deploy.main()
+    machine.on = lambda step: None
+    machine.running, machine.stopped, machine.pinned = disk[0][0], [], None
+    machine.kept.clear()
+    mark.write_text(disk[0][1])
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["deploy.py", "--no-build", *arguments])
+    monkeypatch.setattr(deploy, "roll_back", lambda running, wanted, to: deploy.replace(running, wanted))
+    monkeypatch.setattr(deploy, "expect", lambda _: None)
+    return deploy.main()
+
+
+@pytest.mark.parametrize("step", ["healthy", "judge", "pin new", "let go"])
+def test_after_a_power_cut_nothing_is_deployed_before_one_set_of_replicas_is_left(
+    two: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], step: str
+) -> None:
+    cut_off(two, step)
+    left = list(two.running)
+    assert len(left) in (3, 4)
+    for arguments in ([], ["--rollback"], ["--replicas", "2"]):
+        capsys.readouterr()
+        assert call(monkeypatch, *arguments) == 1
+        assert capsys.readouterr().err == (
+            f"deploy: a deploy was cut off, and 2 of the {len(left)} replicas ran before it; "
+            "first: make scale N=2, which keeps those\n"
+        )
+        assert (two.running, two.kept, two.pinned) == (left, [], None)
+    assert call(monkeypatch, "--scale-only", "--replicas", "2") == 0
+    assert two.running == ["old", "older"]
+    assert call(monkeypatch, "--scale-only", "--replicas", "3") == 0  # of more there are now, none is of a deploy's
+    assert call(monkeypatch) == 0
+    assert len(two.running) == 3
+    assert not {"old", "older"} & set(two.running)
+
+
+def test_a_number_that_keeps_some_of_a_deploy_that_was_cut_off_is_not_enough(
+    two: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off(two, "pin new")
+    assert call(monkeypatch, "--scale-only", "--replicas", "3") == 0
+    assert call(monkeypatch) == 1
+    assert call(monkeypatch, "--scale-only", "--replicas", "1") == 0
+    assert call(monkeypatch) == 0
+    assert len(two.running) == 1
+
+
+@pytest.mark.parametrize("step", ["none", "healthy", "judge", "pin new"])
+def test_after_a_deploy_that_ended_by_itself_any_replicas_are_deployed_over(
+    two: Machine, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    two.on = at(step, fail)
+    assert deploy.main() == (0 if step == "none" else 1)
+    two.on = lambda step: None
+    two.running.append("by docker compose up --scale")
+    assert call(monkeypatch) == 0
+    assert len(two.running) == 3
+
+
+def test_an_engine_that_ends_with_the_machine_takes_no_note_of_it_along(
+    two: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(**_: bool) -> list[str]:
+        raise CommandError(["docker", "ps"], "Cannot connect to the Docker daemon")
+
+    def end() -> None:
+        ending.setattr(deploy, "replicas", gone)
+        fail()
+
+    with monkeypatch.context() as ending:
+        two.on = at("healthy", end)
+        with pytest.raises(CommandError):
+            deploy.replace(two.running, 2)
+    two.on = lambda step: None
+    two.running = ["old", "older", "new"]
+    assert call(monkeypatch) == 1
 
 
 Make = Callable[..., subprocess.CompletedProcess[str]]

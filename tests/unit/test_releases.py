@@ -105,7 +105,7 @@ def test_the_applications_variables_in_site_dir_are_kept_too(
 
 def test_the_last_five_are_kept_those_brought_back_among_them(engine: Engine, tmp_path: Path) -> None:
     made = [record(tmp_path, f"sha256:{n}") for n in range(1, 6)]
-    releases.serve(made[0])
+    releases.serve(made[0], made)
     record(tmp_path, "sha256:6")
     record(tmp_path, "sha256:7")
     assert [release.number for release in releases.load()] == [1, 4, 5, 6, 7]
@@ -115,13 +115,26 @@ def test_the_last_five_are_kept_those_brought_back_among_them(engine: Engine, tm
 def test_back_is_to_what_the_current_one_took_the_place_of(engine: Engine, tmp_path: Path) -> None:
     first, second, third = (record(tmp_path, f"sha256:{n}") for n in (1, 2, 3))
     assert releases.choose(releases.load(), "") == second
-    releases.serve(second)  # the third is bad
+    releases.serve(second, [first, second, third])  # the third is bad
     assert releases.current(releases.load()) == second
     assert releases.choose(releases.load(), "") == first
     assert releases.choose(releases.load(), "3") == third
     fourth = record(tmp_path, "sha256:4")
     assert fourth.before == 2  # not the bad one
     assert releases.choose(releases.load(), "") == second
+
+
+def test_a_deploy_while_the_clock_was_ahead_misleads_nobody(engine: Engine, tmp_path: Path) -> None:
+    first, ahead = record(tmp_path, "sha256:1"), record(tmp_path, "sha256:2")
+    ahead.served = [["2199-12-31T23:59:59.999999Z", "ana"]]
+    ahead.write()
+    releases.serve(first, releases.load())  # a rollback, by the right clock
+    assert releases.current(releases.load()) == first
+    assert first.served[-1][0] == "2200-01-01T00:00:00.000000Z"
+    later = [record(tmp_path, f"sha256:{n}") for n in (3, 4, 5, 6, 7)]
+    assert [release.before for release in later] == [1, 3, 4, 5, 6]
+    assert releases.current(releases.load()) == later[-1]
+    assert [release.number for release in releases.load()] == [3, 4, 5, 6, 7]
 
 
 @pytest.mark.parametrize("to", ["3", "9", "0", "-1", "two", "1 2", "../1"])
@@ -158,6 +171,7 @@ def test_an_image_that_somebody_removed_is_named(engine: Engine, tmp_path: Path)
         lambda text: text.replace('"image_id"', '"imageid"'),
         lambda text: json.dumps(json.loads(text) | {"served": []}),
         lambda text: json.dumps(json.loads(text) | {"served": [["2026"]]}),
+        lambda text: json.dumps(json.loads(text) | {"served": [["yesterday", "ana"]]}),
         lambda text: "\udcff",
     ],
 )
@@ -183,6 +197,20 @@ def test_what_make_up_started_is_noted_once(engine: Engine, tmp_path: Path) -> N
     assert [release.number for release in releases.load()] == [1]
     releases.note("sha256:1", "sightglass", settings=True)
     assert [release.changed for release in releases.load()] == [[], ["RATE_LIMIT"]]
+
+
+def test_after_make_up_no_deploy_counts_as_cut_off(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = [{"Image": "sha256:1"}]
+    monkeypatch.setattr(releases, "checked", lambda *command: "one two" if "ps" in command else json.dumps(running))
+    monkeypatch.setattr(releases, "note", lambda *_, settings: None)
+    monkeypatch.setattr("sys.argv", ["releases.py", "--note"])
+    releases.directory().mkdir()
+    releases.under_way().write_text("one")
+    assert deploy.of_before(["one", "two"]) == 1
+    assert releases.main() == 0
+    assert deploy.of_before(["one", "two"]) == 0
 
 
 def test_nothing_is_kept_of_a_directory_that_is_no_release(engine: Engine, tmp_path: Path) -> None:
