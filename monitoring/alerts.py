@@ -12,7 +12,9 @@ from urllib.parse import quote
 from monitoring.promql import SECONDS, grown
 
 EXPECTED_JOBS = ("alertmanager", "blackbox", "nginx", "node", "probe", "prometheus")
-"""Always scraped. The API and the jobs have alerts of their own; Grafana may be left out."""
+"""Always scraped. The API and the jobs have alerts of their own."""
+OPTIONAL_JOBS = ("database", "grafana")
+"""Found by DNS where they are started; nothing tells whether they should be."""
 
 # Thresholds that dashboards draw too.
 STARTS = 4
@@ -29,6 +31,8 @@ CERTIFICATE_ATTEMPTS = 5
 """Attempts at a certificate's renewal that may fail in a row: they take about four hours (docker/acme)."""
 BACKUP_ATTEMPTS = 2
 """Backups that may fail in a row: the second is an hour after the first (docker/backup)."""
+BACKUP_INTERVALS = 2
+"""How old a backup or its check may be, of the time between two."""
 CERTIFICATE_TICKET, CERTIFICATE_PAGE = 14 * 86400, 2 * 86400
 """Seconds a certificate is still valid."""
 DISK_FREE = 0.1
@@ -49,15 +53,26 @@ JOBS_DEAD = 'jobs_total{job="jobs",status="dead"}'
 NOTIFIED = 'alertmanager_notifications_total{job="alertmanager",receiver_name!="heartbeat"}'
 """A series for each receiver and kind of integration there is, notified yet or not; the heartbeat wakes nobody."""
 OURS = 'job=~"api|jobs"'
-"""What the services `api` and `jobs` have in common: processes, containers, the model, the log."""
+"""What the services `api` and `jobs` have in common: processes, the model, the log."""
+CONTAINERS = 'job=~"api|jobs|nginx"'
+"""What tells what its container uses and may use."""
 
 MISSING = "stack:replicas:expected - on (job) (count by (job) (up == 1) or 0 * stack:replicas:expected)"
 """Replicas of each service that there must be and that do not answer, as docker/prometheus/expect.sh was told."""
-_ABSENT = " or ".join(f'absent(up{{job="{job}"}})' for job in EXPECTED_JOBS)
-TARGETS_GONE = f"count(({_ABSENT}) and on () group(stack:replicas:expected))"
+_OPTIONAL = f'up{{job=~"{"|".join(OPTIONAL_JOBS)}"}}'
+GONE = "\nor ".join(
+    (
+        *(f'absent(up{{job="{job}"}})' for job in EXPECTED_JOBS),
+        f"group by (job) (last_over_time({_OPTIONAL}[1h])) unless on (job) {_OPTIONAL}",
+    )
+)
+"""Jobs without a target. What may be left out is taken for that an hour later."""
+TARGETS_GONE = f"count(({GONE.replace(chr(10), ' ')}) and on () group(stack:replicas:expected))"
 """None in a cluster, where nothing tells how many replicas there must be and what runs beside has other names."""
+NONE = "0 * sum(up)"
+"""0, and nothing where Prometheus stores no sample any more: what it then does not find is no good news."""
 TARGETS_DOWN = (
-    f"(count(up == 0) or vector(0)) + ({TARGETS_GONE} or vector(0))"
+    f"(count(up == 0) or {NONE}) + ({TARGETS_GONE} or vector(0))"
     # Those that DNS does not name any more; what it names and does not answer is counted above.
     " + (sum(clamp_min(stack:replicas:expected - on (job) (count by (job) (up) or 0 * stack:replicas:expected), 0))"
     " or vector(0))"
@@ -203,13 +218,23 @@ API = (
     ),
     Alert(
         "MemoryNearLimit",
-        f"max by (job, instance) (sightglass_container_memory_working_set_bytes{{{OURS}}})"
-        f" / max by (job, instance) (sightglass_container_spec_memory_limit_bytes{{{OURS}}}) > 0.9",
+        f"max by (job, instance) (sightglass_container_memory_working_set_bytes{{{CONTAINERS}}})"
+        f" / max by (job, instance) (sightglass_container_spec_memory_limit_bytes{{{CONTAINERS}}}) > 0.9",
         "5m",
         "ticket",
         "workers",
         "{{ $labels.job }} {{ $labels.instance }} is near its memory limit",
         "{{ $value | humanizePercentage }} of the container's limit is used; at 100 % the kernel kills a process.",
+    ),
+    Alert(
+        "OutOfMemoryKills",
+        # Each worker tells the whole container's.
+        f"max by (job, instance) (increase(sightglass_container_oom_events_total{{{CONTAINERS}}}[10m])) > 0",
+        "0s",
+        "ticket",
+        "workers",
+        "The kernel kills processes of {{ $labels.job }} {{ $labels.instance }} for memory",
+        "About {{ $value | humanize }} were killed within 10 minutes, at the container's limit.",
     ),
     Alert(
         "LogLinesDropped",
@@ -317,9 +342,10 @@ EDGE = (
     ),
     Alert(
         "RateLimiterRejecting",
+        # A dry run counts what is over a limit, and rejects none of it.
         'sum(rate(rate_limit_exceeded_total{job="nginx"}[10m]))'
         ' / sum(rate(edge_http_requests_total{job="nginx"}[10m])) > 0.2\n'
-        'and sum(rate(rate_limit_exceeded_total{job="nginx"}[10m])) > 1\n',
+        'and sum(rate(edge_http_requests_total{job="nginx",status="429"}[10m])) > 1\n',
         "10m",
         "ticket",
         "edge",
@@ -414,7 +440,7 @@ BACKUP = (
         # Before the first one there is only when it was told last what there is: at the start, and after each attempt.
         'time() - (backup_last_success_timestamp_seconds{job="node"} or on (job, instance)'
         ' max by (job, instance) (node_textfile_mtime_seconds{job="node",file=~".*/backup.prom"}))'
-        ' > on (job, instance) 2 * backup_interval_seconds{job="node"}',
+        f' > on (job, instance) {BACKUP_INTERVALS} * backup_interval_seconds{{job="node"}}',
         "0s",
         "ticket",
         "monitoring",
@@ -434,7 +460,7 @@ BACKUP = (
         "BackupUnchecked",
         'backup_check_failed_attempts{job="node"} > 0\n'
         'or time() - backup_last_check_timestamp_seconds{job="node"}'
-        ' > on (job, instance) 2 * backup_check_interval_seconds{job="node"}',
+        f' > on (job, instance) {BACKUP_INTERVALS} * backup_check_interval_seconds{{job="node"}}',
         "0s",
         "ticket",
         "monitoring",
@@ -454,6 +480,16 @@ MONITORING = (
         "Always firing: what receives it should raise an alarm when it stops.",
     ),
     Alert(
+        "PrometheusBlind",
+        # It scrapes itself: without this sample it stores none. The first evaluation after a start comes before it.
+        'absent(up{job="prometheus"})',
+        "20s",
+        "page",
+        "monitoring",
+        "Prometheus stores no samples",
+        "What it has found nothing of is neither down nor well: until it stores again it tells nothing.",
+    ),
+    Alert(
         "TargetDown",
         "up == 0",
         "1m",
@@ -464,7 +500,7 @@ MONITORING = (
     ),
     Alert(
         "TargetMissing",
-        "\nor ".join(f'absent(up{{job="{job}"}})' for job in EXPECTED_JOBS),
+        GONE,
         "5m",
         "ticket",
         "monitoring",
@@ -534,6 +570,7 @@ SHOWN_ON = {
     "ModelWorse": "Quality by type",
     "EventLoopLag": "Event loop lag",
     "MemoryNearLimit": "Memory, of what it may use",
+    "OutOfMemoryKills": "Memory, of what it may use",
     "LogLinesDropped": "Lost",
     "JobsNotWorkedOn": "Processes",
     "JobQueueOld": "Age of the oldest",
@@ -546,9 +583,9 @@ SHOWN_ON = {
     "EdgeGatewayErrors": "Gateway errors",
     "RateLimiterRejecting": "Over the rate limit",
     "CertificateExpiring": "Certificate valid for",
-    "CertificateNotIssued": "Certificate valid for",
-    "CertificateRenewalFailing": "Certificate valid for",
-    "CertificateUnattended": "Certificate valid for",
+    "CertificateNotIssued": "Attempts at a certificate failed in a row",
+    "CertificateRenewalFailing": "Attempts at a certificate failed in a row",
+    "CertificateUnattended": "Attempts at a certificate failed in a row",
     "EdgeMetricsDropped": "Lost",
     "HostMemoryLow": "Host memory",
     "DiskFilling": "Disk free",
@@ -556,6 +593,7 @@ SHOWN_ON = {
     "BackupFailing": "Backups failed in a row",
     "BackupUnchecked": "Last check of a backup",
     "Watchdog": "Watchdog",
+    "PrometheusBlind": "Samples taken in",
     "TargetDown": "Up",
     "TargetMissing": "Targets down",
     "RuleEvaluationFailing": "Rule evaluations failed",

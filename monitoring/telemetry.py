@@ -10,6 +10,8 @@ JOBS = "collector|victoria-logs|jaeger"
 MEMORY = '__name__=~"process_resident_memory_bytes|otelcol_process_memory_rss_bytes"'
 CPU = '__name__=~"(otelcol_)?process_cpu_seconds_total"'
 """Selectors of what a process takes; those built from the collector's parts have names of their own."""
+EXPECTED = "stack:telemetry:expected"
+"""Which of those jobs there must be, where TELEMETRY=true; docker/prometheus/expect.sh records it."""
 QUEUE_FULL = 0.5
 """Share of a queue on disk."""
 TRACES_DISK_FREE = 2 * 2**30
@@ -34,13 +36,13 @@ TRACES_FREE = 'jaeger_storage_badger_value_log_bytes_available{job="jaeger"}'
 TELEMETRY = (
     Alert(
         "TelemetryMissing",
-        # Gone from DNS it has no target that could be down; an hour later it is taken for switched off.
-        f'group by (job) (last_over_time(up{{job=~"{JOBS}"}}[1h])) unless group by (job) (up{{job=~"{JOBS}"}})',
+        # Gone from DNS it has no target that could be down.
+        f"{EXPECTED} unless on (job) up",
         "2m",
         "ticket",
         "telemetry",
         "{{ $labels.job }} has gone",
-        "It was there within the last hour, and has no container that answers by its name.",
+        "TELEMETRY=true, and no container answers by its name.",
     ),
     Alert(
         "TelemetryQueueFilling",
@@ -94,7 +96,8 @@ TELEMETRY = (
     Alert(
         "LogsNotReceived",
         # What asks /ready by way of the edge every 10 s leaves no line; what serves requests does.
-        f"sum(increase({RECEIVED}[15m])) == 0\n"
+        # Before the first line the collector has no such series.
+        f'(sum(increase({RECEIVED}[15m])) or 0 * sum(up{{job="collector"}})) == 0\n'
         'and on () sum(increase(edge_http_requests_total{job="nginx"}[15m])) > 0\n',
         "5m",
         "ticket",

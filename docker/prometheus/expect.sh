@@ -1,7 +1,8 @@
 #!/bin/sh
 # Usage: expect.sh N|--at-start
-# Tells Prometheus how many replicas of the API must answer, and of the job processes (the alert ReplicaMissing). The API's
-# number outlives restarts; at a start API_REPLICAS counts where it is another than at the last.
+# Tells Prometheus how many replicas of the API must answer, and of the job processes (the alert ReplicaMissing), and with
+# TELEMETRY=true what must keep logs and traces (TelemetryMissing). The API's number outlives restarts; at a start
+# API_REPLICAS counts where it is another than at the last.
 set -eu
 
 file=${EXPECTED:-/prometheus/expected.yml}
@@ -31,6 +32,11 @@ groups:
       - {record: stack:replicas:expected, expr: vector($number), labels: {job: api}}
       - {record: stack:replicas:expected, expr: vector($JOBS_REPLICAS), labels: {job: jobs}}
 END
+if [ "${TELEMETRY:-false}" = true ]; then
+    for job in collector victoria-logs jaeger; do
+        echo "      - {record: stack:telemetry:expected, expr: vector(1), labels: {job: $job}}" >>"$file.new"
+    done
+fi
 if cmp -s "$file.new" "$file"; then exit 0; fi
 mv "$file.new" "$file"
 [ "$1" = --at-start ] || kill -HUP 1

@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.alerts import CERTIFICATE_DAYS, CERTIFICATE_PAGE, CERTIFICATE_TICKET
+from monitoring.alerts import CERTIFICATE_ATTEMPTS, CERTIFICATE_DAYS, CERTIFICATE_PAGE, CERTIFICATE_TICKET
 from monitoring.panels import (
     BAD,
     CALM,
@@ -203,8 +203,16 @@ def build(objectives: Objectives) -> Dashboard:
                 CERTIFICATE_DAYS,
                 steps=((None, BAD), (CERTIFICATE_PAGE / 86400, WARN), (CERTIFICATE_TICKET / 86400, GOOD)),
                 decimals=0,
-                w=4,
-                h=9,
+                w=8,
+            ),
+            number(
+                "Attempts at a certificate failed in a row",
+                "Where the edge gets its certificate by ACME; tried again by itself.",
+                "locale",
+                f"max(acme_failed_attempts{{{JOB}}})",
+                steps=((None, GOOD), (1, WARN), (CERTIFICATE_ATTEMPTS, BAD)),
+                empty="Not by ACME",
+                w=8,
             ),
             number(
                 "Configuration reloads",
@@ -212,8 +220,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "locale",
                 f"sum(edge_reloads_total{{{JOB}}})",
                 steps=((None, CALM),),
-                w=4,
-                h=9,
+                w=8,
             ),
             lines(
                 "Probe by phase",
@@ -221,6 +228,7 @@ def build(objectives: Objectives) -> Dashboard:
                 "s",
                 Query('avg by (phase) (probe_http_duration_seconds{job="probe"})', "{{phase}}"),
                 stacked=True,
+                w=12,
             ),
             rows(
                 "Requests and errors in this time range",
@@ -235,7 +243,7 @@ def build(objectives: Objectives) -> Dashboard:
                 widths={"Route": 250},
                 links={"": route_links("__data.fields.Route", "api")},
                 sort="Requests",
-                w=8,
+                w=12,
             ),
         ),
     )

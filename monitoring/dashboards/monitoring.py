@@ -2,7 +2,14 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.alerts import BACKUP_ATTEMPTS, DISK_FREE, DISK_FREE_RATIO, NOTIFIED, TARGETS_DOWN
+from monitoring.alerts import (
+    BACKUP_ATTEMPTS,
+    BACKUP_INTERVALS,
+    DISK_FREE,
+    DISK_FREE_RATIO,
+    NOTIFIED,
+    TARGETS_DOWN,
+)
 from monitoring.panels import BAD, CALM, GOOD, WARN, Query, Row, board, choice, lines, number, rows, states
 from monitoring.slo import Objectives
 from monitoring.telemetry import CPU, MEMORY
@@ -13,6 +20,8 @@ OWN = f"alertmanager|blackbox|grafana|node|prometheus|{TELEMETRY}"
 """The jobs of what watches."""
 NODE = 'job="node"'
 NO_BACKUPS = "None"
+LATE = ((None, GOOD), (1, WARN), (BACKUP_INTERVALS, BAD))
+"""How old a backup or its check may be, of the time between two."""
 NO_RECEIVERS = '0 * sum(up{job="alertmanager"})'
 """Alertmanager has no series of notifications until a receiver is configured."""
 
@@ -175,10 +184,12 @@ def build(_objectives: Objectives) -> Dashboard:
         (
             number(
                 "Last backup",
-                "Time since the last one was complete.",
-                "s",
-                f"time() - backup_last_success_timestamp_seconds{{{NODE}}}",
-                steps=((None, GOOD),),
+                "Time since the last one was complete, of that between two.",
+                "suffix: times BACKUP_HOURS",
+                f"(time() - backup_last_success_timestamp_seconds{{{NODE}}})"
+                f" / on (job, instance) backup_interval_seconds{{{NODE}}}",
+                steps=LATE,
+                decimals=1,
                 empty=NO_BACKUPS,
                 w=6,
             ),
@@ -202,10 +213,12 @@ def build(_objectives: Objectives) -> Dashboard:
             ),
             number(
                 "Last check of a backup",
-                "Time since a part of it was read, and the newest restored for trial.",
-                "s",
-                f"time() - backup_last_check_timestamp_seconds{{{NODE}}}",
-                steps=((None, GOOD),),
+                "Time since a part of it was read, and the newest restored for trial, of that between two.",
+                "suffix: times BACKUP_CHECK_DAYS",
+                f"(time() - backup_last_check_timestamp_seconds{{{NODE}}})"
+                f" / on (job, instance) backup_check_interval_seconds{{{NODE}}}",
+                steps=LATE,
+                decimals=1,
                 empty=NO_BACKUPS,
                 w=6,
             ),

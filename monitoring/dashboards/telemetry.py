@@ -7,6 +7,7 @@ from monitoring.slo import Objectives
 from monitoring.telemetry import (
     CPU,
     DROPPED,
+    EXPECTED,
     JOBS,
     LOST,
     MEMORY,
@@ -35,7 +36,7 @@ def build(_objectives: Objectives) -> Dashboard:
                 "Parts up",
                 "Collector, VictoriaLogs and Jaeger, of three.",
                 "short",
-                f'sum(up{{job=~"{JOBS}"}})',
+                f'sum(up{{job=~"{JOBS}"}}) or 0 * sum({EXPECTED})',
                 steps=((None, BAD), (3, GOOD)),
                 empty=OFF,
                 w=4,

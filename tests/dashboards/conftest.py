@@ -28,7 +28,7 @@ TWO_STATES = ("api", "workers", "model", "jobs", "monitoring", "telemetry", "run
 
 def dashboards(state: str) -> tuple[str, ...]:
     """Return which dashboards are drawn in a state."""
-    more = {"load": TWO_STATES, "down": TWO_STATES, "no-jobs": ("jobs",)}
+    more = {"load": TWO_STATES, "down": TWO_STATES, "no-jobs": ("jobs",), "blind": ("monitoring",)}
     return (*EVERY_STATE, *more.get(state, ()))
 
 

@@ -38,8 +38,10 @@ def colour(drawing: Drawing, dashboard: str, title: str, series: str = "") -> st
 
 @pytest.mark.parametrize("state", STATES)
 def test_nothing_is_wrong_with_any_dashboard(drawn: Drawn, state: str) -> None:
+    # What nothing is stored of is shown as that.
+    faults = {fault for fault in drawn(state).faults if state != "blind" or not fault.endswith(": No data")}
     expected = {"jobs: variable process: it offers no value"}
-    assert set(drawn(state).faults) == (expected if state == "no-jobs" else set())
+    assert faults == (expected if state == "no-jobs" else set())
 
 
 MEANINGS = {r"2(\d\d|xx)": {"green"}, r"429": {"orange", "yellow"}, r"4(\d\d|xx)": {"yellow"}, r"5(\d\d|xx)": {"red"}}
@@ -127,6 +129,36 @@ def test_an_outage_is_red(drawn: Drawn, dashboard: str, title: str, says: str) -
     )
     assert "".join(panel["text"][1:]) == says
     assert [hue(one["color"]) for one in panel["series"]] == ["red"]
+
+
+@pytest.mark.parametrize(
+    ("dashboard", "title"),
+    [("overview", "Firing alerts"), ("overview", "Targets down"), ("monitoring", "Targets down")],
+)
+def test_what_nothing_is_known_of_is_not_green(drawn: Drawn, dashboard: str, title: str) -> None:
+    panels = drawn("blind").reports[dashboard]["panels"]
+    (panel,) = (one for one in panels if (one["title"], one["type"]) == (title, "stat"))
+    assert panel["text"][1:] == ["No data"]
+    assert {hue(one["color"]) for one in panel["series"]} == {NEUTRAL}
+
+
+@pytest.mark.parametrize(
+    ("state", "dashboard", "title", "says", "means"),
+    [
+        ("load", "monitoring", "Last backup", "0.4 times BACKUP_HOURS", "green"),
+        ("load", "monitoring", "Last check of a backup", "0.4 times BACKUP_CHECK_DAYS", "green"),
+        ("down", "monitoring", "Last backup", "2.5 times BACKUP_HOURS", "red"),
+        ("down", "monitoring", "Last check of a backup", "2.5 times BACKUP_CHECK_DAYS", "red"),
+        ("load", "edge", "Attempts at a certificate failed in a row", "Not by ACME", NEUTRAL),
+        ("limited", "edge", "Attempts at a certificate failed in a row", "0", "green"),
+        ("down", "edge", "Attempts at a certificate failed in a row", "5", "red"),
+    ],
+)
+def test_what_is_late_or_fails_has_the_colour_of_it(
+    drawn: Drawn, state: str, dashboard: str, title: str, says: str, means: str
+) -> None:
+    assert " ".join("".join(drawn(state).panel(dashboard, title)["text"][1:]).split()) == says
+    assert colour(drawn(state), dashboard, title) == means
 
 
 def test_a_slow_route_that_may_be_slow_is_not_red(drawn: Drawn) -> None:

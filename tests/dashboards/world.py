@@ -28,16 +28,19 @@ NEW: Labels = {"version": "1.4.0", "revision": "3f9ac21", "environment": "produc
 
 @dataclass
 class World:
-    """The samples of one state, which ends at ``end`` (seconds since the epoch)."""
+    """The samples of one state, which ends at ``end`` (seconds since the epoch), and of which nothing was stored later
+    than ``stored``.
+    """
 
     end: int
     lines: list[str] = field(default_factory=list)
+    stored: float = LENGTH
 
     def gauge(self, name: str, value: float | Value, start: float = 0, stop: float = LENGTH, **labels: Any) -> None:
         """Add a series that is there from ``start`` until before ``stop``."""
         pairs = ",".join(f'{key}="{text}"' for key, text in labels.items())
         for at in range(0, LENGTH + 1, SCRAPE_INTERVAL):
-            if start <= at < stop + (stop == LENGTH):
+            if start <= at < stop + (stop == LENGTH) and at <= self.stored:
                 now = value(at) if callable(value) else value
                 self.lines.append(f"{name}{{{pairs}}} {now!r} {self.end - LENGTH + at}")
 
@@ -127,6 +130,7 @@ def under_load(end: int) -> World:
     _jobs(world, rate=0.4)
     _slo(world, load(), requests=13, bad={"availability": 0.0004, "latency": 0.004})
     _host(world)
+    _backups(world, age=0.4)
     _telemetry(world)
     return world
 
@@ -135,7 +139,7 @@ def limited(end: int) -> World:
     """One client asks far more than it may."""
     world = World(end)
     flood = Traffic("/api/v1/predict", "POST", 0.04, {"200": 10, "422": 0.3, "429": after(80), "500": 0.01})
-    _edge(world, (flood, *USUAL[1:], PROBES), limited=after(80))
+    _edge(world, (flood, *USUAL[1:], PROBES), limited=after(80), failed_attempts=0)
     _api(world, (*USUAL, PROBES))
     _jobs(world, rate=0.4)
     _slo(world, load(), requests=11, bad={"availability": 0.0004, "latency": 0.004})
@@ -158,11 +162,12 @@ def replicas_down(end: int) -> World:
         for one in USUAL
     )  # fmt: skip
     probes = Traffic("/ready", "GET", 0.01, {"200": until(0.1), "502": after(0.1)})
-    _edge(world, (*broken, probes), up=until(1))
+    _edge(world, (*broken, probes), up=until(1), failed_attempts=5)
     _api(world, (*USUAL, PROBES), stop=BROKEN)
     _jobs(world, rate=0.4)
     _slo(world, load(), requests=13, bad={"availability": 0.002, "latency": 0.004}, broken=1.0)
     _host(world)
+    _backups(world, age=2.5)
     _telemetry(world, full=BROKEN)
     alerts: dict[str, Labels] = {
         "APIDown": {"severity": "page", "job": "api"},
@@ -189,16 +194,34 @@ def no_jobs(end: int) -> World:
     return world
 
 
+def blind(end: int) -> World:
+    """All is well, and Prometheus stores nothing any more: its disk is full."""
+    world = World(end, stored=BROKEN)
+    _edge(world, (*USUAL, PROBES))
+    _api(world, (*USUAL, PROBES))
+    _jobs(world, rate=0.4)
+    _slo(world, load(), requests=13, bad={"availability": 0.0004, "latency": 0.004})
+    _host(world)
+    return world
+
+
 STATES: dict[str, Callable[[int], World]] = {
     "idle": idle,
     "load": under_load,
     "limited": limited,
     "down": replicas_down,
     "no-jobs": no_jobs,
+    "blind": blind,
 }
 
 
-def _edge(world: World, traffic: tuple[Traffic, ...], limited: float | Value = 0, up: float | Value = 1) -> None:
+def _edge(
+    world: World,
+    traffic: tuple[Traffic, ...],
+    limited: float | Value = 0,
+    up: float | Value = 1,
+    failed_attempts: int | None = None,
+) -> None:
     nginx: Labels = {"job": "nginx", "instance": "nginx:9113"}
     for one in traffic:
         labels: Labels = {"route": one.route, "method": one.method, **nginx}
@@ -219,6 +242,8 @@ def _edge(world: World, traffic: tuple[Traffic, ...], limited: float | Value = 0
     for state, n in {"active": 7, "reading": 0, "writing": 2, "waiting": 5}.items():
         world.gauge("edge_connections", n, state=state, **nginx)
     world.gauge("edge_reloads_total", 1, **nginx)
+    if failed_attempts is not None:
+        world.gauge("acme_failed_attempts", failed_attempts, **nginx)
     world.gauge("edge_metrics_dropped_total", 0, **nginx)
     world.gauge("edge_log_lines_dropped_total", 0, **nginx)
     world.gauge("sightglass_edge_connections_limit", 8192, **nginx)
@@ -382,6 +407,16 @@ def _slo(
         for window, seconds in (windows | {f"{objectives.window_days}d": days}).items():
             world.gauge(f"slo:sli_error:ratio_rate{window}", partial(share, slo.name, seconds), slo=slo.name)
         world.gauge("slo:error_budget_remaining:ratio", partial(left, slo.name, slo.budget), slo=slo.name)
+
+
+def _backups(world: World, age: float) -> None:
+    """Add what is known of backups; the last one, and its check, are ``age`` times as old as they may be by plan."""
+    node: Labels = {"job": "node", "instance": "node-exporter:9100"}
+    for what, seconds, last in (("", 86400, "success"), ("check_", 604800, "check")):
+        world.gauge(f"backup_{what}interval_seconds", seconds, **node)
+        world.gauge(f"backup_last_{last}_timestamp_seconds", world.end - age * seconds, **node)
+    world.gauge("backup_size_bytes", 2e9, **node)
+    world.gauge("backup_failed_attempts", 0, **node)
 
 
 def _host(world: World) -> None:

@@ -326,6 +326,7 @@ def test_rules_are_about_what_is_scraped_here() -> None:
     alerts = {rule["alert"] for rule in found if "alert" in rule}
     assert {"APIDown", "EdgeDown", "JobQueueOld", "JobStateFailing", "EdgeGatewayErrors", "ErrorBudgetBurn"} <= alerts
     assert not alerts & {"TargetMissing", "Watchdog", "HostMemoryLow", "BackupTooOld", "LogsNotReceived"}
+    assert "PrometheusBlind" not in alerts  # by its name in Compose it would be so always
     assert not alerts & {"EdgeProbeFailing", "CertificateExpiring", "DatabaseDown", "DatabaseConnectionsShort"}
     # The one that is not Compose's word for word.
     (ours,) = [rule for rule in found if rule.get("alert") == "TargetDown"]
@@ -366,9 +367,9 @@ def test_alerts_are_routed_as_in_compose() -> None:
     ]
     sources = [rule["sourceMatch"][0]["value"] for rule in spec["inhibitRules"]]
     assert set(sources) <= notified.alerts()
-    # Not a missing replica's, the prober's, and what that says of the certificate.
-    assert len(sources) == len(written["inhibit_rules"]) - 3
-    assert not {"ReplicaMissing", "TargetDown"} & set(sources)
+    # Not a missing replica's, the prober's, a blind Prometheus', and what the prober says of the certificate.
+    assert len(sources) == len(written["inhibit_rules"]) - 4
+    assert not {"ReplicaMissing", "TargetDown", "PrometheusBlind"} & set(sources)
     # Not the cluster's own Watchdog, where the operator adds no matcher of the namespace's.
     (ours,) = route["matchers"]
     assert (ours["name"], ours["matchType"]) == ("alertname", "=~")

@@ -22,6 +22,7 @@ EMPTY_WHEN_HEALTHY = {
         ("monitoring", title, "A")
         for title in ("Last backup", "Size of the last backup", "Backups failed in a row", "Last check of a backup")
     ),
+    ("edge", "Attempts at a certificate failed in a row", "A"),  # with the profile acme
     *(("model", "Quality by type", target) for target in "ABCDE"),  # until `make evaluate`: tests/e2e/test_quality.py
     *(("model", title, "A") for title in ("Measured", "Labelled texts")),
     *(("jobs", title, "A") for title in ("Connections", "Size", "Operations failed")),  # with the profile postgres

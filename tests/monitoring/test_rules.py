@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from monitoring.alerts import EXPECTED_JOBS
+from monitoring.alerts import EXPECTED_JOBS, OPTIONAL_JOBS
 from monitoring.telemetry import JOBS as TELEMETRY
 from tests.stack import ROOT, Stack
 
@@ -137,11 +137,20 @@ def test_the_runbook_has_no_section_without_an_alert() -> None:
 
 def test_the_jobs_missed_are_the_jobs_scraped() -> None:
     scraped = yaml.safe_load((ROOT / "docker/prometheus.yml").read_text())["scrape_configs"]
-    optional = {"grafana", "jobs", "database", "site", *TELEMETRY.split("|")}
-    assert set(EXPECTED_JOBS) | {"api"} | optional == {job["job_name"] for job in scraped}
+    optional = {*OPTIONAL_JOBS, "site", *TELEMETRY.split("|")}
+    assert set(EXPECTED_JOBS) | {"api", "jobs"} | optional == {job["job_name"] for job in scraped}
 
 
 def test_what_is_inhibited_and_routed_are_alerts_there_are() -> None:
     text = (ROOT / "docker/alertmanager.yml").read_text()
     named = {name for names in re.findall(r'alertname =~? "?([\w|]+)', text) for name in names.split("|")}
     assert named <= ALERTS
+
+
+def test_what_a_blind_prometheus_does_not_find_is_no_news() -> None:
+    said = yaml.safe_load((ROOT / "docker/alertmanager.yml").read_text())["inhibit_rules"]
+    (target,) = (one["target_matchers"] for one in said if one["source_matchers"] == ["alertname = PrometheusBlind"])
+    absent = {rule["alert"] for rule in RULES if "alert" in rule and "absent(" in rule["expr"]} - {"PrometheusBlind"}
+    assert {"APIDown", "EdgeDown", "TargetMissing"} <= absent
+    assert len(target) == 1
+    assert absent <= set(target[0].removeprefix('alertname =~ "').removesuffix('"').split("|")) <= ALERTS

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
 from monitoring.live import Prometheus
+from monitoring.telemetry import JOBS as TELEMETRY
 from tests.stack import ROOT, Stack, eventually
 
 RULES = "docker/prometheus/rules/causes.yml"
@@ -95,6 +97,15 @@ def test_the_number_of_job_processes_is_the_settings(tmp_path: Path, jobs: str) 
         assert expected(file, "2", argument, JOBS_REPLICAS=before).returncode == 0
     assert f"vector({jobs}), labels: {{job: jobs}}" in file.read_text()
     assert "vector(2), labels: {job: api}" in file.read_text()
+
+
+def test_what_keeps_logs_and_traces_is_expected_where_it_is_wanted(tmp_path: Path) -> None:
+    file = tmp_path / "expected.yml"
+    for wanted, there in (("true", TELEMETRY.split("|")), ("", []), ("true", TELEMETRY.split("|")), ("false", [])):
+        assert expected(file, "3", "--at-start", TELEMETRY=wanted).returncode == 0
+        rules = yaml.safe_load(file.read_text())["groups"][0]["rules"]
+        assert [one["labels"]["job"] for one in rules if one["record"] == "stack:telemetry:expected"] == there
+        assert {one["labels"]["job"]: one["expr"] for one in rules}["api"] == "vector(3)"
 
 
 def test_what_is_no_number_of_job_processes_is_refused(tmp_path: Path) -> None:
