@@ -117,6 +117,7 @@ def test_hooks_run_in_the_new_image_with_the_application_s_variables(stack: Stac
 
 
 def test_two_at_once_are_one_and_a_killed_one_leaves_no_lock(stack: Stack) -> None:
+    before = len(stack.inspect("api"))
     first = subprocess.Popen(
         ["python3", "scripts/deploy.py", "--no-build"], cwd=stack.directory, stdout=subprocess.PIPE, text=True
     )
@@ -127,5 +128,6 @@ def test_two_at_once_are_one_and_a_killed_one_leaves_no_lock(stack: Stack) -> No
     assert "another deploy, or make up, is under way" in second.stderr
     first.kill()
     first.communicate()
+    assert stack.run("make", "scale", f"N={before}").returncode == 0  # where it had begun to replace them
     third = stack.run("python3", "scripts/deploy.py", "--no-build")
     assert third.returncode == 0, third.stderr
