@@ -233,7 +233,7 @@ def test_the_new_password_opens_the_repository_and_the_old_one_does_not(reposito
     assert result.stdout == "backup: the new password opens the repository, the old one does not\n"
     assert len(repository.password) == 48
     assert repository.opening == {repository.password, "of-a-colleague"}
-    assert {path.name for path in (repository.directory / "own").iterdir()} == {"password", "lock"}
+    assert {path.name for path in (repository.directory / "own").iterdir()} == {"password", "lock", "places"}
     assert repository.rotate(value="of-a-vault-of-mine").returncode == 0
     assert repository.opening == {"of-a-vault-of-mine", "of-a-colleague"}
 
@@ -253,7 +253,7 @@ def test_cut_off_anywhere_the_kept_password_opens_it_and_the_next_run_ends_it(
     assert repository.rotate().returncode == 0
     assert repository.password != "old-password"
     assert repository.opening == {repository.password, "of-a-colleague"}
-    assert {path.name for path in (repository.directory / "own").iterdir()} == {"password", "lock"}
+    assert {path.name for path in (repository.directory / "own").iterdir()} == {"password", "lock", "places"}
 
 
 AGAIN = 'Stat(<config/>) returned error, retrying after 1.2s: Get "http://s3:1/": dial tcp: no such host'
