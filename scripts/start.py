@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a prog
 from scripts import environment, hooks, preflight, profiles
 from scripts.commands import ROOT, CommandError, checked, run, say
 from scripts.preflight import refusal, start_period
-from scripts.running import named, remove
+from scripts.running import named, remove, uploads_forgotten
 
 TELEMETRY = ("collector", "victoria-logs", "jaeger", "telemetry-door", "telemetry-setup")
 """The services of the profile that TELEMETRY=true starts."""
@@ -184,7 +184,8 @@ def end_those_of_none(config: Mapping[str, Any]) -> None:
     """End what still runs of services that are to have no container: `up --wait` ends them too, but then fails."""
     none = [name for name, service in config["services"].items() if service.get("deploy", {}).get("replicas") == 0]
     if set(none) & set(output(*named("ps", "--services")).split()):
-        output(*compose(), "up", "--detach", "--no-deps", "--no-build", *none)
+        with uploads_forgotten(output(*named("ps", "--all", "--quiet", *none)).split()):
+            output(*compose(), "up", "--detach", "--no-deps", "--no-build", *none)
 
 
 def end_those_that_loop() -> None:

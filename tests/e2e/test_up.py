@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.running import nameless
 from tests.attacks.memory import Memory
 from tests.stack import DEADLINE, ROOT, Stack, docker, eventually, say
 from tests.support.waiting import awaited
@@ -325,6 +326,7 @@ def test_an_api_that_takes_its_time_is_waited_for_and_up_says_so(made: Stack) ->
     code.mkdir()
     (code / "slow.py").write_text(SLOW)
     settings = {"APP": "slow:app", "APP_DIR": "slow", "JOBS_REPLICAS": "0"}
+    (uploads,) = nameless(made.compose("ps", "--quiet", "jobs").stdout.split())
     compose = made.directory / "docker-compose.prod.yml"
     shipped = compose.read_text()
     try:
@@ -336,6 +338,7 @@ def test_an_api_that_takes_its_time_is_waited_for_and_up_says_so(made: Stack) ->
         assert "waiting for api (" in result.stdout
         assert "the model takes its time" in result.stdout
         assert "API_START_PERIOD=1: not enough for the API" in result.stderr
+        assert uploads not in docker("volume", "ls", "--quiet").split()  # of the job process, which is gone
         (given_up,) = (container["Id"] for container in made.inspect("api"))
         # With a long one it may fail more.
         compose.write_text(shipped)
