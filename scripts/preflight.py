@@ -29,13 +29,29 @@ ACME = ("ACME_EMAIL", "SERVER_NAME")
 START_PERIOD_SECONDS, LONGEST_START_PERIOD_SECONDS = 120, 86400
 """Seconds: the default of API_START_PERIOD, and the most."""
 
-UP_TO_65535 = r"0*([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-PORT = (UP_TO_65535, "a port")
-WHOLE = (r"[0-9]{1,6}", "a whole number")
-PROCESSORS = (r"[0-9]{1,4}(\.[0-9]*)?|\.[0-9]+", "a number of processors, such as 1.5")
-MEMORY = (r"[0-9]+(\.[0-9]+)? ?([kKmMgGtT]i?)?[bB]?", "bytes, or such as 512m or 2g")
-COMPOSED: Mapping[str, tuple[str, str]] = {
-    "HTTP_PORT": (rf"([0-9.]+:|\[[0-9a-fA-F:]+\]:)?({UP_TO_65535})", "a port, or 127.0.0.1:8080"),
+
+def port(text: str) -> bool:
+    """Say whether that is a port's number."""
+    return re.fullmatch(r"0*[0-9]{1,5}", text) is not None and int(text) <= 65535
+
+
+def bound_port(text: str) -> bool:
+    """Say whether that is a port, of one address of this machine or of all."""
+    address, bound, number = text.rpartition(":")
+    return port(number) and (not bound or re.fullmatch(r"[0-9.]+|\[[0-9a-fA-F:]+\]", address) is not None)
+
+
+def formed(form: str) -> Callable[[str], bool]:
+    """Return what says whether a text has a form."""
+    return lambda text: re.fullmatch(form, text) is not None
+
+
+PORT = (port, "a port")
+WHOLE = (formed(r"[0-9]{1,6}"), "a whole number")
+PROCESSORS = (formed(r"[0-9]{1,4}(\.[0-9]*)?|\.[0-9]+"), "a number of processors, such as 1.5")
+MEMORY = (formed(r"[0-9]+(\.[0-9]+)? ?([kKmMgGtT]i?)?[bB]?"), "bytes, or such as 512m or 2g")
+COMPOSED: Mapping[str, tuple[Callable[[str], bool], str]] = {
+    "HTTP_PORT": (bound_port, "a port, or 127.0.0.1:8080"),
     **dict.fromkeys(("HTTPS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT"), PORT),
     **dict.fromkeys(("LOGS_PORT", "TRACES_PORT", "MLFLOW_PORT"), PORT),
     **dict.fromkeys(("API_REPLICAS", "JOBS_REPLICAS", "API_CPU_SHARES", "API_STOP_GRACE"), WHOLE),
@@ -43,7 +59,7 @@ COMPOSED: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("API_MEMORY", "API_MEMORY_RESERVATION", "JOBS_MEMORY"), MEMORY),
     **dict.fromkeys(("NGINX_MEMORY", "PROMETHEUS_MEMORY"), MEMORY),
 }
-"""What Compose itself makes numbers of, without naming the variable where it cannot: the form, and what is expected."""
+"""What Compose itself makes numbers of, without naming the variable where it cannot: what will do, and its name."""
 
 
 def directory(path: Path) -> str | None:
@@ -116,9 +132,9 @@ def problems(given: Mapping[str, str]) -> list[str]:
         # As Compose resolves it: from where the Compose file is.
         if value and (expected := missing(ROOT / Path(value).expanduser())):
             lines.append(refusal(name, value, expected))
-    for name, (form, expected) in COMPOSED.items():
+    for name, (will_do, expected) in COMPOSED.items():
         value = given.get(name)
-        if value and not re.fullmatch(form, value, re.ASCII):
+        if value and not will_do(value):
             lines.append(refusal(name, value, expected))
     if given.get("TELEMETRY") not in (None, "", "true", "false"):
         lines.append(refusal("TELEMETRY", given["TELEMETRY"], "true or false"))
