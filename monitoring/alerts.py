@@ -60,14 +60,12 @@ CONTAINERS = 'job=~"api|jobs|nginx"'
 MISSING = "stack:replicas:expected - on (job) (count by (job) (up == 1) or 0 * stack:replicas:expected)"
 """Replicas of each service that there must be and that do not answer, as docker/prometheus/expect.sh was told."""
 _OPTIONAL = f'up{{job=~"{"|".join(OPTIONAL_JOBS)}"}}'
-GONE = "\nor ".join(
-    (
-        *(f'absent(up{{job="{job}"}})' for job in EXPECTED_JOBS),
-        f"group by (job) (last_over_time({_OPTIONAL}[1h])) unless on (job) {_OPTIONAL}",
-    )
+GONE = (
+    *(f'absent(up{{job="{job}"}})' for job in EXPECTED_JOBS),
+    f"group by (job) (last_over_time({_OPTIONAL}[1h])) unless on (job) {_OPTIONAL}",
 )
-"""Jobs without a target. What may be left out is taken for that an hour later."""
-TARGETS_GONE = f"count(({GONE.replace(chr(10), ' ')}) and on () group(stack:replicas:expected))"
+"""What tells each job without a target. What may be left out is taken for that an hour later."""
+TARGETS_GONE = f"count(({' or '.join(GONE)}) and on () group(stack:replicas:expected))"
 """None in a cluster, where nothing tells how many replicas there must be and what runs beside has other names."""
 NONE = "0 * sum(up)"
 """0, and nothing where Prometheus stores no sample any more: what it then does not find is no good news."""
@@ -500,7 +498,7 @@ MONITORING = (
     ),
     Alert(
         "TargetMissing",
-        GONE,
+        "\nor ".join(GONE),
         "5m",
         "ticket",
         "monitoring",

@@ -1044,7 +1044,7 @@ def test_the_values_that_alerts_lead_to_are_there() -> None:
     named = re.findall(r"`((?:[a-z]+\.)*[a-z][A-Za-z]+)`", cells.replace("`false`", "").replace("`true`", ""))
     assert {"autoscaling.minReplicas", "jobs.resources.limits", "replicas", "settings"} <= set(named)
     for name in named:
-        found: Any = yaml.safe_load((ROOT / "deploy/helm/sightglass/values.yaml").read_text())
+        found: Any = VALUES
         for part in name.split("."):
             assert part in found, name
             found = found[part]
